@@ -1,0 +1,2 @@
+//! Linegate.
+fn main() {}
