@@ -1,1 +1,9 @@
-//! Linegate.
+//! Linegate: the gateway between the systems that sell telecom lines and the
+//! network that carries them. `docs/ARCHITECTURE.md` is the map.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod domain;
+pub mod ports;
+pub mod saga;
+pub mod services;

@@ -1,0 +1,169 @@
+//! Money as integers, and the one rounding rule.
+//!
+//! Owns currencies with their minor units (ISO 4217) and exact ratios. Amounts
+//! are never floats and never scaled by a fixed 100: KRW and JPY have no minor
+//! unit, USD has two digits, KWD three.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// An ISO 4217 currency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Currency {
+    /// South Korean won, no minor unit.
+    KRW,
+    /// Japanese yen, no minor unit.
+    JPY,
+    /// United States dollar, cents.
+    USD,
+    /// Euro, cents.
+    EUR,
+    /// Kuwaiti dinar, thousandths.
+    KWD,
+}
+
+impl Currency {
+    /// Decimal digits of the minor unit.
+    pub const fn digits(self) -> u32 {
+        match self {
+            Currency::KRW | Currency::JPY => 0,
+            Currency::USD | Currency::EUR => 2,
+            Currency::KWD => 3,
+        }
+    }
+
+    /// The ISO 4217 code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Currency::KRW => "KRW",
+            Currency::JPY => "JPY",
+            Currency::USD => "USD",
+            Currency::EUR => "EUR",
+            Currency::KWD => "KWD",
+        }
+    }
+}
+
+/// An amount in the currency's minor unit; credits are negative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Money {
+    /// Minor units: won for KRW, cents for USD.
+    pub minor: i64,
+    /// What they are units of.
+    pub currency: Currency,
+}
+
+impl Money {
+    /// `minor` units of `currency`.
+    pub const fn new(minor: i64, currency: Currency) -> Self {
+        Self { minor, currency }
+    }
+
+    /// Decimal text without grouping, as TMF `Money.value` wants it: `12000`, `12.34`.
+    pub fn decimal(self) -> String {
+        let digits = self.currency.digits() as usize;
+        let sign = if self.minor < 0 { "-" } else { "" };
+        let text = format!("{:0>width$}", self.minor.unsigned_abs(), width = digits + 1);
+        let (whole, part) = text.split_at(text.len() - digits);
+        if part.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{part}") }
+    }
+}
+
+/// Grouped for people: `12,000 KRW`.
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = self.decimal();
+        let (sign, digits) = plain.strip_prefix('-').map_or(("", plain.as_str()), |d| ("-", d));
+        let (whole, part) = digits.split_once('.').map_or((digits, None), |(w, p)| (w, Some(p)));
+        f.write_str(sign)?;
+        for (i, c) in whole.chars().enumerate() {
+            if i > 0 && (whole.len() - i) % 3 == 0 {
+                f.write_str(",")?;
+            }
+            write!(f, "{c}")?;
+        }
+        if let Some(part) = part {
+            write!(f, ".{part}")?;
+        }
+        write!(f, " {}", self.currency.code())
+    }
+}
+
+/// The rounding rule of every price, proration and tax: half away from zero.
+///
+/// `numerator / denominator`, `denominator` > 0.
+pub fn round_half_away(numerator: i128, denominator: i128) -> i64 {
+    assert!(denominator > 0, "a ratio needs a positive denominator");
+    let half = denominator / 2;
+    let magnitude = (numerator.abs() + half) / denominator;
+    let signed = if numerator < 0 { -magnitude } else { magnitude };
+    i64::try_from(signed).expect("amounts stay inside 64 bits")
+}
+
+/// Splits `total` in proportion to `weights` so that the parts sum to it
+/// exactly: largest remainder, ties to the earlier weight. All-zero weights
+/// put everything on the first part; no weights give no parts.
+pub fn split_by_weight(total: i64, weights: &[u64]) -> Vec<i64> {
+    let sum: i128 = weights.iter().map(|w| i128::from(*w)).sum();
+    if weights.is_empty() {
+        return Vec::new();
+    }
+    if sum == 0 {
+        let mut parts = vec![0; weights.len()];
+        parts[0] = total;
+        return parts;
+    }
+    let magnitude = i128::from(total).abs();
+    let sign: i64 = if total < 0 { -1 } else { 1 };
+    let mut parts: Vec<i64> = Vec::with_capacity(weights.len());
+    let mut remainders: Vec<(i128, usize)> = Vec::with_capacity(weights.len());
+    for (i, w) in weights.iter().enumerate() {
+        let product = magnitude * i128::from(*w);
+        parts.push(i64::try_from(product / sum).expect("a part is no larger than the total"));
+        remainders.push((product % sum, i));
+    }
+    let given: i128 = parts.iter().map(|p| i128::from(*p)).sum();
+    remainders.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+    let left = usize::try_from(magnitude - given).expect("fewer left over than parts");
+    for (_, i) in remainders.into_iter().take(left) {
+        parts[i] += 1;
+    }
+    parts.iter().map(|p| p * sign).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_print_with_their_own_minor_unit() {
+        let cases = [
+            (Money::new(12_000, Currency::KRW), "12000", "12,000 KRW"),
+            (Money::new(-5, Currency::JPY), "-5", "-5 JPY"),
+            (Money::new(5, Currency::USD), "0.05", "0.05 USD"),
+            (Money::new(-123_456, Currency::USD), "-1234.56", "-1,234.56 USD"),
+            (Money::new(1_234_567, Currency::KWD), "1234.567", "1,234.567 KWD"),
+        ];
+        for (money, decimal, shown) in cases {
+            assert_eq!(money.decimal(), decimal);
+            assert_eq!(money.to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn halves_round_away_from_zero() {
+        for (n, d, want) in [(5, 10, 1), (-5, 10, -1), (4, 10, 0), (14, 10, 1), (15, 10, 2), (0, 3, 0)] {
+            assert_eq!(round_half_away(n, d), want, "{n}/{d}");
+        }
+    }
+
+    #[test]
+    fn parts_sum_to_the_whole() {
+        assert_eq!(split_by_weight(100, &[1, 1, 1]), vec![34, 33, 33]);
+        assert_eq!(split_by_weight(-100, &[1, 1, 1]), vec![-34, -33, -33]);
+        assert_eq!(split_by_weight(7, &[0, 0]), vec![7, 0]);
+        assert_eq!(split_by_weight(10, &[3, 0, 7]), vec![3, 0, 7]);
+        assert!(split_by_weight(5, &[]).is_empty());
+    }
+}

@@ -1,0 +1,108 @@
+//! What is told to the outside, and in which words.
+//!
+//! Owns events, their recipients and the texts of SMS. Does **not** own
+//! delivery (the outbox service does).
+//!
+//! Invariants: a message's id is stable across retries; one SMS for an order,
+//! state and template; messages of one line leave in order.
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{CustomerId, InvoiceId, LineId, ListenerId, MessageId, OrderId};
+use super::time::Timestamp;
+
+/// Where a message goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "channel")]
+pub enum Recipient {
+    /// A `/hub` listener.
+    Webhook {
+        /// Its registration.
+        listener: ListenerId,
+    },
+    /// A telephone number.
+    Sms {
+        /// E.164 without `+`.
+        phone: String,
+    },
+    /// A mailbox.
+    Mail {
+        /// The address.
+        address: String,
+    },
+}
+
+impl Recipient {
+    /// For metrics and filters.
+    pub const fn channel(&self) -> &'static str {
+        match self {
+            Recipient::Webhook { .. } => "webhook",
+            Recipient::Sms { .. } => "sms",
+            Recipient::Mail { .. } => "mail",
+        }
+    }
+}
+
+/// What a message carries; rendered when it is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+pub enum Body {
+    /// A TMF688-shaped event, complete.
+    Event {
+        /// TM Forum event type, such as `ServiceOrderStateChangeEvent`.
+        event_type: String,
+        /// The `event` member.
+        event: serde_json::Value,
+    },
+    /// Plain text.
+    Text {
+        /// The text.
+        text: String,
+    },
+    /// An invoice as PDF.
+    Invoice {
+        /// Which.
+        invoice: InvoiceId,
+    },
+    /// The month's settlement for one business department, as JSON and CSV.
+    Settlement {
+        /// The cycle.
+        cycle: super::cycle::CycleId,
+        /// The department.
+        department: String,
+    },
+}
+
+/// One message of the outbox, not yet rendered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Stable across retries; the webhook's and the mail's id too.
+    pub id: MessageId,
+    /// What it must stay in order with: the line, else the order, else itself.
+    pub stream: String,
+    /// Two messages with the same key are one: `sms/<order>/<state>/<template>`.
+    pub once_key: Option<String>,
+    /// Where to.
+    pub to: Recipient,
+    /// What.
+    pub body: Body,
+    /// When it was written.
+    pub created: Timestamp,
+}
+
+/// Something that happened, before it is addressed to anybody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Happening {
+    /// TM Forum event type.
+    pub event_type: String,
+    /// When.
+    pub at: Timestamp,
+    /// The order, where one is behind it.
+    pub order: Option<OrderId>,
+    /// The line, where one is behind it.
+    pub line: Option<LineId>,
+    /// The customer, where one is behind it.
+    pub customer: Option<CustomerId>,
+    /// The `event` member, such as `{"serviceOrder": {…}}`.
+    pub event: serde_json::Value,
+}

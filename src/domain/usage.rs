@@ -1,0 +1,180 @@
+//! Usage as it arrives, free of the protocol that carried it, and as it is kept
+//! once rated.
+//!
+//! Timestamps: `starts`/`ends` are the usage's own time and decide line state,
+//! identifier ownership and cycle; `received` is the gateway's clock.
+
+use serde::{Deserialize, Serialize};
+
+use super::cycle::CycleId;
+use super::ids::{AccountId, Apn, DeviceId, LineId, PlanId, SessionId};
+use super::ledger::Posting;
+use super::time::Timestamp;
+
+/// Where a record came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UsageSource {
+    /// Credit control (RFC 8506, TS 32.299).
+    Gy,
+    /// Offline charging (TS 32.299).
+    Rf,
+    /// A modem's own counters.
+    Modem,
+    /// A charging file.
+    File,
+}
+
+impl UsageSource {
+    /// For metrics, REST and stores.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            UsageSource::Gy => "gy",
+            UsageSource::Rf => "rf",
+            UsageSource::Modem => "modem",
+            UsageSource::File => "file",
+        }
+    }
+}
+
+/// What makes a record the same record when it comes again.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum RecordKey {
+    /// Session-Id and CC-Request-Number.
+    Gy(SessionId, u32),
+    /// Session-Id and Accounting-Record-Number.
+    Rf(SessionId, u32),
+    /// Device, enrolment epoch, boot counter, sequence.
+    Modem(DeviceId, u32, u32, u64),
+    /// The record's own id where the mapping names one, else file digest and row.
+    File(String),
+}
+
+impl RecordKey {
+    /// The source that the key belongs to.
+    pub const fn source(&self) -> UsageSource {
+        match self {
+            RecordKey::Gy(..) => UsageSource::Gy,
+            RecordKey::Rf(..) => UsageSource::Rf,
+            RecordKey::Modem(..) => UsageSource::Modem,
+            RecordKey::File(..) => UsageSource::File,
+        }
+    }
+}
+
+/// Stable text, unique across sources: the key of stores.
+impl std::fmt::Display for RecordKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            RecordKey::Gy(session, number) => write!(f, "gy/{session}/{number}"),
+            RecordKey::Rf(session, number) => write!(f, "rf/{session}/{number}"),
+            RecordKey::Modem(device, epoch, boot, seq) => write!(f, "modem/{device}/{epoch}/{boot}/{seq}"),
+            RecordKey::File(id) => write!(f, "file/{id}"),
+        }
+    }
+}
+
+/// How a record names its subscriber.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Identifier {
+    /// International Mobile Subscriber Identity, 6 to 15 digits (TS 23.003 section 2.2).
+    Imsi(String),
+    /// E.164 number without `+`, up to 15 digits.
+    Msisdn(String),
+    /// The modem's own id.
+    Device(DeviceId),
+}
+
+/// What became of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UsageOutcome {
+    /// Accumulated and charged.
+    Rated,
+    /// Another source charges the line: kept to compare, moves nothing.
+    Reconciled,
+    /// Waits for a person, with the reason.
+    Suspense(SuspenseReason),
+}
+
+/// Why a record could not be rated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SuspenseReason {
+    /// No line had that identifier at the usage's time.
+    UnknownLine,
+    /// The line does not own the APN.
+    ForeignApn,
+    /// The line was suspended or terminated at the usage's time.
+    LineNotActive,
+    /// The payload or row could not be read.
+    BadRecord,
+    /// The line's plan has no usage price.
+    NoUsagePrice,
+}
+
+impl SuspenseReason {
+    /// For metrics, REST and stores.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            SuspenseReason::UnknownLine => "unknown-line",
+            SuspenseReason::ForeignApn => "foreign-apn",
+            SuspenseReason::LineNotActive => "line-not-active",
+            SuspenseReason::BadRecord => "bad-record",
+            SuspenseReason::NoUsagePrice => "no-usage-price",
+        }
+    }
+}
+
+impl UsageOutcome {
+    /// For metrics, REST and stores; suspense gives its reason.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            UsageOutcome::Rated => "rated",
+            UsageOutcome::Reconciled => "reconciled",
+            UsageOutcome::Suspense(reason) => reason.as_str(),
+        }
+    }
+}
+
+/// One record after it was judged, as the hot log and the relational store keep
+/// it. Never edited.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageRecord {
+    /// What makes it unique, with the group's position for a record of several groups.
+    pub key: RecordKey,
+    /// Rating group within the record; 0 where the source has none.
+    pub rating_group: u32,
+    /// What became of it.
+    pub outcome: UsageOutcome,
+    /// The line, where one was found.
+    pub line: Option<LineId>,
+    /// The charging account, where one was found.
+    pub account: Option<AccountId>,
+    /// The cycle that it is billed in.
+    pub cycle: Option<CycleId>,
+    /// The cycle of its own time, where that was closed already.
+    pub late_for: Option<CycleId>,
+    /// The plan that priced it.
+    pub plan: Option<PlanId>,
+    /// Version of the tariff that priced it.
+    pub tariff_version: u32,
+    /// The APN as reported.
+    pub apn: Option<Apn>,
+    /// How the record named its subscriber, kept for suspense.
+    pub subscriber: Option<Identifier>,
+    /// Start of the usage.
+    pub starts: Timestamp,
+    /// End of the usage.
+    pub ends: Timestamp,
+    /// When the gateway took it.
+    pub received: Timestamp,
+    /// Octets reported (up + down).
+    pub octets: u64,
+    /// What they cost, minor units; 0 unless rated.
+    pub amount: i64,
+    /// The movements, summing to zero in each unit; empty unless rated.
+    pub postings: Vec<Posting>,
+    /// What could not be read, for `bad-record`: at most 1 KiB of it.
+    pub detail: Option<String>,
+}

@@ -1,0 +1,449 @@
+//! The relational store: orders, sagas, outbox, lines, work, rated usage,
+//! invoices, ledger.
+//!
+//! A service loads what it needs, decides in the domain, and saves a list of
+//! [`Write`]s. Guarantees:
+//!
+//! - [`Relational::save`] is all or nothing, and durable when it returns `Ok`.
+//! - Aggregates carry the version they were loaded with (0 = new). A write is
+//!   refused with [`StoreError::Conflict`] when the stored version is another;
+//!   the stored version is then one higher. Load again and decide again.
+//! - `Err` other than `Conflict` on `save` may or may not have been applied;
+//!   repeating a guarded write is safe, because the first one moved the version.
+//! - Reads see every save that returned before them.
+//! - A store carries a format version and refuses to open a newer one.
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use crate::domain::billing::Invoice;
+use crate::domain::cycle::CycleId;
+use crate::domain::fieldwork::{WorkOrder, WorkOrderState};
+use crate::domain::ids::{
+    AccountId, AppointmentId, CallId, CustomerId, DeviceId, InvoiceId, LineId, ListenerId, MessageId, OrderId, PlanId,
+    SagaId, SlotId, WorkOrderId, WorkerId,
+};
+use crate::domain::ledger::Posting;
+use crate::domain::line::{Line, LineState, SessionState};
+use crate::domain::notification::{Happening, Message};
+use crate::domain::ordering::{Order, OrderState};
+use crate::domain::scheduling::{Appointment, Call, CallState, Slot, Worker};
+use crate::domain::settlement::Settlement;
+use crate::domain::time::Timestamp;
+use crate::domain::usage::UsageRecord;
+use crate::saga::record::{SagaEvent, SagaRecord};
+
+/// One change; a [`Relational::save`] takes several as one transaction.
+#[derive(Debug, Clone)]
+pub enum Write {
+    /// Inserts or updates, guarded by version.
+    Order(Order),
+    /// Inserts or updates, guarded by version.
+    Line(Line),
+    /// Replaces what a line's device does now; not guarded, last one wins.
+    Session(LineId, SessionState),
+    /// Inserts or updates a saga, guarded by version, and appends to its log.
+    Saga(SagaRecord, Vec<SagaEvent>),
+    /// Inserts or updates, guarded by version.
+    Appointment(Appointment),
+    /// Inserts or updates, guarded by version.
+    Call(Call),
+    /// Inserts or updates, guarded by version.
+    WorkOrder(WorkOrder),
+    /// Inserts or replaces.
+    Worker(Worker),
+    /// Inserts or replaces, keeping how many are held.
+    Slot(Slot),
+    /// Takes one place; `Conflict` when the slot is full or unknown.
+    HoldSlot(SlotId),
+    /// Gives one place back.
+    ReleaseSlot(SlotId),
+    /// Remembers the first response of an idempotent request; `Conflict` when the key is taken.
+    Idempotency(IdempotencyRecord),
+    /// Appends to the stream of events.
+    Happening(Happening),
+    /// Puts a message into the outbox; dropped silently when its id or once-key is there already.
+    Message(Message),
+    /// Moves the fan-out cursor: everything up to this sequence number has become messages.
+    FanOutCursor(u64),
+    /// What came of sending a message.
+    Delivery(MessageId, DeliveryState),
+    /// Inserts or replaces.
+    Listener(Listener),
+    /// Removes; nothing when it is not there.
+    RemoveListener(ListenerId),
+    /// Appends drained usage and moves the drain cursor to `position`, where
+    /// the stored cursor is lower; else nothing (the drain was repeated).
+    Drain {
+        /// Hot-log position up to which everything is in this store, inclusive.
+        position: u64,
+        /// What the log held: rated and reconciled ones are appended, suspense is unique by key and rating group.
+        records: Vec<UsageRecord>,
+    },
+    /// Finalises invoices: gives each that is new (by account and cycle) the next number
+    /// of `series` and stores it with its postings; the others are left as they are.
+    Invoices {
+        /// Number series, such as `2026`.
+        series: String,
+        /// Invoices without number, with their ledger postings.
+        invoices: Vec<(Invoice, Vec<Posting>)>,
+    },
+    /// Inserts or replaces the settlement of its cycle.
+    Settlement(Settlement),
+    /// Inserts or updates the state of a month close, guarded by version.
+    CloseRun(CloseRun),
+    /// Sets a small named value, such as the Origin-State-Id.
+    Meta(String, String),
+}
+
+/// Why the store did not do as asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Somebody else was there first: load again and decide again.
+    #[error("save {what}: changed by somebody else meanwhile")]
+    Conflict {
+        /// Kind and id.
+        what: String,
+    },
+    /// Worth another try.
+    #[error("{operation}: {reason}")]
+    Transient {
+        /// What was done.
+        operation: &'static str,
+        /// What happened.
+        reason: String,
+    },
+    /// Will not get better by itself: full disk, corrupt file, newer format.
+    #[error("{operation}: {reason}")]
+    Broken {
+        /// What was done.
+        operation: &'static str,
+        /// What happened.
+        reason: String,
+    },
+}
+
+impl StoreError {
+    /// Whether another try may help without loading again.
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, StoreError::Transient { .. })
+    }
+}
+
+/// Result of every call to the store.
+pub type Stored<T> = Result<T, StoreError>;
+
+/// The first response to an idempotent request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyRecord {
+    /// `key/<Idempotency-Key>` or `external/<externalId>`.
+    pub key: String,
+    /// SHA-256 of the canonical body, hex.
+    pub fingerprint: String,
+    /// The order that the request made.
+    pub order: OrderId,
+    /// The response body as it was first given.
+    pub response: Value,
+    /// When.
+    pub created: Timestamp,
+}
+
+/// A `/hub` registration (TMF688).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// Its id.
+    pub id: ListenerId,
+    /// Where to post.
+    pub callback: String,
+    /// Event filter as registered: `eventType=ServiceOrderStateChangeEvent`, empty for all.
+    pub query: String,
+    /// The API it was registered at, such as `serviceOrdering`.
+    pub api: String,
+    /// Signing secret.
+    pub secret: String,
+}
+
+/// How far a message of the outbox has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeliveryState {
+    /// Waits for its turn.
+    Pending {
+        /// Tries so far.
+        attempts: u32,
+        /// Not before.
+        next_attempt: Timestamp,
+        /// What the last try said.
+        last_error: Option<String>,
+    },
+    /// Handed over.
+    Sent {
+        /// When.
+        at: Timestamp,
+    },
+    /// Given up; visible and replayable.
+    Dead {
+        /// When.
+        at: Timestamp,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// An outbox message with its delivery state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxEntry {
+    /// The message.
+    pub message: Message,
+    /// Its state.
+    pub delivery: DeliveryState,
+}
+
+/// A happening with its place in the stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamedHappening {
+    /// Rising by one.
+    pub sequence: u64,
+    /// Stable id for listeners.
+    pub id: String,
+    /// What happened.
+    pub happening: Happening,
+}
+
+/// How far a month close has come; each step is idempotent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CloseState {
+    /// Buckets are being moved from open to closing.
+    Closing,
+    /// Waiting until the drain has passed the marker.
+    Draining,
+    /// Making invoices.
+    Billing,
+    /// Totals are made.
+    Settling,
+    /// Documents are in the outbox; done.
+    Done,
+}
+
+/// One month close.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct CloseRun {
+    /// Which month.
+    pub cycle: CycleId,
+    /// How far.
+    pub state: CloseState,
+    /// Hot-log position that the drain has to reach.
+    pub marker: Option<u64>,
+    /// Last account billed, in ascending order of account id.
+    pub billed_through: Option<AccountId>,
+    /// Accounts in the month.
+    pub accounts: u64,
+    /// Invoices made.
+    pub invoices: u64,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it was done.
+    pub finished: Option<Timestamp>,
+    /// Guards concurrent writers.
+    pub version: u64,
+}
+
+/// Rated usage of one account and bill, summed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageTotal {
+    /// The account.
+    pub account: AccountId,
+    /// The line.
+    pub line: LineId,
+    /// The plan that priced it.
+    pub plan: PlanId,
+    /// The cycle of late usage.
+    pub late_for: Option<CycleId>,
+    /// Octets.
+    pub octets: u64,
+    /// Minor units.
+    pub amount: i64,
+    /// Records.
+    pub records: u64,
+}
+
+/// A window on a long list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// Rows passed over.
+    pub offset: u64,
+    /// Rows at most.
+    pub limit: u64,
+}
+
+/// A window with the size of the whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paged<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// Rows without the window.
+    pub total: u64,
+}
+
+/// Which orders; empty fields do not filter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OrderFilter {
+    /// In this state.
+    pub state: Option<OrderState>,
+    /// Of this customer.
+    pub customer: Option<CustomerId>,
+    /// With this external id.
+    pub external_id: Option<String>,
+    /// Touching this line.
+    pub line: Option<LineId>,
+}
+
+/// Which lines; empty fields do not filter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LineFilter {
+    /// In this actual state.
+    pub state: Option<LineState>,
+    /// Of this customer.
+    pub customer: Option<CustomerId>,
+    /// With this IMSI.
+    pub imsi: Option<String>,
+    /// With this MSISDN.
+    pub msisdn: Option<String>,
+    /// With this device.
+    pub device: Option<DeviceId>,
+}
+
+/// Which usage; empty fields do not filter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UsageFilter {
+    /// Of this line.
+    pub line: Option<LineId>,
+    /// Billed in this cycle.
+    pub cycle: Option<CycleId>,
+    /// `rated`, `reconciled`, or a reason of suspense; `suspense` for every reason.
+    pub outcome: Option<String>,
+    /// From this source.
+    pub source: Option<crate::domain::usage::UsageSource>,
+}
+
+/// Orders and sagas.
+#[async_trait]
+pub trait OrderReads: Send + Sync {
+    /// One order.
+    async fn order(&self, id: &OrderId) -> Stored<Option<Order>>;
+    /// Orders, newest first.
+    async fn orders(&self, filter: &OrderFilter, page: Page) -> Stored<Paged<Order>>;
+    /// How many orders are in each state.
+    async fn order_counts(&self) -> Stored<Vec<(OrderState, u64)>>;
+    /// The stored first response.
+    async fn idempotency(&self, key: &str) -> Stored<Option<IdempotencyRecord>>;
+    /// One saga.
+    async fn saga(&self, id: &SagaId) -> Stored<Option<SagaRecord>>;
+    /// A saga's log, oldest first.
+    async fn saga_log(&self, id: &SagaId) -> Stored<Vec<SagaEvent>>;
+    /// Sagas to run: not final, not stuck, `wake_at` ≤ `now`; by priority, then age.
+    async fn due_sagas(&self, now: Timestamp, limit: u64) -> Stored<Vec<SagaRecord>>;
+    /// The earliest `wake_at` of sagas that are neither final nor stuck.
+    async fn next_wake(&self) -> Stored<Option<Timestamp>>;
+    /// Sagas that wait for a person, oldest first.
+    async fn stuck_sagas(&self, page: Page) -> Stored<Paged<SagaRecord>>;
+}
+
+/// Lines.
+#[async_trait]
+pub trait LineReads: Send + Sync {
+    /// One line.
+    async fn line(&self, id: &LineId) -> Stored<Option<Line>>;
+    /// The line that has the device now: not terminated, newest first.
+    async fn line_of_device(&self, device: &DeviceId) -> Stored<Option<Line>>;
+    /// The line that has the IMSI now: not terminated, newest first.
+    async fn line_of_imsi(&self, imsi: &str) -> Stored<Option<Line>>;
+    /// Lines by id.
+    async fn lines(&self, filter: &LineFilter, page: Page) -> Stored<Paged<Line>>;
+    /// Lines of accounts with `account` > `after`, whole accounts only, ascending by account;
+    /// at least one account where there is one, `limit` lines or a few more.
+    async fn lines_by_account(&self, after: Option<&AccountId>, limit: u64) -> Stored<Vec<Line>>;
+    /// What a line's device does now.
+    async fn session(&self, id: &LineId) -> Stored<SessionState>;
+}
+
+/// Scheduling and field work.
+#[async_trait]
+pub trait WorkReads: Send + Sync {
+    /// Workers by id.
+    async fn workers(&self) -> Stored<Vec<Worker>>;
+    /// One slot.
+    async fn slot(&self, id: &SlotId) -> Stored<Option<Slot>>;
+    /// Slots with a free place that start inside `[from, until)`, earliest first.
+    async fn free_slots(&self, from: Timestamp, until: Timestamp, limit: u64) -> Stored<Vec<Slot>>;
+    /// One appointment.
+    async fn appointment(&self, id: &AppointmentId) -> Stored<Option<Appointment>>;
+    /// Appointments, newest first; of one order when given.
+    async fn appointments(&self, order: Option<&OrderId>, page: Page) -> Stored<Paged<Appointment>>;
+    /// One call.
+    async fn call(&self, id: &CallId) -> Stored<Option<Call>>;
+    /// Calls in a state with `next_attempt` ≤ `until`, earliest first.
+    async fn calls(&self, state: Option<CallState>, until: Timestamp, page: Page) -> Stored<Paged<Call>>;
+    /// One work order.
+    async fn work_order(&self, id: &WorkOrderId) -> Stored<Option<WorkOrder>>;
+    /// Work orders by planned start.
+    async fn work_orders(
+        &self,
+        worker: Option<&WorkerId>,
+        state: Option<WorkOrderState>,
+        order: Option<&OrderId>,
+        page: Page,
+    ) -> Stored<Paged<WorkOrder>>;
+}
+
+/// Events, outbox, listeners.
+#[async_trait]
+pub trait OutboxReads: Send + Sync {
+    /// Everything after a place in the stream, oldest first.
+    async fn happenings_after(&self, sequence: u64, limit: u64) -> Stored<Vec<StreamedHappening>>;
+    /// What happened to an order, oldest first.
+    async fn happenings_of_order(&self, order: &OrderId) -> Stored<Vec<StreamedHappening>>;
+    /// How far the fan-out has come.
+    async fn fan_out_cursor(&self) -> Stored<u64>;
+    /// Messages to send: pending, due, and the oldest pending of their stream and recipient.
+    async fn due_messages(&self, now: Timestamp, limit: u64) -> Stored<Vec<OutboxEntry>>;
+    /// Messages by channel and state (`pending`, `sent`, `dead`), newest first.
+    async fn messages(&self, channel: Option<&str>, state: Option<&str>, page: Page) -> Stored<Paged<OutboxEntry>>;
+    /// Every listener.
+    async fn listeners(&self) -> Stored<Vec<Listener>>;
+}
+
+/// Usage, bills, settlement.
+#[async_trait]
+pub trait BillingReads: Send + Sync {
+    /// Hot-log position up to which usage is in this store, inclusive; 0 at first.
+    async fn drain_cursor(&self) -> Stored<u64>;
+    /// Usage records, newest first.
+    async fn usage(&self, filter: &UsageFilter, page: Page) -> Stored<Paged<UsageRecord>>;
+    /// Rated usage of a cycle's bills, summed, for accounts in `[from, to]`, ascending by account.
+    async fn usage_totals(&self, cycle: CycleId, from: &AccountId, to: &AccountId) -> Stored<Vec<UsageTotal>>;
+    /// One invoice.
+    async fn invoice(&self, id: &InvoiceId) -> Stored<Option<Invoice>>;
+    /// Invoices by number.
+    async fn invoices(
+        &self,
+        cycle: Option<CycleId>,
+        customer: Option<&CustomerId>,
+        page: Page,
+    ) -> Stored<Paged<Invoice>>;
+    /// Sum of ledger postings over every invoice of a cycle, by side and unit.
+    async fn ledger_totals(&self, cycle: CycleId) -> Stored<Vec<Posting>>;
+    /// One settlement.
+    async fn settlement(&self, cycle: CycleId) -> Stored<Option<Settlement>>;
+    /// One month close.
+    async fn close_run(&self, cycle: CycleId) -> Stored<Option<CloseRun>>;
+    /// A small named value.
+    async fn meta(&self, key: &str) -> Stored<Option<String>>;
+}
+
+/// The whole port.
+#[async_trait]
+pub trait Relational: OrderReads + LineReads + WorkReads + OutboxReads + BillingReads + 'static {
+    /// Carries out every write, or none.
+    async fn save(&self, writes: Vec<Write>) -> Stored<()>;
+}

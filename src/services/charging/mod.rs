@@ -1,0 +1,1 @@
+//! Charging: brings each request to the shard that owns its account.
