@@ -3,7 +3,9 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod adapters;
 pub mod domain;
 pub mod ports;
 pub mod saga;
 pub mod services;
+pub mod telemetry;

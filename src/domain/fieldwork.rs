@@ -43,7 +43,8 @@ impl WorkOrderState {
         use WorkOrderState::{Acknowledged, Cancelled, Completed, InProgress, Returned};
         matches!(
             (self, next),
-            (Acknowledged, InProgress | Completed | Returned | Cancelled) | (InProgress, Completed | Returned | Cancelled)
+            (Acknowledged, InProgress | Completed | Returned | Cancelled)
+                | (InProgress, Completed | Returned | Cancelled)
         )
     }
 }

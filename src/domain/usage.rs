@@ -68,7 +68,9 @@ impl std::fmt::Display for RecordKey {
         match self {
             RecordKey::Gy(session, number) => write!(f, "gy/{session}/{number}"),
             RecordKey::Rf(session, number) => write!(f, "rf/{session}/{number}"),
-            RecordKey::Modem(device, epoch, boot, seq) => write!(f, "modem/{device}/{epoch}/{boot}/{seq}"),
+            RecordKey::Modem(device, epoch, boot, seq) => {
+                write!(f, "modem/{device}/{epoch}/{boot}/{seq}")
+            }
             RecordKey::File(id) => write!(f, "file/{id}"),
         }
     }

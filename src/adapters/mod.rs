@@ -1,0 +1,4 @@
+//! The ports' implementations. No rules in here: an adapter never decides a
+//! price, a grant or a status.
+
+pub mod system;

@@ -1,0 +1,155 @@
+//! Every metric, declared once, and the set-up of logs.
+//!
+//! Names are `linegate_<noun>_<unit>[_total]`; labels are bounded: never an
+//! IMSI, a session id, an address or an error text.
+
+use std::sync::LazyLock;
+
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
+};
+
+/// The metrics of this process.
+pub fn metrics() -> &'static Metrics {
+    &METRICS
+}
+
+static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
+
+/// Latencies from 100 µs to 25 s, seconds.
+const LATENCY_BUCKETS: &[f64] = &[
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 25.0,
+];
+/// Sizes of batches, items.
+const SIZE_BUCKETS: &[f64] = &[
+    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0,
+];
+
+struct Builder {
+    registry: Registry,
+}
+
+impl Builder {
+    fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.keep(IntCounter::new(name, help).expect("a metric is declared with a legal name"))
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.keep(
+            IntCounterVec::new(Opts::new(name, help), labels)
+                .expect("a metric is declared with a legal name"),
+        )
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.keep(IntGauge::new(name, help).expect("a metric is declared with a legal name"))
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.keep(
+            IntGaugeVec::new(Opts::new(name, help), labels)
+                .expect("a metric is declared with a legal name"),
+        )
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+        let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        self.keep(Histogram::with_opts(opts).expect("a metric is declared with a legal name"))
+    }
+
+    fn histograms(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
+        let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        self.keep(HistogramVec::new(opts, labels).expect("a metric is declared with a legal name"))
+    }
+
+    fn keep<C: prometheus::core::Collector + Clone + 'static>(&self, collector: C) -> C {
+        self.registry
+            .register(Box::new(collector.clone()))
+            .expect("a metric is declared once");
+        collector
+    }
+}
+
+macro_rules! metrics {
+    ($($(#[doc = $section:literal])* $field:ident: $kind:ty = $make:ident($name:literal, $help:literal $(, $arg:expr)*);)+) => {
+        /// One field for each metric; the help text is the documentation.
+        #[allow(missing_docs)]
+        pub struct Metrics {
+            registry: Registry,
+            $($(#[doc = $section])* #[doc = $help] pub $field: $kind,)+
+        }
+
+        impl Metrics {
+            fn new() -> Self {
+                let b = Builder { registry: Registry::new() };
+                $(let $field = b.$make($name, $help $(, $arg)*);)+
+                Self { registry: b.registry, $($field,)+ }
+            }
+        }
+    };
+}
+
+metrics! {
+    // Diameter
+    diameter_peers_up: IntGauge = gauge("linegate_diameter_peers_up", "Diameter peers whose connection is open.");
+    diameter_requests: IntCounterVec = counters("linegate_diameter_requests_total", "Diameter requests received, by command and result code of the answer.", &["command", "result"]);
+    diameter_request_seconds: HistogramVec = histograms("linegate_diameter_request_seconds", "Time from a received request to its answer, by command.", &["command"], LATENCY_BUCKETS);
+    diameter_sent: IntCounterVec = counters("linegate_diameter_sent_total", "Diameter requests that we sent, by command and outcome.", &["command", "outcome"]);
+    diameter_pending: IntGauge = gauge("linegate_diameter_pending_requests", "Requests received and not answered yet, over all peers.");
+    diameter_refused: IntCounterVec = counters("linegate_diameter_refused_total", "Connections and messages refused at a limit, by reason.", &["reason"]);
+    // MQTT
+    mqtt_sessions: IntGauge = gauge("linegate_mqtt_sessions", "Modems connected.");
+    mqtt_publishes: IntCounterVec = counters("linegate_mqtt_publishes_total", "Publishes received, by topic kind and outcome.", &["topic", "outcome"]);
+    mqtt_refused: IntCounterVec = counters("linegate_mqtt_refused_total", "Connections and packets refused, by reason.", &["reason"]);
+    // Rating
+    usage_records: IntCounterVec = counters("linegate_usage_records_total", "Usage records by source and outcome (rated, reconciled, repeated, or the reason of suspense).", &["source", "outcome"]);
+    hot_commits: IntCounter = counter("linegate_hot_commits_total", "Durable writes to the hot store.");
+    hot_commit_records: Histogram = histogram("linegate_hot_commit_records", "Requests in one durable write.", SIZE_BUCKETS);
+    hot_commit_seconds: Histogram = histogram("linegate_hot_commit_seconds", "Time of one durable write.", LATENCY_BUCKETS);
+    shard_queue: IntGaugeVec = gauges("linegate_shard_queue_requests", "Requests that wait for their shard.", &["shard"]);
+    shard_refused: IntCounter = counter("linegate_shard_refused_total", "Requests refused because a shard's queue was full.");
+    accounts: IntGauge = gauge("linegate_accounts", "Charging accounts in memory.");
+    sessions: IntGauge = gauge("linegate_charging_sessions", "Charging sessions open.");
+    drain_lag: IntGauge = gauge("linegate_drain_lag_entries", "Hot-log entries not yet in the relational store.");
+    // Orders
+    orders: IntCounterVec = counters("linegate_orders_total", "Moves of orders into a state, by state.", &["state"]);
+    orders_refused: IntCounterVec = counters("linegate_orders_refused_total", "Orders refused, by status.", &["status"]);
+    saga_steps: IntCounterVec = counters("linegate_saga_steps_total", "Saga steps by name and outcome.", &["step", "outcome"]);
+    sagas_running: IntGauge = gauge("linegate_sagas_running", "Sagas being run at this moment.");
+    fallout: IntGaugeVec = gauges("linegate_fallout_orders", "Orders that wait for a person, by cause code.", &["cause"]);
+    // Outbox
+    outbox_pending: IntGauge = gauge("linegate_outbox_pending_messages", "Messages of the outbox not yet handed over.");
+    deliveries: IntCounterVec = counters("linegate_deliveries_total", "Tries to hand a message over, by channel and outcome.", &["channel", "outcome"]);
+    // Month
+    invoices: IntCounter = counter("linegate_invoices_total", "Invoices finalised.");
+    // Stores and HTTP
+    relational_saves: IntCounterVec = counters("linegate_relational_saves_total", "Transactions by outcome.", &["outcome"]);
+    relational_save_seconds: Histogram = histogram("linegate_relational_save_seconds", "Time from a save's arrival to its commit.", LATENCY_BUCKETS);
+    relational_batch_saves: Histogram = histogram("linegate_relational_batch_saves", "Saves in one commit.", SIZE_BUCKETS);
+    http_requests: IntCounterVec = counters("linegate_http_requests_total", "HTTP requests by route and status.", &["route", "status"]);
+    http_request_seconds: HistogramVec = histograms("linegate_http_request_seconds", "Time of an HTTP request, by route.", &["route"], LATENCY_BUCKETS);
+}
+
+impl Metrics {
+    /// Everything in the Prometheus text format, version 0.0.4.
+    pub fn render(&self) -> String {
+        prometheus::TextEncoder::new()
+            .encode_to_string(&self.registry.gather())
+            .unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_is_declared_once_with_our_prefix() {
+        metrics().hot_commits.inc();
+        let text = metrics().render();
+        assert!(text.contains("linegate_hot_commits_total 1"), "{text}");
+        let names = text.lines().filter(|l| l.starts_with("# TYPE"));
+        assert!(names.into_iter().all(|l| l.starts_with("# TYPE linegate_")));
+    }
+}
