@@ -6,8 +6,7 @@
 use std::sync::LazyLock;
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 /// The metrics of this process.
@@ -18,13 +17,10 @@ pub fn metrics() -> &'static Metrics {
 static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
 
 /// Latencies from 100 µs to 25 s, seconds.
-const LATENCY_BUCKETS: &[f64] = &[
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 25.0,
-];
+const LATENCY_BUCKETS: &[f64] =
+    &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 25.0];
 /// Sizes of batches, items.
-const SIZE_BUCKETS: &[f64] = &[
-    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0,
-];
+const SIZE_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0];
 
 struct Builder {
     registry: Registry,
@@ -36,10 +32,7 @@ impl Builder {
     }
 
     fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.keep(
-            IntCounterVec::new(Opts::new(name, help), labels)
-                .expect("a metric is declared with a legal name"),
-        )
+        self.keep(IntCounterVec::new(Opts::new(name, help), labels).expect("a metric is declared with a legal name"))
     }
 
     fn gauge(&self, name: &str, help: &str) -> IntGauge {
@@ -47,10 +40,7 @@ impl Builder {
     }
 
     fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.keep(
-            IntGaugeVec::new(Opts::new(name, help), labels)
-                .expect("a metric is declared with a legal name"),
-        )
+        self.keep(IntGaugeVec::new(Opts::new(name, help), labels).expect("a metric is declared with a legal name"))
     }
 
     fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
@@ -64,9 +54,7 @@ impl Builder {
     }
 
     fn keep<C: prometheus::core::Collector + Clone + 'static>(&self, collector: C) -> C {
-        self.registry
-            .register(Box::new(collector.clone()))
-            .expect("a metric is declared once");
+        self.registry.register(Box::new(collector.clone())).expect("a metric is declared once");
         collector
     }
 }
@@ -134,9 +122,7 @@ metrics! {
 impl Metrics {
     /// Everything in the Prometheus text format, version 0.0.4.
     pub fn render(&self) -> String {
-        prometheus::TextEncoder::new()
-            .encode_to_string(&self.registry.gather())
-            .unwrap_or_default()
+        prometheus::TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
     }
 }
 

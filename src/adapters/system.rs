@@ -24,9 +24,7 @@ impl SystemClock {
 impl Clock for SystemClock {
     #[allow(clippy::disallowed_methods)]
     fn now(&self) -> Timestamp {
-        let since = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 }
@@ -40,23 +38,16 @@ pub struct SeededIds {
 impl SeededIds {
     /// Seeded by the operating system.
     pub fn from_os() -> Self {
-        Self {
-            rng: Mutex::new(StdRng::from_os_rng()),
-        }
+        Self { rng: Mutex::new(StdRng::from_os_rng()) }
     }
 
     /// Reproducible, for tests.
     pub fn from_seed(seed: u64) -> Self {
-        Self {
-            rng: Mutex::new(StdRng::seed_from_u64(seed)),
-        }
+        Self { rng: Mutex::new(StdRng::seed_from_u64(seed)) }
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut StdRng) -> T) -> T {
-        f(&mut self
-            .rng
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner))
+        f(&mut self.rng.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 }
 
@@ -65,9 +56,7 @@ impl Ids for SeededIds {
         let mut random = [0u8; 10];
         self.secret(&mut random);
         let millis = u64::try_from(now.millis()).unwrap_or(0);
-        uuid::Builder::from_unix_timestamp_millis(millis, &random)
-            .into_uuid()
-            .to_string()
+        uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().to_string()
     }
 
     fn secret(&self, bytes: &mut [u8]) {
@@ -75,11 +64,7 @@ impl Ids for SeededIds {
     }
 
     fn jitter(&self, bound: u64) -> u64 {
-        if bound == 0 {
-            0
-        } else {
-            self.with(|rng| rng.random_range(0..bound))
-        }
+        if bound == 0 { 0 } else { self.with(|rng| rng.random_range(0..bound)) }
     }
 }
 
@@ -92,9 +77,7 @@ pub struct ManualClock {
 impl ManualClock {
     /// Stands at `start`.
     pub fn at(start: Timestamp) -> Self {
-        Self {
-            now: std::sync::atomic::AtomicI64::new(start.millis()),
-        }
+        Self { now: std::sync::atomic::AtomicI64::new(start.millis()) }
     }
 
     /// Moves on by `by`.
@@ -104,8 +87,7 @@ impl ManualClock {
 
     /// Moves to `to`.
     pub fn set(&self, to: Timestamp) {
-        self.now
-            .store(to.millis(), std::sync::atomic::Ordering::SeqCst);
+        self.now.store(to.millis(), std::sync::atomic::Ordering::SeqCst);
     }
 }
 

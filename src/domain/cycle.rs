@@ -28,30 +28,18 @@ impl CycleId {
     /// The cycle after this one.
     pub fn next(self) -> Self {
         if self.month == 12 {
-            Self {
-                year: self.year + 1,
-                month: 1,
-            }
+            Self { year: self.year + 1, month: 1 }
         } else {
-            Self {
-                year: self.year,
-                month: self.month + 1,
-            }
+            Self { year: self.year, month: self.month + 1 }
         }
     }
 
     /// The cycle before this one.
     pub fn previous(self) -> Self {
         if self.month == 1 {
-            Self {
-                year: self.year - 1,
-                month: 12,
-            }
+            Self { year: self.year - 1, month: 12 }
         } else {
-            Self {
-                year: self.year,
-                month: self.month - 1,
-            }
+            Self { year: self.year, month: self.month - 1 }
         }
     }
 }
@@ -66,9 +54,7 @@ impl FromStr for CycleId {
     type Err = BadCycle;
 
     fn from_str(text: &str) -> Result<Self, BadCycle> {
-        let bad = || BadCycle {
-            text: text.to_owned(),
-        };
+        let bad = || BadCycle { text: text.to_owned() };
         let (year, month) = text.split_once('-').ok_or_else(bad)?;
         if year.len() != 4 || month.len() != 2 {
             return Err(bad());
@@ -90,9 +76,7 @@ impl Serialize for CycleId {
 
 impl<'de> Deserialize<'de> for CycleId {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        String::deserialize(d)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -117,13 +101,8 @@ impl Calendar {
         if !(1..=31).contains(&anchor_day) {
             return Err(BadCalendar::AnchorDay { day: anchor_day });
         }
-        let zone = TimeZone::get(zone).map_err(|_| BadCalendar::Zone {
-            name: zone.to_owned(),
-        })?;
-        Ok(Self {
-            anchor_day: i8::try_from(anchor_day).unwrap_or(1),
-            zone,
-        })
+        let zone = TimeZone::get(zone).map_err(|_| BadCalendar::Zone { name: zone.to_owned() })?;
+        Ok(Self { anchor_day: i8::try_from(anchor_day).unwrap_or(1), zone })
     }
 
     /// The zone that documents show times in.
@@ -147,32 +126,20 @@ impl Calendar {
 
     /// The half-open stretch of `cycle`.
     pub fn bounds(&self, cycle: CycleId) -> Interval {
-        Interval {
-            from: self.midnight(self.first_day(cycle)),
-            until: self.midnight(self.first_day(cycle.next())),
-        }
+        Interval { from: self.midnight(self.first_day(cycle)), until: self.midnight(self.first_day(cycle.next())) }
     }
 
     /// The cycle that `at` is in.
     pub fn cycle_at(&self, at: Timestamp) -> CycleId {
         let day = self.local_date(at);
-        let of_month = CycleId {
-            year: day.year(),
-            month: day.month(),
-        };
-        if day < self.first_day(of_month) {
-            of_month.previous()
-        } else {
-            of_month
-        }
+        let of_month = CycleId { year: day.year(), month: day.month() };
+        if day < self.first_day(of_month) { of_month.previous() } else { of_month }
     }
 
     /// Local midnight at the start of `day`; the first instant of the day
     /// where a clock change skips midnight.
     pub fn midnight(&self, day: Date) -> Timestamp {
-        day.to_zoned(self.zone.clone())
-            .map(|z| Timestamp(z.timestamp().as_millisecond()))
-            .unwrap_or(Timestamp::MAX)
+        day.to_zoned(self.zone.clone()).map(|z| Timestamp(z.timestamp().as_millisecond())).unwrap_or(Timestamp::MAX)
     }
 }
 
@@ -201,16 +168,8 @@ mod tests {
         let calendar = Calendar::new(anchor, zone).unwrap();
         let cycle: CycleId = cycle.parse().unwrap();
         let bounds = calendar.bounds(cycle);
-        assert_eq!(
-            bounds.from,
-            Timestamp::parse(from).unwrap(),
-            "start of {cycle} on {anchor}"
-        );
-        assert_eq!(
-            bounds.until,
-            Timestamp::parse(until).unwrap(),
-            "end of {cycle} on {anchor}"
-        );
+        assert_eq!(bounds.from, Timestamp::parse(from).unwrap(), "start of {cycle} on {anchor}");
+        assert_eq!(bounds.until, Timestamp::parse(until).unwrap(), "end of {cycle} on {anchor}");
         assert_eq!(calendar.cycle_at(bounds.from), cycle);
         assert_eq!(calendar.cycle_at(Timestamp(bounds.until.0 - 1)), cycle);
         assert_eq!(calendar.cycle_at(bounds.until), cycle.next());
@@ -218,55 +177,13 @@ mod tests {
 
     #[test]
     fn cycles_follow_the_anchor_through_short_months_and_clock_changes() {
-        check(
-            1,
-            "Asia/Seoul",
-            "2026-10",
-            "2026-10-01T00:00:00+09:00",
-            "2026-11-01T00:00:00+09:00",
-        );
-        check(
-            31,
-            "Asia/Seoul",
-            "2026-01",
-            "2026-01-31T00:00:00+09:00",
-            "2026-02-28T00:00:00+09:00",
-        );
-        check(
-            31,
-            "Asia/Seoul",
-            "2026-02",
-            "2026-02-28T00:00:00+09:00",
-            "2026-03-31T00:00:00+09:00",
-        );
-        check(
-            30,
-            "Asia/Seoul",
-            "2028-02",
-            "2028-02-29T00:00:00+09:00",
-            "2028-03-30T00:00:00+09:00",
-        );
-        check(
-            15,
-            "America/New_York",
-            "2026-03",
-            "2026-03-15T00:00:00-04:00",
-            "2026-04-15T00:00:00-04:00",
-        );
-        check(
-            1,
-            "America/New_York",
-            "2026-03",
-            "2026-03-01T00:00:00-05:00",
-            "2026-04-01T00:00:00-04:00",
-        );
-        check(
-            1,
-            "UTC",
-            "2026-12",
-            "2026-12-01T00:00:00Z",
-            "2027-01-01T00:00:00Z",
-        );
+        check(1, "Asia/Seoul", "2026-10", "2026-10-01T00:00:00+09:00", "2026-11-01T00:00:00+09:00");
+        check(31, "Asia/Seoul", "2026-01", "2026-01-31T00:00:00+09:00", "2026-02-28T00:00:00+09:00");
+        check(31, "Asia/Seoul", "2026-02", "2026-02-28T00:00:00+09:00", "2026-03-31T00:00:00+09:00");
+        check(30, "Asia/Seoul", "2028-02", "2028-02-29T00:00:00+09:00", "2028-03-30T00:00:00+09:00");
+        check(15, "America/New_York", "2026-03", "2026-03-15T00:00:00-04:00", "2026-04-15T00:00:00-04:00");
+        check(1, "America/New_York", "2026-03", "2026-03-01T00:00:00-05:00", "2026-04-01T00:00:00-04:00");
+        check(1, "UTC", "2026-12", "2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z");
     }
 
     #[test]

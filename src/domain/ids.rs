@@ -121,11 +121,7 @@ mod tests {
     #[test]
     fn an_apn_matches_without_case_and_operator_identifier() {
         let own = Apn::from("iot.example");
-        for same in [
-            "iot.example",
-            "IoT.Example",
-            "iot.example.mnc008.mcc450.gprs",
-        ] {
+        for same in ["iot.example", "IoT.Example", "iot.example.mnc008.mcc450.gprs"] {
             assert!(own.matches(same), "{same}");
         }
         for other in ["iot.example.com", "internet", ""] {

@@ -50,12 +50,7 @@ pub struct Posting {
 
 /// Whether a movement's postings sum to zero in each unit.
 pub fn balanced(postings: &[Posting]) -> bool {
-    [Unit::Octets, Unit::Minor].into_iter().all(|unit| {
-        postings
-            .iter()
-            .filter(|p| p.unit == unit)
-            .map(|p| i128::from(p.amount))
-            .sum::<i128>()
-            == 0
-    })
+    [Unit::Octets, Unit::Minor]
+        .into_iter()
+        .all(|unit| postings.iter().filter(|p| p.unit == unit).map(|p| i128::from(p.amount)).sum::<i128>() == 0)
 }

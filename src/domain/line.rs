@@ -208,9 +208,7 @@ pub struct Line {
 impl Line {
     /// The intended state after everything that is queued.
     pub fn state_after_queue(&self) -> LineState {
-        self.queue
-            .iter()
-            .fold(self.intended, |state, queued| queued.kind.target(state))
+        self.queue.iter().fold(self.intended, |state, queued| queued.kind.target(state))
     }
 
     /// Records that the elements hold `state` from `at` on: the one place where
@@ -219,30 +217,16 @@ impl Line {
         if self.actual == state {
             return;
         }
-        if let Some(open) = self
-            .periods
-            .last_mut()
-            .filter(|p| p.span.until == Timestamp::MAX)
-        {
+        if let Some(open) = self.periods.last_mut().filter(|p| p.span.until == Timestamp::MAX) {
             open.span.until = at.max(open.span.from);
         }
         if state != LineState::Absent {
-            self.periods.push(Period {
-                state,
-                span: Interval::starting(at),
-            });
+            self.periods.push(Period { state, span: Interval::starting(at) });
         }
         if state == LineState::Terminated || state == LineState::Absent {
             self.end_plan(at);
-        } else if self
-            .plans
-            .last()
-            .is_none_or(|p| p.span.until != Timestamp::MAX)
-        {
-            self.plans.push(PlanPeriod {
-                plan: self.profile.plan.clone(),
-                span: Interval::starting(at),
-            });
+        } else if self.plans.last().is_none_or(|p| p.span.until != Timestamp::MAX) {
+            self.plans.push(PlanPeriod { plan: self.profile.plan.clone(), span: Interval::starting(at) });
         }
         self.actual = state;
     }
@@ -253,25 +237,14 @@ impl Line {
             return;
         }
         self.profile.plan = plan.clone();
-        if self
-            .plans
-            .last()
-            .is_some_and(|p| p.span.until == Timestamp::MAX)
-        {
+        if self.plans.last().is_some_and(|p| p.span.until == Timestamp::MAX) {
             self.end_plan(at);
-            self.plans.push(PlanPeriod {
-                plan,
-                span: Interval::starting(at),
-            });
+            self.plans.push(PlanPeriod { plan, span: Interval::starting(at) });
         }
     }
 
     fn end_plan(&mut self, at: Timestamp) {
-        if let Some(open) = self
-            .plans
-            .last_mut()
-            .filter(|p| p.span.until == Timestamp::MAX)
-        {
+        if let Some(open) = self.plans.last_mut().filter(|p| p.span.until == Timestamp::MAX) {
             open.span.until = at.max(open.span.from);
         }
     }

@@ -66,11 +66,7 @@ impl Money {
         let sign = if self.minor < 0 { "-" } else { "" };
         let text = format!("{:0>width$}", self.minor.unsigned_abs(), width = digits + 1);
         let (whole, part) = text.split_at(text.len() - digits);
-        if part.is_empty() {
-            format!("{sign}{whole}")
-        } else {
-            format!("{sign}{whole}.{part}")
-        }
+        if part.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{part}") }
     }
 }
 
@@ -78,12 +74,8 @@ impl Money {
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plain = self.decimal();
-        let (sign, digits) = plain
-            .strip_prefix('-')
-            .map_or(("", plain.as_str()), |d| ("-", d));
-        let (whole, part) = digits
-            .split_once('.')
-            .map_or((digits, None), |(w, p)| (w, Some(p)));
+        let (sign, digits) = plain.strip_prefix('-').map_or(("", plain.as_str()), |d| ("-", d));
+        let (whole, part) = digits.split_once('.').map_or((digits, None), |(w, p)| (w, Some(p)));
         f.write_str(sign)?;
         for (i, c) in whole.chars().enumerate() {
             if i > 0 && (whole.len() - i) % 3 == 0 {
@@ -150,16 +142,8 @@ mod tests {
             (Money::new(12_000, Currency::KRW), "12000", "12,000 KRW"),
             (Money::new(-5, Currency::JPY), "-5", "-5 JPY"),
             (Money::new(5, Currency::USD), "0.05", "0.05 USD"),
-            (
-                Money::new(-123_456, Currency::USD),
-                "-1234.56",
-                "-1,234.56 USD",
-            ),
-            (
-                Money::new(1_234_567, Currency::KWD),
-                "1234.567",
-                "1,234.567 KWD",
-            ),
+            (Money::new(-123_456, Currency::USD), "-1234.56", "-1,234.56 USD"),
+            (Money::new(1_234_567, Currency::KWD), "1234.567", "1,234.567 KWD"),
         ];
         for (money, decimal, shown) in cases {
             assert_eq!(money.decimal(), decimal);
@@ -169,14 +153,7 @@ mod tests {
 
     #[test]
     fn halves_round_away_from_zero() {
-        for (n, d, want) in [
-            (5, 10, 1),
-            (-5, 10, -1),
-            (4, 10, 0),
-            (14, 10, 1),
-            (15, 10, 2),
-            (0, 3, 0),
-        ] {
+        for (n, d, want) in [(5, 10, 1), (-5, 10, -1), (4, 10, 0), (14, 10, 1), (15, 10, 2), (0, 3, 0)] {
             assert_eq!(round_half_away(n, d), want, "{n}/{d}");
         }
     }

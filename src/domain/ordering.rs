@@ -169,24 +169,17 @@ impl OrderState {
     /// The legal moves of TMF641's life cycle.
     pub const fn may_become(self, next: OrderState) -> bool {
         use OrderState::{
-            Acknowledged, AssessingCancellation, Cancelled, Completed, Failed, Held, InProgress,
-            Partial, Pending, PendingCancellation, Rejected,
+            Acknowledged, AssessingCancellation, Cancelled, Completed, Failed, Held, InProgress, Partial, Pending,
+            PendingCancellation, Rejected,
         };
         match self {
-            Acknowledged => matches!(
-                next,
-                InProgress | Rejected | Cancelled | AssessingCancellation
-            ),
-            InProgress => matches!(
-                next,
-                Pending | Held | Completed | Failed | Partial | Cancelled | AssessingCancellation
-            ),
+            Acknowledged => matches!(next, InProgress | Rejected | Cancelled | AssessingCancellation),
+            InProgress => {
+                matches!(next, Pending | Held | Completed | Failed | Partial | Cancelled | AssessingCancellation)
+            }
             Pending | Held => matches!(next, InProgress | Cancelled | AssessingCancellation),
             AssessingCancellation => {
-                matches!(
-                    next,
-                    PendingCancellation | Acknowledged | InProgress | Pending | Held
-                )
+                matches!(next, PendingCancellation | Acknowledged | InProgress | Pending | Held)
             }
             PendingCancellation => matches!(next, Cancelled),
             Cancelled | Completed | Failed | Partial | Rejected => false,
@@ -290,11 +283,7 @@ impl Order {
             return Ok(());
         }
         if !self.state.may_become(next) {
-            return Err(IllegalMove {
-                order: self.id.clone(),
-                from: self.state,
-                to: next,
-            });
+            return Err(IllegalMove { order: self.id.clone(), from: self.state, to: next });
         }
         self.state = next;
         match next {

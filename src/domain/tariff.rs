@@ -129,14 +129,10 @@ impl UsagePrice {
             .iter()
             .enumerate()
             .map(|(i, tier)| {
-                let until = self
-                    .tiers
-                    .get(i + 1)
-                    .map_or(u64::MAX, |next| next.from_octets);
+                let until = self.tiers.get(i + 1).map_or(u64::MAX, |next| next.from_octets);
                 let inside = total_octets.min(until).saturating_sub(tier.from_octets);
                 let blocks = inside.div_ceil(tier.per_octets);
-                i64::try_from(i128::from(blocks) * i128::from(tier.price))
-                    .expect("amounts stay inside 64 bits")
+                i64::try_from(i128::from(blocks) * i128::from(tier.price)).expect("amounts stay inside 64 bits")
             })
             .sum()
     }
@@ -166,12 +162,7 @@ pub struct QuotaPolicy {
 
 impl Default for QuotaPolicy {
     fn default() -> Self {
-        Self {
-            slice_octets: 1_000_000,
-            validity_s: 3600,
-            threshold_percent: 20,
-            holding_s: 0,
-        }
+        Self { slice_octets: 1_000_000, validity_s: 3600, threshold_percent: 20, holding_s: 0 }
     }
 }
 
@@ -188,12 +179,7 @@ impl Tariff {
 
     /// Checks what the types cannot say; the first fault found.
     pub fn check(&self) -> Result<(), BadTariff> {
-        let fault = |plan: &PlanId, reason: &'static str| {
-            Err(BadTariff {
-                plan: plan.clone(),
-                reason,
-            })
-        };
+        let fault = |plan: &PlanId, reason: &'static str| Err(BadTariff { plan: plan.clone(), reason });
         if self.tax_percent > 100 {
             return fault(&PlanId::from("*"), "tax_percent is over 100");
         }
@@ -201,24 +187,14 @@ impl Tariff {
             if plan.monthly_fee < 0 || plan.activation_fee < 0 {
                 return fault(id, "a fee is negative");
             }
-            if plan.quota.validity_s == 0
-                || plan.quota.slice_octets == 0
-                || plan.quota.threshold_percent > 99
-            {
-                return fault(
-                    id,
-                    "quota needs validity_s and slice_octets above 0 and threshold_percent under 100",
-                );
+            if plan.quota.validity_s == 0 || plan.quota.slice_octets == 0 || plan.quota.threshold_percent > 99 {
+                return fault(id, "quota needs validity_s and slice_octets above 0 and threshold_percent under 100");
             }
             let Some(usage) = &plan.usage else { continue };
             if usage.tiers.first().is_none_or(|t| t.from_octets != 0) {
                 return fault(id, "the first tier does not start at 0 octets");
             }
-            if usage
-                .tiers
-                .windows(2)
-                .any(|w| w[0].from_octets >= w[1].from_octets)
-            {
+            if usage.tiers.windows(2).any(|w| w[0].from_octets >= w[1].from_octets) {
                 return fault(id, "tiers do not ascend");
             }
             if usage.tiers.iter().any(|t| t.per_octets == 0 || t.price < 0) {
@@ -253,11 +229,7 @@ mod tests {
         UsagePrice {
             tiers: tiers
                 .iter()
-                .map(|&(from_octets, price, per_octets)| Tier {
-                    from_octets,
-                    price,
-                    per_octets,
-                })
+                .map(|&(from_octets, price, per_octets)| Tier { from_octets, price, per_octets })
                 .collect(),
             cap_octets: None,
         }
@@ -266,14 +238,7 @@ mod tests {
     #[test]
     fn a_boundary_octet_belongs_to_one_tier() {
         let ten_mb_then_overage = price(&[(0, 0, 1), (10_000_000, 11, 100_000)]);
-        let table = [
-            (0, 0),
-            (1, 0),
-            (10_000_000, 0),
-            (10_000_001, 11),
-            (10_100_000, 11),
-            (10_100_001, 22),
-        ];
+        let table = [(0, 0), (1, 0), (10_000_000, 0), (10_000_001, 11), (10_100_000, 11), (10_100_001, 22)];
         for (octets, won) in table {
             assert_eq!(ten_mb_then_overage.price_of(octets), won, "{octets} octets");
         }

@@ -9,9 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds since 1970-01-01T00:00:00Z; negative before it.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(pub i64);
 
@@ -31,10 +29,7 @@ impl Timestamp {
 
     /// This time moved on by `by`; saturates.
     pub fn plus(self, by: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)),
-        )
+        Self(self.0.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
     }
 
     /// How long after `earlier` this is; zero when it is not after.
@@ -44,11 +39,7 @@ impl Timestamp {
 
     /// Parses RFC 3339 text (`2026-10-31T23:59:59.999Z`, any offset).
     pub fn parse(text: &str) -> Result<Self, BadTime> {
-        text.parse::<jiff::Timestamp>()
-            .map(|t| Self(t.as_millisecond()))
-            .map_err(|_| BadTime {
-                text: text.to_owned(),
-            })
+        text.parse::<jiff::Timestamp>().map(|t| Self(t.as_millisecond())).map_err(|_| BadTime { text: text.to_owned() })
     }
 }
 
@@ -82,10 +73,7 @@ pub struct Interval {
 impl Interval {
     /// From `from` with no end yet.
     pub fn starting(from: Timestamp) -> Self {
-        Self {
-            from,
-            until: Timestamp::MAX,
-        }
+        Self { from, until: Timestamp::MAX }
     }
 
     /// Whether `at` is inside.

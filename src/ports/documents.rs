@@ -9,11 +9,7 @@ pub trait Documents: Send + Sync + 'static {
     fn invoice_pdf(&self, invoice: &Invoice) -> Result<Vec<u8>, DocumentError>;
 
     /// A settlement as PDF, one department's rows or all.
-    fn settlement_pdf(
-        &self,
-        settlement: &Settlement,
-        department: Option<&str>,
-    ) -> Result<Vec<u8>, DocumentError>;
+    fn settlement_pdf(&self, settlement: &Settlement, department: Option<&str>) -> Result<Vec<u8>, DocumentError>;
 }
 
 /// A document that could not be drawn.

@@ -90,11 +90,7 @@ pub trait Elements: Send + Sync + 'static {
     fn connected(&self, element: &ElementId) -> bool;
 
     /// Brings a line to a state on its element (line provisioning, command 0xfffffe).
-    async fn provision(
-        &self,
-        element: &ElementId,
-        command: &ProvisionCommand,
-    ) -> Result<Held, NetworkError>;
+    async fn provision(&self, element: &ElementId, command: &ProvisionCommand) -> Result<Held, NetworkError>;
 
     /// Asks an element what it holds of a line (line provisioning, command 0xffffff).
     async fn query(&self, element: &ElementId, line: &LineId) -> Result<Held, NetworkError>;
@@ -111,12 +107,7 @@ pub trait Elements: Send + Sync + 'static {
     /// Detaches the subscriber at the serving MME (S6a CLR, TS 29.272 section 5.2.1.2),
     /// with subscription withdrawn or an update that applies at re-attach.
     /// `Ok(false)`: the subscriber is not attached there.
-    async fn cancel_location(
-        &self,
-        mme: &str,
-        imsi: &str,
-        withdrawn: bool,
-    ) -> Result<bool, NetworkError>;
+    async fn cancel_location(&self, mme: &str, imsi: &str, withdrawn: bool) -> Result<bool, NetworkError>;
 
     /// Ends a charging session at the PGW-C that opened it (ASR, RFC 6733 section 8.5).
     /// `Ok(false)`: the session is unknown there.

@@ -20,8 +20,8 @@ use crate::domain::billing::Invoice;
 use crate::domain::cycle::CycleId;
 use crate::domain::fieldwork::{WorkOrder, WorkOrderState};
 use crate::domain::ids::{
-    AccountId, AppointmentId, CallId, CustomerId, DeviceId, InvoiceId, LineId, ListenerId,
-    MessageId, OrderId, PlanId, SagaId, SlotId, WorkOrderId, WorkerId,
+    AccountId, AppointmentId, CallId, CustomerId, DeviceId, InvoiceId, LineId, ListenerId, MessageId, OrderId, PlanId,
+    SagaId, SlotId, WorkOrderId, WorkerId,
 };
 use crate::domain::ledger::Posting;
 use crate::domain::line::{Line, LineState, SessionState};
@@ -210,9 +210,7 @@ pub struct StreamedHappening {
 }
 
 /// How far a month close has come; each step is idempotent.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CloseState {
     /// Buckets are being moved from open to closing.
@@ -381,17 +379,11 @@ pub trait WorkReads: Send + Sync {
     /// One appointment.
     async fn appointment(&self, id: &AppointmentId) -> Stored<Option<Appointment>>;
     /// Appointments, newest first; of one order when given.
-    async fn appointments(&self, order: Option<&OrderId>, page: Page)
-    -> Stored<Paged<Appointment>>;
+    async fn appointments(&self, order: Option<&OrderId>, page: Page) -> Stored<Paged<Appointment>>;
     /// One call.
     async fn call(&self, id: &CallId) -> Stored<Option<Call>>;
     /// Calls in a state with `next_attempt` ≤ `until`, earliest first.
-    async fn calls(
-        &self,
-        state: Option<CallState>,
-        until: Timestamp,
-        page: Page,
-    ) -> Stored<Paged<Call>>;
+    async fn calls(&self, state: Option<CallState>, until: Timestamp, page: Page) -> Stored<Paged<Call>>;
     /// One work order.
     async fn work_order(&self, id: &WorkOrderId) -> Stored<Option<WorkOrder>>;
     /// Work orders by planned start.
@@ -416,12 +408,7 @@ pub trait OutboxReads: Send + Sync {
     /// Messages to send: pending, due, and the oldest pending of their stream and recipient.
     async fn due_messages(&self, now: Timestamp, limit: u64) -> Stored<Vec<OutboxEntry>>;
     /// Messages by channel and state (`pending`, `sent`, `dead`), newest first.
-    async fn messages(
-        &self,
-        channel: Option<&str>,
-        state: Option<&str>,
-        page: Page,
-    ) -> Stored<Paged<OutboxEntry>>;
+    async fn messages(&self, channel: Option<&str>, state: Option<&str>, page: Page) -> Stored<Paged<OutboxEntry>>;
     /// Every listener.
     async fn listeners(&self) -> Stored<Vec<Listener>>;
 }
@@ -434,12 +421,7 @@ pub trait BillingReads: Send + Sync {
     /// Usage records, newest first.
     async fn usage(&self, filter: &UsageFilter, page: Page) -> Stored<Paged<UsageRecord>>;
     /// Rated usage of a cycle's bills, summed, for accounts in `[from, to]`, ascending by account.
-    async fn usage_totals(
-        &self,
-        cycle: CycleId,
-        from: &AccountId,
-        to: &AccountId,
-    ) -> Stored<Vec<UsageTotal>>;
+    async fn usage_totals(&self, cycle: CycleId, from: &AccountId, to: &AccountId) -> Stored<Vec<UsageTotal>>;
     /// One invoice.
     async fn invoice(&self, id: &InvoiceId) -> Stored<Option<Invoice>>;
     /// Invoices by number.
@@ -461,9 +443,7 @@ pub trait BillingReads: Send + Sync {
 
 /// The whole port.
 #[async_trait]
-pub trait Relational:
-    OrderReads + LineReads + WorkReads + OutboxReads + BillingReads + 'static
-{
+pub trait Relational: OrderReads + LineReads + WorkReads + OutboxReads + BillingReads + 'static {
     /// Carries out every write, or none.
     async fn save(&self, writes: Vec<Write>) -> Stored<()>;
 }
