@@ -204,7 +204,13 @@ impl<'a> CcRequest<'a> {
             key::USER_EQUIPMENT_INFO => self.user_equipment = Some(UserEquipment::read(avp)?),
             key::REQUESTED_ACTION => self.requested_action = Some(RequestedAction::read(avp)?),
             key::TERMINATION_CAUSE => self.termination_cause = Some(TerminationCause::read(avp)?),
-            key::MULTIPLE_SERVICES_INDICATOR => self.multiple_services = avp.enumerated()? == 1,
+            key::MULTIPLE_SERVICES_INDICATOR => {
+                self.multiple_services = match avp.enumerated()? {
+                    0 => false,
+                    1 => true,
+                    _ => return Err(avp.value_error("a Multiple-Services-Indicator")),
+                };
+            }
             key::SERVICE_IDENTIFIER => self.service_identifier = Some(avp.u32()?),
             key::REQUESTED_SERVICE_UNIT => self.requested = Some(Units::read_group(avp)?),
             key::SERVICE_INFORMATION => {
