@@ -48,6 +48,17 @@ impl TopicKind {
         }
     }
 
+    /// The level with the separator in front of it.
+    pub(crate) fn topic_suffix(self) -> &'static str {
+        match self {
+            Self::Desired => "/desired",
+            Self::Reported => "/reported",
+            Self::Usage => "/usage",
+            Self::Receipt => "/receipt",
+            Self::Status => "/status",
+        }
+    }
+
     /// The kind that a level names; `None` for any other level.
     pub fn from_level(level: &[u8]) -> Option<Self> {
         match level {
