@@ -66,3 +66,95 @@ impl Default for Columns {
         }
     }
 }
+
+pub(crate) const COLUMNS: usize = 9;
+
+/// A column that the gateway knows; its number is its place in all tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Column {
+    RecordId,
+    Imsi,
+    Msisdn,
+    Apn,
+    RatingGroup,
+    Start,
+    End,
+    OctetsUp,
+    OctetsDown,
+}
+
+impl Column {
+    pub(crate) const ALL: [Self; COLUMNS] = [
+        Self::RecordId,
+        Self::Imsi,
+        Self::Msisdn,
+        Self::Apn,
+        Self::RatingGroup,
+        Self::Start,
+        Self::End,
+        Self::OctetsUp,
+        Self::OctetsDown,
+    ];
+
+    /// The name of the field in [`Columns`].
+    pub(crate) fn field(self) -> &'static str {
+        match self {
+            Self::RecordId => "record_id",
+            Self::Imsi => "imsi",
+            Self::Msisdn => "msisdn",
+            Self::Apn => "apn",
+            Self::RatingGroup => "rating_group",
+            Self::Start => "start",
+            Self::End => "end",
+            Self::OctetsUp => "octets_up",
+            Self::OctetsDown => "octets_down",
+        }
+    }
+
+    fn may_be_absent(self) -> bool {
+        matches!(
+            self,
+            Self::RecordId | Self::Imsi | Self::Msisdn | Self::Apn | Self::RatingGroup
+        )
+    }
+}
+
+impl Mapping {
+    /// Whether the mapping can be used at all; the reason when it cannot.
+    pub fn check(&self) -> Result<(), String> {
+        if !self.delimiter.is_ascii() || matches!(self.delimiter, '"' | '\r' | '\n' | '\0') {
+            return Err(format!(
+                "delimiter {:?} is not one ASCII character that may stand between fields",
+                self.delimiter
+            ));
+        }
+        for name in &self.optional {
+            let known = Column::ALL.iter().find(|column| column.field() == name);
+            match known {
+                Some(column) if column.may_be_absent() => {}
+                Some(_) => return Err(format!("optional: {name:?} cannot be left out")),
+                None => return Err(format!("optional: {name:?} is not a column")),
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn name(&self, column: Column) -> &str {
+        let columns = &self.columns;
+        match column {
+            Column::RecordId => &columns.record_id,
+            Column::Imsi => &columns.imsi,
+            Column::Msisdn => &columns.msisdn,
+            Column::Apn => &columns.apn,
+            Column::RatingGroup => &columns.rating_group,
+            Column::Start => &columns.start,
+            Column::End => &columns.end,
+            Column::OctetsUp => &columns.octets_up,
+            Column::OctetsDown => &columns.octets_down,
+        }
+    }
+
+    pub(crate) fn is_optional(&self, column: Column) -> bool {
+        self.optional.iter().any(|name| name == column.field())
+    }
+}

@@ -2,12 +2,16 @@
 
 use std::io::Read;
 
-use crate::Mapping;
+use crate::line::{Fields, Line, Lines};
+use crate::mapping::{COLUMNS, Column};
+use crate::row::Layout;
+use crate::{Mapping, Row, RowError, RowErrorReason, asn1};
 
 /// Limits of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Longest row in bytes with its line end, header included. Default 64 KiB.
+    /// Longest row in bytes with its line end, header included. Default 64 KiB,
+    /// at least 1.
     pub row_bytes_max: usize,
 }
 
@@ -17,91 +21,6 @@ impl Default for Limits {
             row_bytes_max: 64 << 10,
         }
     }
-}
-
-/// One usage record of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
-    /// Number of the row among the data rows, from 1; the header has none.
-    pub row_number: u64,
-    /// The record's own id; `None` where the file has none.
-    pub record_id: Option<String>,
-    /// IMSI, 6 to 15 digits.
-    pub imsi: Option<String>,
-    /// MSISDN, 5 to 15 digits without `+`.
-    pub msisdn: Option<String>,
-    /// Access point name.
-    pub apn: Option<String>,
-    /// Rating group.
-    pub rating_group: Option<u32>,
-    /// Start of the usage, milliseconds since the Unix epoch.
-    pub start_ms: i64,
-    /// End of the usage, milliseconds since the Unix epoch, not before its start.
-    pub end_ms: i64,
-    /// Octets from the device, 0 to 2^63-1.
-    pub octets_up: u64,
-    /// Octets to the device, 0 to 2^63-1.
-    pub octets_down: u64,
-}
-
-/// A row that was not taken.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("read row {row_number}: {reason}")]
-pub struct RowError {
-    /// Number of the row among the data rows, from 1.
-    pub row_number: u64,
-    /// Why.
-    pub reason: RowErrorReason,
-}
-
-/// Why a row was not taken.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RowErrorReason {
-    /// A field is empty that must not be.
-    #[error("{column}: empty")]
-    Empty {
-        /// The column, as the file calls it.
-        column: String,
-    },
-    /// A field cannot be read.
-    #[error("{column}: {value:?} is not {expected}")]
-    BadValue {
-        /// The column, as the file calls it.
-        column: String,
-        /// The value, cut at 64 characters.
-        value: String,
-        /// What was expected.
-        expected: &'static str,
-    },
-    /// The usage ends before it starts.
-    #[error("end is before start")]
-    EndBeforeStart,
-    /// Octets up and down together are over 2^63-1.
-    #[error("octets up and down together are over 9223372036854775807")]
-    OctetsOverflow,
-    /// Nobody to charge: neither IMSI nor MSISDN.
-    #[error("neither imsi nor msisdn")]
-    NoSubscriber,
-    /// Not as many fields as the header.
-    #[error("{found} fields, the header has {expected}")]
-    FieldCount {
-        /// Fields in the row.
-        found: usize,
-        /// Fields in the header.
-        expected: usize,
-    },
-    /// The row is longer than the limit.
-    #[error("row is longer than {max} bytes")]
-    TooLong {
-        /// The limit, in bytes.
-        max: usize,
-    },
-    /// The row is not UTF-8.
-    #[error("row is not UTF-8")]
-    NotUtf8,
-    /// The source failed; no row comes after this one.
-    #[error("source failed: {0}")]
-    Source(String),
 }
 
 /// Why a file is refused as a whole.
@@ -116,7 +35,7 @@ pub enum FileError {
     /// The file is empty.
     #[error("read header: the file is empty")]
     Empty,
-    /// The header is longer than the limit, or not UTF-8.
+    /// The header is too long, not UTF-8, or its quotes do not match up.
     #[error("read header: {0}")]
     BadHeader(RowErrorReason),
     /// The mapping cannot be used.
@@ -124,7 +43,7 @@ pub enum FileError {
     BadMapping(String),
     /// ASN.1 charging records.
     #[error(
-        "this is an ASN.1 charging file (3GPP TS 32.298, {0}); only CSV is read: convert it first"
+        "this is an ASN.1 charging file (3GPP TS 32.298: {0}); only CSV is read, convert it first"
     )]
     Asn1(&'static str),
     /// The source failed.
@@ -133,16 +52,67 @@ pub enum FileError {
 }
 
 /// Streams the rows of a charging file.
+///
+/// Holds one row at a time. Empty lines are passed over and have no number;
+/// columns that the mapping does not name are passed over.
 #[derive(Debug)]
 pub struct Reader<R: Read> {
-    source: R,
+    lines: Lines<R>,
+    fields: Fields,
+    layout: Layout,
+    delimiter: char,
+    row_bytes_max: usize,
+    row_number: u64,
+    ended: bool,
 }
 
 impl<R: Read> Reader<R> {
     /// Reads the header and checks it against the mapping.
     pub fn new(source: R, mapping: &Mapping, limits: Limits) -> Result<Self, FileError> {
-        let _ = (mapping, limits);
-        Ok(Self { source })
+        mapping.check().map_err(FileError::BadMapping)?;
+        let mut lines = Lines::new(source, limits.row_bytes_max);
+        if let Some(what) = asn1::recognise(lines.peek().map_err(FileError::Source)?) {
+            return Err(FileError::Asn1(what));
+        }
+        match lines.next().map_err(FileError::Source)? {
+            Line::Whole => {}
+            Line::End => return Err(FileError::Empty),
+            Line::TooLong => {
+                return Err(FileError::BadHeader(RowErrorReason::TooLong {
+                    max: limits.row_bytes_max,
+                }));
+            }
+        }
+        let header = std::str::from_utf8(lines.line())
+            .map_err(|_| FileError::BadHeader(RowErrorReason::NotUtf8))?;
+        let header = header.strip_prefix('\u{feff}').unwrap_or(header);
+        let mut fields = Fields::default();
+        if !fields.split(header, mapping.delimiter) {
+            return Err(FileError::BadHeader(RowErrorReason::BadQuotes));
+        }
+        let layout = layout(&fields, mapping)?;
+        Ok(Self {
+            lines,
+            fields,
+            layout,
+            delimiter: mapping.delimiter,
+            row_bytes_max: limits.row_bytes_max,
+            row_number: 0,
+            ended: false,
+        })
+    }
+
+    /// Rows so far, good and bad.
+    pub fn rows(&self) -> u64 {
+        self.row_number
+    }
+
+    fn row(&mut self) -> Result<Row, RowErrorReason> {
+        let line = std::str::from_utf8(self.lines.line()).map_err(|_| RowErrorReason::NotUtf8)?;
+        if !self.fields.split(line, self.delimiter) {
+            return Err(RowErrorReason::BadQuotes);
+        }
+        self.layout.read(self.row_number, &self.fields)
     }
 }
 
@@ -150,7 +120,63 @@ impl<R: Read> Iterator for Reader<R> {
     type Item = Result<Row, RowError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let _ = &mut self.source;
-        None
+        if self.ended {
+            return None;
+        }
+        let row = loop {
+            match self.lines.next() {
+                Ok(Line::End) => {
+                    self.ended = true;
+                    return None;
+                }
+                Ok(Line::Whole) if self.lines.line().is_empty() => {}
+                Ok(Line::Whole) => {
+                    self.row_number += 1;
+                    break self.row();
+                }
+                Ok(Line::TooLong) => {
+                    self.row_number += 1;
+                    break Err(RowErrorReason::TooLong {
+                        max: self.row_bytes_max,
+                    });
+                }
+                Err(error) => {
+                    self.ended = true;
+                    self.row_number += 1;
+                    break Err(RowErrorReason::Source(error.to_string()));
+                }
+            }
+        };
+        let row_number = self.row_number;
+        Some(row.map_err(|reason| RowError { row_number, reason }))
     }
 }
+
+/// Finds the mapping's columns in the header.
+fn layout(header: &Fields, mapping: &Mapping) -> Result<Layout, FileError> {
+    let mut places = [None; COLUMNS];
+    for column in Column::ALL {
+        let name = mapping.name(column);
+        let mut found = (0..header.len()).filter(|place| header.at(*place) == name);
+        places[column as usize] = match (found.next(), found.next()) {
+            (Some(_), Some(_)) => return Err(FileError::RepeatedColumn(name.to_owned())),
+            (None, _) if !mapping.is_optional(column) => {
+                return Err(FileError::MissingColumn(name.to_owned()));
+            }
+            (place, _) => place,
+        };
+    }
+    let [imsi, msisdn] = [Column::Imsi, Column::Msisdn];
+    if places[imsi as usize].is_none() && places[msisdn as usize].is_none() {
+        let both = format!("{} or {}", mapping.name(imsi), mapping.name(msisdn));
+        return Err(FileError::MissingColumn(both));
+    }
+    Ok(Layout {
+        places,
+        names: Column::ALL.map(|column| mapping.name(column).to_owned()),
+        fields: header.len(),
+    })
+}
+
+#[cfg(test)]
+mod tests;
