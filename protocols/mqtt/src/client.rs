@@ -3,6 +3,35 @@
 //! Cheap and obedient: it says what it is told, so that faults can be built on
 //! top. It keeps the next packet id and the number in flight; resending after a
 //! reconnect is the caller's, who knows what it sent.
+//!
+//! ```
+//! # use bytes::Bytes;
+//! use linegate_mqtt::client::{Client, ClientEvent, ConnectOptions};
+//! use linegate_mqtt::{ContentType, Qos, ReasonCode, Version};
+//!
+//! let mut client = Client::new(Version::V5);
+//! client.connect(&ConnectOptions::new("modem-1"));
+//! client.subscribe(&[("lg/v1/modem-1/desired", Qos::AtLeastOnce)]);
+//! let json = Some(ContentType::Json);
+//! let id = client.publish("lg/v1/modem-1/usage", b"[]", Qos::AtLeastOnce, false, json);
+//! let to_write: Bytes = client.take_output();
+//! # let read = Bytes::from_static(&[0x40, 2, 0, 2]);
+//! client.handle_input(read)?;
+//! while let Some(event) = client.poll_event() {
+//!     match event {
+//!         ClientEvent::PubAck { packet_id, .. } => assert_eq!(Some(packet_id), id),
+//!         ClientEvent::Publish(message) => {
+//!             if let Some(id) = message.packet_id {
+//!                 client.puback(id);
+//!             }
+//!         }
+//!         _ => {}
+//!     }
+//! }
+//! client.disconnect(ReasonCode::SUCCESS);
+//! # drop(to_write);
+//! # Ok::<(), linegate_mqtt::client::ClientError>(())
+//! ```
 
 use std::collections::VecDeque;
 

@@ -4,6 +4,8 @@
 //! an integer of milliseconds or an RFC 3339 text; we write the integer. Unknown
 //! fields are passed over, so that modems may be newer than the gateway.
 
+#[cfg(test)]
+mod tests;
 mod time;
 
 use bytes::Bytes;

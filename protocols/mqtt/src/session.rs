@@ -21,11 +21,58 @@
 //! | `Open` | a bad packet, a timer | DISCONNECT (5), close, will | `Closed` |
 //! | `Open` | DISCONNECT | close, will only for a reason that is not 0x00 | `Closed` |
 //! | any | link lost | will | `Closed` |
+//!
+//! A transport's loop, with the reading and writing left out:
+//!
+//! ```
+//! # use std::{sync::Arc, time::Instant};
+//! # use bytes::Bytes;
+//! use linegate_mqtt::payload::{Payload, Usage};
+//! use linegate_mqtt::session::{Command, ConnackOptions, Connection, Event, Input, Limits};
+//! use linegate_mqtt::topic::{DeviceId, TopicKind};
+//! use linegate_mqtt::ReasonCode;
+//!
+//! # let now = Instant::now();
+//! # let mut client = linegate_mqtt::client::Client::new(linegate_mqtt::Version::V5);
+//! # client.connect(&linegate_mqtt::client::ConnectOptions::new("modem-1"));
+//! # let read: Bytes = client.take_output();
+//! # let mut written = Vec::new();
+//! let mut connection = Connection::new(Arc::new(Limits::default()), now);
+//! connection.handle_input(Input::Bytes(read), now);
+//! while let Some(event) = connection.poll_event() {
+//!     match event {
+//!         Event::Connect(connect) => match DeviceId::new(&connect.client_id) {
+//!             Ok(device) => drop(connection.accept(ConnackOptions::new(device), now)),
+//!             Err(_) => connection.refuse(ReasonCode::CLIENT_IDENTIFIER_NOT_VALID, now),
+//!         },
+//!         Event::Publish(publish) if publish.kind == TopicKind::Usage => {
+//!             let usage = Usage::decode(&publish.payload, publish.content_type);
+//!             // Commit `usage`, or put the payload into suspense; then:
+//!             if let Some(id) = publish.packet_id {
+//!                 connection.ack(id, ReasonCode::SUCCESS, now);
+//!             }
+//! #           drop(usage);
+//!         }
+//!         Event::Disconnected(end) => println!("{:?}, will {:?}", end.cause, end.will),
+//!         _ => {}
+//!     }
+//! }
+//! while let Some(command) = connection.next_command() {
+//!     match command {
+//!         Command::Send(bytes) => written.push(bytes),
+//!         Command::Close => println!("close"),
+//!     }
+//! }
+//! # assert_eq!(written.len(), 1);
+//! // Read on only while `connection.wants_read()`; wake at `connection.poll_timeout()`.
+//! ```
 
 mod event;
 mod limits;
 mod receive;
 mod send;
+#[cfg(test)]
+mod tests;
 mod window;
 
 use std::borrow::Cow;
@@ -306,7 +353,8 @@ impl Connection {
         }
     }
 
-    /// Bytes to write, all of them, leaving none.
+    /// Bytes to write. Messages that waited for room move up, so it is called
+    /// until it gives none.
     pub fn take_output(&mut self) -> Bytes {
         let output = self.out.split().freeze();
         self.send_waiting();

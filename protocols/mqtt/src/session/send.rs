@@ -158,7 +158,12 @@ impl Connection {
             return;
         }
         let out_max = self.limits.output_bytes_max / 2;
-        let mut at = 0;
+        // Once all that an earlier connection left is written, what is in flight
+        // needs no second look.
+        let mut at = match self.session.in_flight.len() == open.in_flight {
+            true => open.in_flight,
+            false => 0,
+        };
         while at < self.session.in_flight.len() && open.in_flight < open.send_max {
             let sent = &mut self.session.in_flight[at];
             if sent.written {
