@@ -96,6 +96,10 @@ use crate::{Qos, ReasonCode, Version};
 use receive::Received;
 use window::AckWindow;
 
+/// What a written output buffer may keep of its memory: idle connections are
+/// many, and each had its burst.
+const OUTPUT_KEPT_BYTES: usize = 16 << 10;
+
 /// The server's side of one connection.
 #[derive(Debug)]
 pub struct Connection {
@@ -372,7 +376,9 @@ impl Connection {
     /// Drops the first `len` bytes of the output. Bytes over its end are none.
     pub fn output_written(&mut self, len: usize) {
         let len = len.min(self.out.len());
-        if len == self.out.len() {
+        if len == self.out.len() && self.out.capacity() > OUTPUT_KEPT_BYTES {
+            self.out = BytesMut::new();
+        } else if len == self.out.len() {
             self.out.clear();
         } else {
             bytes::Buf::advance(&mut self.out, len);
