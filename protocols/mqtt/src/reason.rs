@@ -117,6 +117,35 @@ impl ReasonCode {
         self.0 >= 0x80
     }
 
+    /// The nearest code that a CONNACK may carry (section 3.2.2.2) to say no.
+    pub(crate) fn for_connack(self) -> Self {
+        match self.0 {
+            0x80..=0x8a | 0x8c | 0x90 | 0x95 | 0x97 | 0x99..=0x9d | 0x9f => self,
+            // Taken over, shutting down: nothing of ours is there for it.
+            0x8b | 0x8e => Self::SERVER_UNAVAILABLE,
+            0x98 => Self::BANNED,
+            _ => Self::UNSPECIFIED_ERROR,
+        }
+    }
+
+    /// The nearest code that a PUBACK may carry (section 3.4.2.1).
+    pub(crate) fn for_puback(self) -> Self {
+        match self.0 {
+            0x00 | 0x10 | 0x80 | 0x83 | 0x87 | 0x90 | 0x91 | 0x97 | 0x99 => self,
+            0x01..=0x7f => Self::SUCCESS,
+            _ => Self::UNSPECIFIED_ERROR,
+        }
+    }
+
+    /// The nearest code that a server's DISCONNECT may carry (section 3.14.2.1).
+    pub(crate) fn for_disconnect(self) -> Self {
+        match self.0 {
+            0x00 | 0x80..=0x83 | 0x87 | 0x89 | 0x8b | 0x8d..=0x90 | 0x93..=0xa2 => self,
+            0x01..=0x7f => Self::SUCCESS,
+            _ => Self::UNSPECIFIED_ERROR,
+        }
+    }
+
     /// The MQTT 3.1.1 CONNACK return code that comes nearest, 0..=5.
     pub fn connect_return_code(self) -> u8 {
         match self {
@@ -155,5 +184,33 @@ impl fmt::Display for ReasonCode {
 impl fmt::Debug for ReasonCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mqtt_proto::v5;
+
+    use super::ReasonCode;
+
+    #[test]
+    fn a_code_is_said_only_in_a_packet_that_may_carry_it() {
+        for code in (0..=255).map(ReasonCode) {
+            let connack = code.for_connack();
+            assert!(connack.is_failure(), "{code}");
+            assert!(
+                v5::ConnectReasonCode::from_u8(connack.0).is_some(),
+                "{code}"
+            );
+            let puback = code.for_puback();
+            assert!(v5::PubackReasonCode::from_u8(puback.0).is_some(), "{code}");
+            assert_eq!(puback.is_failure(), code.is_failure());
+            let disconnect = code.for_disconnect();
+            assert!(
+                v5::DisconnectReasonCode::from_u8(disconnect.0).is_some(),
+                "{code}"
+            );
+            assert_eq!(disconnect.is_failure(), code.is_failure());
+        }
     }
 }

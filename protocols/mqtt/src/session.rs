@@ -96,6 +96,10 @@ use crate::{Qos, ReasonCode, Version};
 use receive::Received;
 use window::AckWindow;
 
+/// What a written output buffer may keep of its memory: idle connections are
+/// many, and each had its burst.
+const OUTPUT_KEPT_BYTES: usize = 16 << 10;
+
 /// The server's side of one connection.
 #[derive(Debug)]
 pub struct Connection {
@@ -294,15 +298,12 @@ impl Connection {
         self.resume(now);
     }
 
-    /// Refuses the CONNECT with the reason and closes.
+    /// Refuses the CONNECT with the reason, or the nearest that a CONNACK may
+    /// carry, and closes.
     pub fn refuse(&mut self, reason: ReasonCode, _now: Instant) {
         if let Phase::AwaitAnswer(greeting) = &self.phase {
             let version = greeting.connect.version;
-            let reason = if reason.is_failure() {
-                reason
-            } else {
-                ReasonCode::UNSPECIFIED_ERROR
-            };
+            let reason = reason.for_connack();
             self.turn_away(reason, version);
         }
     }
@@ -324,11 +325,15 @@ impl Connection {
     /// Acknowledges a published message, after its commit. PUBACKs leave in the
     /// order of the messages, whatever the order of the calls (section 4.6).
     /// `false` when no message with this id waits.
+    ///
+    /// A failure ends the message at the device as success does, and 3.1.1 has no
+    /// room to say it: to have a message sent again, do not acknowledge it but
+    /// `disconnect`.
     pub fn ack(&mut self, packet_id: NonZeroU16, reason: ReasonCode, now: Instant) -> bool {
         let Phase::Open(open) = &mut self.phase else {
             return false;
         };
-        if !open.window.settle(packet_id.get(), reason) {
+        if !open.window.settle(packet_id.get(), reason.for_puback()) {
             return false;
         }
         open.window.write_settled(open.version, &mut self.out);
@@ -345,7 +350,8 @@ impl Connection {
             Phase::AwaitConnect { .. } => self.end(Cause::Server(reason)),
             Phase::Open(open) => {
                 if open.version == Version::V5 {
-                    control::encode_disconnect(reason, Version::V5, &mut self.out);
+                    let told = reason.for_disconnect();
+                    control::encode_disconnect(told, Version::V5, &mut self.out);
                 }
                 self.end(Cause::Server(reason));
             }
@@ -370,7 +376,9 @@ impl Connection {
     /// Drops the first `len` bytes of the output. Bytes over its end are none.
     pub fn output_written(&mut self, len: usize) {
         let len = len.min(self.out.len());
-        if len == self.out.len() {
+        if len == self.out.len() && self.out.capacity() > OUTPUT_KEPT_BYTES {
+            self.out = BytesMut::new();
+        } else if len == self.out.len() {
             self.out.clear();
         } else {
             bytes::Buf::advance(&mut self.out, len);
@@ -470,7 +478,7 @@ impl Connection {
         if let Phase::Open(open) = &self.phase
             && open.version == Version::V5
         {
-            control::encode_disconnect(code, Version::V5, &mut self.out);
+            control::encode_disconnect(code.for_disconnect(), Version::V5, &mut self.out);
         }
         self.end(Cause::Protocol { code, detail });
     }

@@ -23,7 +23,7 @@ pub(crate) struct Greeting {
 #[derive(Debug)]
 pub(crate) struct BadConnect {
     pub(crate) bad: BadPacket,
-    /// In which version the client can be told; `None` when it is not MQTT.
+    /// In which version the client is told; `None` when it is told nothing.
     pub(crate) answer: Option<Version>,
 }
 
@@ -54,8 +54,15 @@ pub(crate) fn decode_connect(body: &[u8], minimal: bool) -> Result<Greeting, Bad
         }
     };
     result.map_err(|bad| BadConnect {
+        // 3.1.1 says no to a version or an id, and nothing to a packet that does
+        // not conform (3.1.1, section 3.1.4).
+        answer: match bad.code {
+            ReasonCode::UNSUPPORTED_PROTOCOL_VERSION | ReasonCode::CLIENT_IDENTIFIER_NOT_VALID => {
+                Some(version)
+            }
+            _ => Some(version).filter(|version| *version == Version::V5),
+        },
         bad,
-        answer: Some(version),
     })
 }
 

@@ -32,7 +32,7 @@ pub enum Command {
 #[derive(Debug, Clone)]
 pub enum Event {
     /// A CONNECT came. Nothing else happens on the connection until the caller
-    /// answers with `accept` or `refuse`.
+    /// answers with `accept` or `refuse`; the machine has no timer for that.
     Connect(Box<Connect>),
     /// The device published on one of its own topics. With a packet id, the
     /// caller calls `ack` when the message is durable.

@@ -36,6 +36,32 @@ fn survive(version: Version, open: bool, bytes: &[u8], piece: usize) {
     }
 }
 
+/// All that comes out, in words: events, then bytes.
+fn happens(version: Version, bytes: &[u8], piece: usize) -> (Vec<String>, Vec<u8>) {
+    let limits = Limits {
+        receive_max: 16,
+        ..small_limits()
+    };
+    let mut pair = Pair::with(version, limits);
+    let mut events = Vec::new();
+    for piece in bytes.chunks(piece) {
+        pair.feed(piece);
+        while let Some(event) = pair.server.poll_event() {
+            events.push(format!("{event:?}"));
+            if let Event::Connect(_) = event {
+                pair.server
+                    .accept(ConnackOptions::new(device()), pair.now)
+                    .unwrap();
+            }
+        }
+    }
+    let mut written = Vec::new();
+    while let Some(Command::Send(bytes)) = pair.server.next_command() {
+        written.extend_from_slice(&bytes);
+    }
+    (events, written)
+}
+
 /// Bytes that look like packets more often than chance has it.
 fn packets() -> impl Strategy<Value = Vec<u8>> {
     let body = prop_oneof![
@@ -88,6 +114,24 @@ proptest! {
         let at = at % bytes.len();
         bytes[at] = byte;
         survive(version, false, &bytes, piece);
+    }
+
+    #[test]
+    fn the_pieces_do_not_change_what_happens(
+        bytes in packets(),
+        messages in 0usize..12,
+        v5: bool,
+        piece in 1usize..20,
+    ) {
+        let version = if v5 { Version::V5 } else { Version::V311 };
+        let mut client = Client::new(version);
+        client.connect(&ConnectOptions::new("c"));
+        client.subscribe(&[(DESIRED, Qos::AtLeastOnce)]);
+        for _ in 0..messages {
+            client.publish(USAGE, b"{}", Qos::AtMostOnce, false, None);
+        }
+        let bytes = [&client.take_output()[..], &bytes].concat();
+        prop_assert_eq!(happens(version, &bytes, piece), happens(version, &bytes, bytes.len()));
     }
 
     #[test]
