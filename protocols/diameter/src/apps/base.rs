@@ -90,17 +90,29 @@ pub struct Application {
 impl Application {
     /// Auth-Application-Id on its own.
     pub const fn auth(id: u32) -> Self {
-        Self { id, vendor: None, kind: ApplicationKind::Auth }
+        Self {
+            id,
+            vendor: None,
+            kind: ApplicationKind::Auth,
+        }
     }
 
     /// Acct-Application-Id on its own.
     pub const fn acct(id: u32) -> Self {
-        Self { id, vendor: None, kind: ApplicationKind::Acct }
+        Self {
+            id,
+            vendor: None,
+            kind: ApplicationKind::Acct,
+        }
     }
 
     /// Auth-Application-Id in a Vendor-Specific-Application-Id.
     pub const fn vendor_auth(vendor: u32, id: u32) -> Self {
-        Self { id, vendor: Some(vendor), kind: ApplicationKind::Auth }
+        Self {
+            id,
+            vendor: Some(vendor),
+            kind: ApplicationKind::Auth,
+        }
     }
 
     /// What the gateway serves: credit control both plain and as
@@ -227,7 +239,11 @@ impl Capabilities {
     /// The ids that both sides announce; the relay id on either side stands
     /// for all of the other's (RFC 6733 section 2.4). Empty is 5010.
     pub fn common_applications(&self, other: &Self) -> Vec<u32> {
-        let relays = |side: &Self| side.applications.iter().any(|app| app.id == application::RELAY);
+        let relays = |side: &Self| {
+            side.applications
+                .iter()
+                .any(|app| app.id == application::RELAY)
+        };
         let (we_relay, they_relay) = (relays(self), relays(other));
         let mut common = Vec::new();
         let ours = self.applications.iter().filter(|ours| {
@@ -329,13 +345,17 @@ impl DisconnectPeer {
     /// Reads a DPR.
     pub fn parse(message: &Message) -> Result<Self, AvpError> {
         let cause = need(message.find(key::DISCONNECT_CAUSE), &dict::DISCONNECT_CAUSE)?;
-        Ok(Self { cause: DisconnectCause::read(&cause)? })
+        Ok(Self {
+            cause: DisconnectCause::read(&cause)?,
+        })
     }
 
     /// Appends a DPR.
     pub fn encode(&self, header: &Header, origin: &Origin, out: &mut BytesMut) {
         let mut writer = Writer::begin(out, header);
-        writer.encoded(origin.avps()).i32(&dict::DISCONNECT_CAUSE, self.cause.value());
+        writer
+            .encoded(origin.avps())
+            .i32(&dict::DISCONNECT_CAUSE, self.cause.value());
         writer.finish();
     }
 }
@@ -456,7 +476,11 @@ impl<'a> AbortSessionRequest<'a> {
             }
         }
         let application_id = need(application_id, &dict::AUTH_APPLICATION_ID)?;
-        Ok(Self { route: route.finish()?, application_id, origin_state_id })
+        Ok(Self {
+            route: route.finish()?,
+            application_id,
+            origin_state_id,
+        })
     }
 
     /// Appends the request.

@@ -77,7 +77,12 @@ impl<'a> Avp<'a> {
     /// [`GROUP_DEPTH_MAX`] 5004.
     pub fn grouped(&self) -> Result<Avps<'a>, AvpError> {
         if self.depth >= GROUP_DEPTH_MAX {
-            return Err(AvpError::new(self, Problem::Depth { max: GROUP_DEPTH_MAX }));
+            return Err(AvpError::new(
+                self,
+                Problem::Depth {
+                    max: GROUP_DEPTH_MAX,
+                },
+            ));
         }
         Avps::check(self.data, self.depth + 1)
     }
@@ -104,7 +109,10 @@ pub struct Avps<'a> {
 
 impl<'a> Avps<'a> {
     /// No AVPs.
-    pub const EMPTY: Avps<'static> = Avps { rest: &[], depth: 0 };
+    pub const EMPTY: Avps<'static> = Avps {
+        rest: &[],
+        depth: 0,
+    };
 
     /// A chain after its lengths were checked; the error names the AVP at
     /// which it breaks.
@@ -116,12 +124,18 @@ impl<'a> Avps<'a> {
                 Err(_) => return Err(AvpError::broken_chain(rest)),
             }
         }
-        Ok(Self { rest: octets, depth })
+        Ok(Self {
+            rest: octets,
+            depth,
+        })
     }
 
     /// A chain that [`Avps::check`] has seen before.
     pub(super) const fn checked(octets: &'a [u8]) -> Self {
-        Self { rest: octets, depth: 0 }
+        Self {
+            rest: octets,
+            depth: 0,
+        }
     }
 
     /// The first AVP with this key.
@@ -166,5 +180,14 @@ fn avp(input: &[u8], depth: u8) -> IResult<&[u8], Avp<'_>> {
     };
     let (rest, data) = take(data_length).parse(rest)?;
     let rest = rest.get(padding(data_length)..).unwrap_or_default();
-    Ok((rest, Avp { code, vendor, flags, data, depth }))
+    Ok((
+        rest,
+        Avp {
+            code,
+            vendor,
+            flags,
+            data,
+            depth,
+        },
+    ))
 }

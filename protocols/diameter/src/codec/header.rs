@@ -61,7 +61,13 @@ impl Header {
         } else {
             CommandFlags::REQUEST
         };
-        Self { flags, command_code, application_id, hop_by_hop: 0, end_to_end: 0 }
+        Self {
+            flags,
+            command_code,
+            application_id,
+            hop_by_hop: 0,
+            end_to_end: 0,
+        }
     }
 
     /// The header of the answer: same ids, command, application and P bit;
@@ -120,7 +126,14 @@ pub(super) fn raw_header(input: &[u8]) -> IResult<&[u8], RawHeader> {
         hop_by_hop,
         end_to_end,
     };
-    Ok((rest, RawHeader { version, length: length as usize, header }))
+    Ok((
+        rest,
+        RawHeader {
+            version,
+            length: length as usize,
+            header,
+        },
+    ))
 }
 
 /// The length in octets of the message at the start of `buf`.
@@ -140,10 +153,17 @@ pub fn frame_length(buf: &[u8], max: usize) -> Result<Option<usize>, FrameError>
 
 pub(super) fn check(raw: &RawHeader, max: usize) -> Result<(), FrameError> {
     if raw.version != VERSION {
-        return Err(FrameError::Version { version: raw.version, header: raw.header });
+        return Err(FrameError::Version {
+            version: raw.version,
+            header: raw.header,
+        });
     }
     if raw.length < HEADER_LENGTH || !raw.length.is_multiple_of(4) || raw.length > max {
-        return Err(FrameError::Length { length: raw.length, max, header: raw.header });
+        return Err(FrameError::Length {
+            length: raw.length,
+            max,
+            header: raw.header,
+        });
     }
     Ok(())
 }

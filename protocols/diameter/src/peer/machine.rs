@@ -42,11 +42,22 @@ enum State {
     /// The responder's wait for the CER.
     WaitCer { deadline: Instant },
     /// I-Open and R-Open.
-    Open { watchdog: Watchdog, dwr: Option<u32>, deadline: Instant },
+    Open {
+        watchdog: Watchdog,
+        dwr: Option<u32>,
+        deadline: Instant,
+    },
     /// Closing: our DPR waits for its DPA.
-    Closing { hop_by_hop: u32, cause: DisconnectCause, deadline: Instant },
+    Closing {
+        hop_by_hop: u32,
+        cause: DisconnectCause,
+        deadline: Instant,
+    },
     /// Closing: the peer's DPR is answered, the peer is to hang up.
-    Leaving { cause: DisconnectCause, deadline: Instant },
+    Leaving {
+        cause: DisconnectCause,
+        deadline: Instant,
+    },
     /// Closed for good.
     Closed,
 }
@@ -78,7 +89,11 @@ impl Peer {
             Input::Received(message) => self.received(message, now),
             Input::Undecodable(error) => self.undecodable(error, now),
             Input::TransportDown => self.transport_down(),
-            Input::Send { token, timeout, mut request } => {
+            Input::Send {
+                token,
+                timeout,
+                mut request,
+            } => {
                 let header = request.header;
                 let sent = self.send_request(token, timeout, now, header, |header, out| {
                     request.header = *header;
@@ -107,12 +122,16 @@ impl Peer {
             State::WaitCea { deadline, .. } | State::WaitCer { deadline } if deadline <= now => {
                 self.end(CloseReason::ExchangeTimeout);
             }
-            State::Open { watchdog, deadline, .. } if deadline <= now => {
+            State::Open {
+                watchdog, deadline, ..
+            } if deadline <= now => {
                 let (next, action) = watchdog.on_timer();
                 self.watch(next, action, now);
             }
             // Closing, Timeout: Error -> Closed
-            State::Closing { cause, deadline, .. } if deadline <= now => {
+            State::Closing {
+                cause, deadline, ..
+            } if deadline <= now => {
                 self.end(CloseReason::WeDisconnected(cause));
             }
             State::Leaving { cause, deadline } if deadline <= now => {
@@ -216,7 +235,10 @@ impl Peer {
             (State::Idle, Role::Initiator) => {
                 let header = self.own_header(Capabilities::header());
                 self.config.local.encode_request(&header, &mut self.out);
-                self.state = State::WaitCea { hop_by_hop: header.hop_by_hop, deadline };
+                self.state = State::WaitCea {
+                    hop_by_hop: header.hop_by_hop,
+                    deadline,
+                };
             }
             // Closed, R-Conn: R-Accept; the CER is to come first
             (State::Idle, Role::Responder) => self.state = State::WaitCer { deadline },
@@ -245,7 +267,11 @@ impl Peer {
                 let header = self.own_header(DisconnectPeer::header());
                 DisconnectPeer { cause }.encode(&header, &self.origin, &mut self.out);
                 let deadline = now + self.config.exchange_timeout;
-                self.state = State::Closing { hop_by_hop: header.hop_by_hop, cause, deadline };
+                self.state = State::Closing {
+                    hop_by_hop: header.hop_by_hop,
+                    cause,
+                    deadline,
+                };
             }
             State::Idle | State::WaitCea { .. } | State::WaitCer { .. } => {
                 self.end(CloseReason::WeDisconnected(cause));
@@ -272,8 +298,7 @@ impl Peer {
             State::WaitCer { .. } => {
                 // Closed, R-Conn-CER: Process-CER, R-Snd-CEA -> R-Open
                 if request && code == command::CAPABILITIES_EXCHANGE {
-                    let agreed =
-                        answer_cer(&message, &self.config, &self.origin, &mut self.out);
+                    let agreed = answer_cer(&message, &self.config, &self.origin, &mut self.out);
                     self.agreed(agreed, now);
                 } else {
                     self.end(CloseReason::ExchangeBroken);
@@ -297,9 +322,12 @@ impl Peer {
             Ok(opened) => {
                 self.events.push_back(Event::Open(Box::new(opened)));
                 let (watchdog, action) = Watchdog::start(self.config.reopen);
-                self.state = State::Open { watchdog, dwr: None, deadline: now };
+                self.state = State::Open {
+                    watchdog,
+                    dwr: None,
+                    deadline: now,
+                };
                 self.watch(watchdog, action, now);
-                self.set_watchdog(now);
             }
             Err(why) => self.end(why),
         }
@@ -332,11 +360,11 @@ impl Peer {
 
     fn answer_own(&mut self, request: &Message) {
         let origin_state_id = self.config.local.origin_state_id;
-        PlainAnswer { outcome: Outcome::SUCCESS, origin_state_id }.encode(
-            &ReplyTo::new(request),
-            &self.origin,
-            &mut self.out,
-        );
+        PlainAnswer {
+            outcome: Outcome::SUCCESS,
+            origin_state_id,
+        }
+        .encode(&ReplyTo::new(request), &self.origin, &mut self.out);
     }
 
     fn received_dwa(&mut self, message: Message, now: Instant) {
@@ -361,11 +389,11 @@ impl Peer {
                 return;
             }
         };
-        PlainAnswer { outcome: Outcome::SUCCESS, origin_state_id: None }.encode(
-            &ReplyTo::new(message),
-            &self.origin,
-            &mut self.out,
-        );
+        PlainAnswer {
+            outcome: Outcome::SUCCESS,
+            origin_state_id: None,
+        }
+        .encode(&ReplyTo::new(message), &self.origin, &mut self.out);
         match self.state {
             // both sides disconnect at once: our own DPR decides
             State::Closing { .. } => {}
@@ -381,9 +409,9 @@ impl Peer {
     fn received_dpa(&mut self, message: Message) {
         match self.state {
             // Closing, Rcv-DPA: Disc -> Closed
-            State::Closing { hop_by_hop, cause, .. }
-                if message.header.hop_by_hop == hop_by_hop =>
-            {
+            State::Closing {
+                hop_by_hop, cause, ..
+            } if message.header.hop_by_hop == hop_by_hop => {
                 self.end(CloseReason::WeDisconnected(cause));
             }
             _ => self.events.push_back(Event::UnexpectedAnswer(message)),
@@ -477,6 +505,10 @@ impl Peer {
     /// The header of a request of the machine's own.
     fn own_header(&mut self, header: Header) -> Header {
         self.next_end_to_end = self.next_end_to_end.wrapping_add(1);
-        Header { hop_by_hop: self.hop_by_hop(), end_to_end: self.next_end_to_end, ..header }
+        Header {
+            hop_by_hop: self.hop_by_hop(),
+            end_to_end: self.next_end_to_end,
+            ..header
+        }
     }
 }
