@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, BytesMut};
 use nom::bytes::complete::take;
-use nom::number::complete::{be_u8, be_u24, be_u32};
+use nom::error::ErrorKind;
 use nom::{IResult, Parser};
 
 use super::error::{AvpError, Problem};
@@ -162,20 +162,22 @@ pub(super) const fn padding(length: usize) -> usize {
 
 /// One AVP and its padding. The padding of the last AVP in a group may be
 /// missing: some peers leave it out.
-#[inline]
+#[inline(always)]
 fn avp(input: &[u8], depth: u8) -> IResult<&[u8], Avp<'_>> {
-    let (rest, (code, flags, length)) = (be_u32, be_u8, be_u24).parse(input)?;
-    let flags = AvpFlags(flags);
+    let (rest, code) = word(input)?;
+    let (rest, flags_and_length) = word(rest)?;
+    let flags = AvpFlags((flags_and_length >> 24) as u8);
+    let length = (flags_and_length & 0x00ff_ffff) as usize;
     let (rest, vendor, header) = if flags.has(AvpFlags::VENDOR) {
-        let (rest, vendor) = be_u32(rest)?;
+        let (rest, vendor) = word(rest)?;
         (rest, Some(vendor), 12)
     } else {
         (rest, None, 8)
     };
-    let Some(data_length) = (length as usize).checked_sub(header) else {
+    let Some(data_length) = length.checked_sub(header) else {
         return Err(nom::Err::Error(nom::error::Error::new(
             input,
-            nom::error::ErrorKind::LengthValue,
+            ErrorKind::LengthValue,
         )));
     };
     let (rest, data) = take(data_length).parse(rest)?;
@@ -190,4 +192,17 @@ fn avp(input: &[u8], depth: u8) -> IResult<&[u8], Avp<'_>> {
             depth,
         },
     ))
+}
+
+/// Four octets, most significant first. `be_u32` reads octet by octet, which
+/// shows on the way of every message.
+#[inline(always)]
+pub(super) fn word(input: &[u8]) -> IResult<&[u8], u32> {
+    match input.split_first_chunk() {
+        Some((octets, rest)) => Ok((rest, u32::from_be_bytes(*octets))),
+        None => Err(nom::Err::Error(nom::error::Error::new(
+            input,
+            ErrorKind::Eof,
+        ))),
+    }
 }

@@ -1,8 +1,8 @@
 //! The message header and the cutting of a stream (RFC 6733 section 3).
 
-use nom::number::complete::{be_u8, be_u24, be_u32};
 use nom::{IResult, Parser};
 
+use super::avp::word;
 use super::error::FrameError;
 
 /// Octets in the Diameter header (RFC 6733 section 3).
@@ -117,20 +117,21 @@ pub(super) struct RawHeader {
 }
 
 pub(super) fn raw_header(input: &[u8]) -> IResult<&[u8], RawHeader> {
-    let (rest, (version, length, flags, command_code, application_id, hop_by_hop, end_to_end)) =
-        (be_u8, be_u24, be_u8, be_u24, be_u32, be_u32, be_u32).parse(input)?;
+    let (rest, (start, command, application_id, hop_by_hop, end_to_end)) =
+        (word, word, word, word, word).parse(input)?;
     let header = Header {
-        flags: CommandFlags(flags),
-        command_code,
+        flags: CommandFlags((command >> 24) as u8),
+        command_code: command & 0x00ff_ffff,
         application_id,
         hop_by_hop,
         end_to_end,
     };
+    let (version, length) = ((start >> 24) as u8, (start & 0x00ff_ffff) as usize);
     Ok((
         rest,
         RawHeader {
             version,
-            length: length as usize,
+            length,
             header,
         },
     ))

@@ -59,9 +59,9 @@ pub fn group_rules(group: u64) -> Option<&'static [Rule]> {
     })
 }
 
-// RFC 6733 section 6.11
+// RFC 6733 section 6.11; RFC 3588 allowed several Vendor-Ids
 const VENDOR_SPECIFIC_APPLICATION: &[Rule] =
-    grammar! { { VENDOR_ID } [AUTH_APPLICATION_ID] [ACCT_APPLICATION_ID] };
+    grammar! { 1*{ VENDOR_ID } [AUTH_APPLICATION_ID] [ACCT_APPLICATION_ID] };
 // RFC 6733 section 7.6
 const EXPERIMENTAL: &[Rule] = grammar! { { VENDOR_ID } { EXPERIMENTAL_RESULT_CODE } };
 // RFC 6733 section 6.7.2

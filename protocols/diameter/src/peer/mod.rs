@@ -20,6 +20,7 @@
 
 mod config;
 mod handshake;
+mod inbound;
 mod machine;
 mod pending;
 mod watchdog;
