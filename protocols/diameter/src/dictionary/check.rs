@@ -121,7 +121,8 @@ fn chain(avps: Avps<'_>, rules: Option<&[Rule]>, strictness: Strictness, report:
             report.deviation(strictness, &avp, Problem::Bits);
         }
         if let Some(rules) = rules {
-            match rules.iter().position(|rule| rule.avp.key() == def.key()) {
+            let key = avp.key();
+            match rules.iter().position(|rule| rule.key == key) {
                 Some(at) => {
                     counts[at] = counts[at].saturating_add(1);
                     // the first one too many is the one that failed
