@@ -65,14 +65,16 @@ impl Role {
     pub const fn applications(self) -> &'static [Application] {
         const PROVISIONING: &[Application] =
             &[Application::vendor_auth(vendor::EXAMPLE, application::LINE_PROVISIONING)];
+        const MOBILITY: &[Application] = &[Application::vendor_auth(vendor::TGPP, application::S6A)];
+        const CHARGING: &[Application] = &[
+            Application::auth(application::CREDIT_CONTROL),
+            Application::vendor_auth(vendor::TGPP, application::CREDIT_CONTROL),
+            Application::acct(application::ACCOUNTING),
+        ];
         match self {
             Role::Hss | Role::Olt | Role::TvHeadEnd => PROVISIONING,
-            Role::Mme => &[Application::vendor_auth(vendor::TGPP, application::S6A)],
-            Role::PgwC => &[
-                Application::auth(application::CREDIT_CONTROL),
-                Application::vendor_auth(vendor::TGPP, application::CREDIT_CONTROL),
-                Application::acct(application::ACCOUNTING),
-            ],
+            Role::Mme => MOBILITY,
+            Role::PgwC => CHARGING,
         }
     }
 }
