@@ -67,8 +67,8 @@ struct Session {
     in_flight_max: usize,
     /// Reported states that are not acknowledged: their ids are not usage's.
     others_in_flight: Vec<u16>,
-    /// A desired state being carried out.
-    applying: Option<Desired>,
+    /// A desired state being carried out, and when that is done.
+    applying: Option<(Desired, tokio::time::Instant)>,
 }
 
 impl Session {
@@ -157,7 +157,7 @@ impl Session {
         let mut ping = tokio::time::interval(keep_alive);
         ping.reset();
         loop {
-            let apply = shared.config.apply_delay;
+            let apply_at = self.applying.as_ref().map(|(_, at)| *at);
             tokio::select! {
                 received = self.receive() => {
                     received?;
@@ -167,7 +167,7 @@ impl Session {
                     self.send_waiting();
                 }
                 () = shared.work.notified() => self.send_waiting(),
-                () = tokio::time::sleep(apply), if self.applying.is_some() => self.apply(),
+                () = sleep_until(apply_at) => self.apply(),
                 _ = ping.tick(), if shared.config.keep_alive_secs > 0 => self.client.ping(),
                 // Any change counts: a reboot is gone and back in one moment.
                 _ = wanted.changed() => {
@@ -239,7 +239,8 @@ impl Session {
                 let deaf = state.fault == ModemFault::Deaf;
                 drop(state);
                 if !deaf {
-                    self.applying = Some(desired);
+                    let at = crate::clock::now() + self.shared.config.apply_delay;
+                    self.applying = Some((desired, at.into()));
                     if self.shared.config.apply_delay.is_zero() {
                         self.apply();
                     }
@@ -251,7 +252,7 @@ impl Session {
     /// Reaches the desired state, or says why not; an older one than the last
     /// is answered with the state that the modem is in.
     fn apply(&mut self) {
-        let Some(desired) = self.applying.take() else { return };
+        let Some((desired, _)) = self.applying.take() else { return };
         let fault = self.shared.state().fault.clone();
         let before = self.shared.seen.borrow().clone();
         let expired = desired.expires_ms.is_some_and(|at| at <= crate::clock::unix_ms());
@@ -328,6 +329,14 @@ impl Session {
             self.stream.write_all(&out).await.context("write to gateway")?;
         }
         Ok(())
+    }
+}
+
+/// Never, where there is no time.
+async fn sleep_until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 
