@@ -1,4 +1,5 @@
 //! The ports' implementations. No rules in here: an adapter never decides a
 //! price, a grant or a status.
 
+pub mod memory;
 pub mod system;

@@ -1,3 +1,8 @@
 //! Use cases: load through ports, call the domain, save. No rules in here.
 
+pub mod activation;
 pub mod charging;
+pub mod fieldwork;
+pub mod ordering;
+pub mod saga_store;
+pub mod scheduling;
