@@ -4,6 +4,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod adapters;
+pub mod api;
 pub mod domain;
 pub mod ports;
 pub mod saga;

@@ -2,4 +2,7 @@
 //! price, a grant or a status.
 
 pub mod memory;
+pub mod sms;
+pub mod smtp;
 pub mod system;
+pub mod webhook;

@@ -4,5 +4,6 @@ pub mod activation;
 pub mod charging;
 pub mod fieldwork;
 pub mod ordering;
+pub mod outbox;
 pub mod saga_store;
 pub mod scheduling;

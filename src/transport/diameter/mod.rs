@@ -31,7 +31,7 @@ use tracing::{debug, info, warn};
 
 use crate::domain::line::Access;
 use crate::ports::{Clock, Ids};
-use crate::services::activation::DeviceTwin;
+use crate::services::activation::Devices;
 use crate::services::charging::Charging;
 use crate::telemetry::metrics;
 
@@ -107,7 +107,7 @@ pub struct DiameterServices {
     /// Where usage goes.
     pub charging: Charging,
     /// Lines by IMSI, serving MME.
-    pub twin: DeviceTwin,
+    pub devices: Arc<Devices>,
     /// Wall-clock time, for records.
     pub clock: Arc<dyn Clock>,
     /// Seeds of connections.

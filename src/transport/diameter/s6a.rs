@@ -87,8 +87,7 @@ enum Known {
 }
 
 async fn attached(node: &Node, imsi: &str, mme: Option<&str>) -> Known {
-    let at = node.services.clock.now();
-    match node.services.twin.serving_mme(imsi, mme, at).await {
+    match node.services.devices.serving_mme(imsi, mme).await {
         Ok(Some(line)) => Known::Line(Box::new(line)),
         Ok(None) => Known::Nobody,
         Err(error) => {

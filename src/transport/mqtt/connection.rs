@@ -220,7 +220,7 @@ impl Modem {
 
     async fn presence(&self, device: &DeviceId, online: bool) {
         let at = self.server.services.clock.now();
-        if let Err(error) = self.server.services.twin.presence(device, online, at).await {
+        if let Err(error) = self.server.services.devices.presence(device, online, at).await {
             debug!(%error, "keep a modem's presence");
         }
     }
@@ -253,8 +253,8 @@ impl Modem {
             payload::LineState::Terminated => LineState::Terminated,
         };
         let at = self.server.services.clock.now();
-        match self.server.services.twin.reported(device, reported.version, state, reported.reason, at).await {
-            Ok(()) => "taken",
+        match self.server.services.devices.reported(device, reported.version, state, at).await {
+            Ok(_) => "taken",
             Err(error) => {
                 debug!(%error, "keep a modem's reported state");
                 "failed"
@@ -351,7 +351,7 @@ impl Modem {
 
     async fn send_desired(&mut self, retained: bool) {
         let Some(known) = self.device.clone() else { return };
-        let desired = match self.server.services.twin.desired(&known.id).await {
+        let desired = match self.server.services.devices.desired_state(&known.id).await {
             Ok(Some(desired)) => desired,
             Ok(None) => return,
             Err(error) => return debug!(%error, "load the desired state"),
@@ -365,7 +365,7 @@ impl Modem {
         let message = payload::Desired {
             version: desired.version,
             state,
-            order_id: desired.order.to_string(),
+            order_id: desired.order.map(|o| o.to_string()).unwrap_or_default(),
             expires_ms: None,
             plan: Some(desired.plan.to_string()),
             apns: desired.apns.iter().map(ToString::to_string).collect(),
@@ -410,7 +410,7 @@ impl Modem {
             tokio::time::sleep(delay).await;
             if server.registry.still_away(&known.id, known.generation) {
                 let at = server.services.clock.now();
-                if let Err(error) = server.services.twin.presence(&known.id, false, at).await {
+                if let Err(error) = server.services.devices.presence(&known.id, false, at).await {
                     debug!(%error, "keep a modem's presence");
                 }
             }

@@ -28,7 +28,7 @@ use tracing::{debug, info, warn};
 use crate::domain::ids::DeviceId;
 use crate::ports::Clock;
 use crate::ports::modem::Modems;
-use crate::services::activation::DeviceTwin;
+use crate::services::activation::Devices;
 use crate::services::charging::Charging;
 use crate::telemetry::metrics;
 
@@ -66,7 +66,7 @@ pub struct MqttServices {
     /// Where usage goes.
     pub charging: Charging,
     /// Desired and reported state, presence.
-    pub twin: DeviceTwin,
+    pub devices: Arc<Devices>,
     /// Wall-clock time, for records.
     pub clock: Arc<dyn Clock>,
 }
