@@ -10,3 +10,4 @@ pub mod ports;
 pub mod saga;
 pub mod services;
 pub mod telemetry;
+pub mod transport;

@@ -105,13 +105,14 @@ fn update_location(
     out: &mut BytesMut,
 ) -> ResultCode {
     let Known::Line(line) = known else { return plain(known, message, origin, out) };
-    let mut answer = S6aAnswer::new(Outcome::SUCCESS);
-    answer.flags = Some(ULA_MME_REGISTERED);
     let profile = &line.profile;
+    let wants_data = request.ulr_flags & ULR_SKIP_SUBSCRIBER_DATA == 0;
     with_subscription(profile.msisdn.as_deref(), &profile.apns, line.actual, |data| {
-        if request.ulr_flags & ULR_SKIP_SUBSCRIBER_DATA == 0 {
-            answer.subscription_data = Some(data);
-        }
+        let answer = S6aAnswer {
+            flags: Some(ULA_MME_REGISTERED),
+            subscription_data: wants_data.then_some(data),
+            ..S6aAnswer::new(Outcome::SUCCESS)
+        };
         answer.encode(&ReplyTo::new(message), origin, out);
     });
     ResultCode::SUCCESS
