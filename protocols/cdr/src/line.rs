@@ -22,11 +22,7 @@ pub(crate) struct Lines<R> {
 
 impl<R: Read> Lines<R> {
     pub(crate) fn new(source: R, bytes_max: usize) -> Self {
-        Self {
-            source: BufReader::with_capacity(64 << 10, source),
-            line: Vec::new(),
-            bytes_max: bytes_max.max(1),
-        }
+        Self { source: BufReader::with_capacity(64 << 10, source), line: Vec::new(), bytes_max: bytes_max.max(1) }
     }
 
     /// The first bytes of the file, as many as come at once.

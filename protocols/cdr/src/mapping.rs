@@ -43,11 +43,7 @@ pub struct Columns {
 
 impl Default for Mapping {
     fn default() -> Self {
-        Self {
-            delimiter: ',',
-            columns: Columns::default(),
-            optional: Vec::new(),
-        }
+        Self { delimiter: ',', columns: Columns::default(), optional: Vec::new() }
     }
 }
 
@@ -112,10 +108,7 @@ impl Column {
     }
 
     fn may_be_absent(self) -> bool {
-        matches!(
-            self,
-            Self::RecordId | Self::Imsi | Self::Msisdn | Self::Apn | Self::RatingGroup
-        )
+        matches!(self, Self::RecordId | Self::Imsi | Self::Msisdn | Self::Apn | Self::RatingGroup)
     }
 }
 

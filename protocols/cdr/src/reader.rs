@@ -17,9 +17,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            row_bytes_max: 64 << 10,
-        }
+        Self { row_bytes_max: 64 << 10 }
     }
 }
 
@@ -42,9 +40,7 @@ pub enum FileError {
     #[error("use mapping: {0}")]
     BadMapping(String),
     /// ASN.1 charging records.
-    #[error(
-        "this is an ASN.1 charging file (3GPP TS 32.298: {0}); only CSV is read, convert it first"
-    )]
+    #[error("this is an ASN.1 charging file (3GPP TS 32.298: {0}); only CSV is read, convert it first")]
     Asn1(&'static str),
     /// The source failed.
     #[error("read header")]
@@ -78,13 +74,10 @@ impl<R: Read> Reader<R> {
             Line::Whole => {}
             Line::End => return Err(FileError::Empty),
             Line::TooLong => {
-                return Err(FileError::BadHeader(RowErrorReason::TooLong {
-                    max: limits.row_bytes_max,
-                }));
+                return Err(FileError::BadHeader(RowErrorReason::TooLong { max: limits.row_bytes_max }));
             }
         }
-        let header = std::str::from_utf8(lines.line())
-            .map_err(|_| FileError::BadHeader(RowErrorReason::NotUtf8))?;
+        let header = std::str::from_utf8(lines.line()).map_err(|_| FileError::BadHeader(RowErrorReason::NotUtf8))?;
         let header = header.strip_prefix('\u{feff}').unwrap_or(header);
         let mut fields = Fields::default();
         if !fields.split(header, mapping.delimiter) {
@@ -136,9 +129,7 @@ impl<R: Read> Iterator for Reader<R> {
                 }
                 Ok(Line::TooLong) => {
                     self.row_number += 1;
-                    break Err(RowErrorReason::TooLong {
-                        max: self.row_bytes_max,
-                    });
+                    break Err(RowErrorReason::TooLong { max: self.row_bytes_max });
                 }
                 Err(error) => {
                     self.ended = true;
@@ -171,11 +162,7 @@ fn layout(header: &Fields, mapping: &Mapping) -> Result<Layout, FileError> {
         let both = format!("{} or {}", mapping.name(imsi), mapping.name(msisdn));
         return Err(FileError::MissingColumn(both));
     }
-    Ok(Layout {
-        places,
-        names: Column::ALL.map(|column| mapping.name(column).to_owned()),
-        fields: header.len(),
-    })
+    Ok(Layout { places, names: Column::ALL.map(|column| mapping.name(column).to_owned()), fields: header.len() })
 }
 
 #[cfg(test)]

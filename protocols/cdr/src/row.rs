@@ -106,10 +106,7 @@ impl Layout {
     /// Reads the fields of one row.
     pub(crate) fn read(&self, row_number: u64, fields: &Fields) -> Result<Row, RowErrorReason> {
         if fields.len() != self.fields {
-            return Err(RowErrorReason::FieldCount {
-                found: fields.len(),
-                expected: self.fields,
-            });
+            return Err(RowErrorReason::FieldCount { found: fields.len(), expected: self.fields });
         }
         let imsi = self.digits(fields, Column::Imsi, 6, "6 to 15 digits")?;
         let msisdn = self.digits(fields, Column::Msisdn, 5, "5 to 15 digits")?;
@@ -147,10 +144,7 @@ impl Layout {
     }
 
     fn required<'a>(&self, fields: &'a Fields, column: Column) -> Result<&'a str, RowErrorReason> {
-        self.value(fields, column)
-            .ok_or_else(|| RowErrorReason::Empty {
-                column: self.names[column as usize].clone(),
-            })
+        self.value(fields, column).ok_or_else(|| RowErrorReason::Empty { column: self.names[column as usize].clone() })
     }
 
     fn digits(
@@ -196,11 +190,7 @@ impl Layout {
         let value = self.required(fields, column)?;
         match value.parse() {
             Ok(octets) if octets <= OCTETS_MAX && is_digits(value) => Ok(octets),
-            _ => Err(self.bad(
-                column,
-                value,
-                "a whole number from 0 to 9223372036854775807",
-            )),
+            _ => Err(self.bad(column, value, "a whole number from 0 to 9223372036854775807")),
         }
     }
 

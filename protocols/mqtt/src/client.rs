@@ -198,9 +198,7 @@ impl Client {
         put_text(&mut body, "MQTT");
         body.put_u8(if v5 { 5 } else { 4 });
         let will = options.will.as_ref();
-        let will_flags = will.map_or(0, |will| {
-            0b100 | (will.qos as u8) << 3 | u8::from(will.retain) << 5
-        });
+        let will_flags = will.map_or(0, |will| 0b100 | (will.qos as u8) << 3 | u8::from(will.retain) << 5);
         body.put_u8(
             u8::from(options.clean_start) << 1
                 | will_flags
@@ -403,13 +401,7 @@ impl Client {
         Ok(())
     }
 
-    fn on_packet(
-        &mut self,
-        bytes: &Bytes,
-        at: usize,
-        body_at: usize,
-        end: usize,
-    ) -> Result<(), BadPacket> {
+    fn on_packet(&mut self, bytes: &Bytes, at: usize, body_at: usize, end: usize) -> Result<(), BadPacket> {
         let first = bytes[at];
         let body = &bytes[body_at..end];
         let event = match first >> 4 {
@@ -427,10 +419,7 @@ impl Client {
             packet_type::PUBACK => {
                 let (id, reason) = publish::decode_puback(body, self.version)?;
                 self.in_flight = self.in_flight.saturating_sub(1);
-                ClientEvent::PubAck {
-                    packet_id: id.get(),
-                    reason,
-                }
+                ClientEvent::PubAck { packet_id: id.get(), reason }
             }
             packet_type::PINGRESP => ClientEvent::PingResp,
             _ => match self.version {
@@ -495,14 +484,9 @@ fn event_of_v3(packet: v3::Packet) -> Result<ClientEvent, BadPacket> {
                 Code::MaxLevel2 => ReasonCode::GRANTED_QOS_2,
                 Code::Failure => ReasonCode::UNSPECIFIED_ERROR,
             };
-            ClientEvent::SubAck {
-                packet_id: packet.pid.value(),
-                reasons: packet.topics.iter().map(reason).collect(),
-            }
+            ClientEvent::SubAck { packet_id: packet.pid.value(), reasons: packet.topics.iter().map(reason).collect() }
         }
-        v3::Packet::Unsuback(id) => ClientEvent::UnsubAck {
-            packet_id: id.value(),
-        },
+        v3::Packet::Unsuback(id) => ClientEvent::UnsubAck { packet_id: id.value() },
         packet => return Err(unexpected(&packet.get_type())),
     })
 }
@@ -527,12 +511,8 @@ fn event_of_v5(packet: v5::Packet) -> Result<ClientEvent, BadPacket> {
             packet_id: packet.pid.value(),
             reasons: packet.topics.iter().map(|c| ReasonCode(*c as u8)).collect(),
         },
-        v5::Packet::Unsuback(packet) => ClientEvent::UnsubAck {
-            packet_id: packet.pid.value(),
-        },
-        v5::Packet::Disconnect(packet) => {
-            ClientEvent::Disconnect(ReasonCode(packet.reason_code as u8))
-        }
+        v5::Packet::Unsuback(packet) => ClientEvent::UnsubAck { packet_id: packet.pid.value() },
+        v5::Packet::Disconnect(packet) => ClientEvent::Disconnect(ReasonCode(packet.reason_code as u8)),
         packet => return Err(unexpected(&packet.get_type())),
     })
 }

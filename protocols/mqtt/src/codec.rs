@@ -102,10 +102,7 @@ impl BadPacket {
     }
 
     pub(crate) fn new(code: ReasonCode, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            code,
-            detail: detail.into(),
-        }
+        Self { code, detail: detail.into() }
     }
 }
 
@@ -132,11 +129,9 @@ pub(crate) fn frame(buf: &[u8]) -> Result<Frame, BadPacket> {
     };
     Ok(match varint(rest)? {
         None => Frame::Header,
-        Some((len, bytes)) => Frame::Sized {
-            header: 1 + bytes,
-            total: 1 + bytes + len,
-            minimal: bytes == varint_len(len),
-        },
+        Some((len, bytes)) => {
+            Frame::Sized { header: 1 + bytes, total: 1 + bytes + len, minimal: bytes == varint_len(len) }
+        }
     })
 }
 
@@ -150,9 +145,7 @@ pub(crate) fn varint(buf: &[u8]) -> Result<Option<(usize, usize)>, BadPacket> {
         }
     }
     if buf.len() >= 4 {
-        return Err(BadPacket::malformed(
-            "variable byte integer of over four bytes",
-        ));
+        return Err(BadPacket::malformed("variable byte integer of over four bytes"));
     }
     Ok(None)
 }
@@ -173,13 +166,7 @@ mod tests {
 
     #[test]
     fn a_fixed_header_is_read_when_it_is_whole() {
-        let sized = |header, total, minimal| {
-            Ok(Frame::Sized {
-                header,
-                total,
-                minimal,
-            })
-        };
+        let sized = |header, total, minimal| Ok(Frame::Sized { header, total, minimal });
         let check = |buf: &[u8], expected| assert_eq!(frame(buf), expected, "{buf:02x?}");
         check(&[], Ok(Frame::Header));
         check(&[0xc0], Ok(Frame::Header));
@@ -188,17 +175,9 @@ mod tests {
         check(&[0x30, 0x80], Ok(Frame::Header));
         check(&[0x30, 0x80, 0x01], sized(3, 131, true));
         check(&[0x30, 0x80, 0x00], sized(3, 3, false));
-        check(
-            &[0x30, 0xff, 0xff, 0xff, 0x7f],
-            sized(5, 5 + VARINT_MAX, true),
-        );
+        check(&[0x30, 0xff, 0xff, 0xff, 0x7f], sized(5, 5 + VARINT_MAX, true));
         check(&[0x30, 0xff, 0xff, 0xff], Ok(Frame::Header));
-        check(
-            &[0x30, 0xff, 0xff, 0xff, 0x80],
-            Err(BadPacket::malformed(
-                "variable byte integer of over four bytes",
-            )),
-        );
+        check(&[0x30, 0xff, 0xff, 0xff, 0x80], Err(BadPacket::malformed("variable byte integer of over four bytes")));
     }
 
     #[test]

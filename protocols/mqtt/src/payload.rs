@@ -46,12 +46,7 @@ pub struct Desired {
     #[serde(rename = "order")]
     pub order_id: String,
     /// When the wish lapses; `None` never.
-    #[serde(
-        rename = "expires",
-        default,
-        deserialize_with = "time::optional",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "expires", default, deserialize_with = "time::optional", skip_serializing_if = "Option::is_none")]
     pub expires_ms: Option<i64>,
     /// The plan, where it matters to the modem.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -183,11 +178,7 @@ pub trait Payload: Serialize + DeserializeOwned {
     /// Reads it. Without a content type, a first byte `{`, `[` or white space
     /// means JSON and any other CBOR.
     fn decode(payload: &[u8], content_type: Option<ContentType>) -> Result<Self, PayloadError> {
-        let refused = |(field, reason): (String, String)| PayloadError {
-            what: Self::WHAT,
-            field,
-            reason: cut(reason),
-        };
+        let refused = |(field, reason): (String, String)| PayloadError { what: Self::WHAT, field, reason: cut(reason) };
         let read = match format_of(payload, content_type).map_err(refused)? {
             Format::Json => from_json(payload),
             Format::Cbor => from_cbor(payload),
@@ -203,9 +194,7 @@ pub trait Payload: Serialize + DeserializeOwned {
         // Neither writer fails on a vector: every key here is text.
         let _written = match content_type {
             ContentType::Cbor => ciborium::into_writer(self, &mut bytes).is_ok(),
-            ContentType::Json | ContentType::Unknown => {
-                serde_json::to_writer(&mut bytes, self).is_ok()
-            }
+            ContentType::Json | ContentType::Unknown => serde_json::to_writer(&mut bytes, self).is_ok(),
         };
         bytes.into()
     }
@@ -240,8 +229,7 @@ impl Payload for Usage {
             Self::One(record) => check_record(record),
             Self::Batch(records) => {
                 for (i, record) in records.iter().enumerate() {
-                    check_record(record)
-                        .map_err(|(field, reason)| (format!("[{i}].{field}"), reason))?;
+                    check_record(record).map_err(|(field, reason)| (format!("[{i}].{field}"), reason))?;
                 }
                 Ok(())
             }
@@ -303,9 +291,7 @@ impl<'de> Visitor<'de> for UsageVisitor {
         let mut records = Vec::with_capacity(expected);
         while let Some(record) = seq.next_element()? {
             if records.len() == USAGE_RECORDS_MAX {
-                return Err(serde::de::Error::custom(format_args!(
-                    "over {USAGE_RECORDS_MAX} records"
-                )));
+                return Err(serde::de::Error::custom(format_args!("over {USAGE_RECORDS_MAX} records")));
             }
             records.push(record);
         }
@@ -318,14 +304,9 @@ enum Format {
     Cbor,
 }
 
-fn format_of(
-    payload: &[u8],
-    content_type: Option<ContentType>,
-) -> Result<Format, (String, String)> {
+fn format_of(payload: &[u8], content_type: Option<ContentType>) -> Result<Format, (String, String)> {
     match (content_type, payload.first()) {
-        (Some(ContentType::Unknown), _) => {
-            Err((".".into(), "content type is neither JSON nor CBOR".into()))
-        }
+        (Some(ContentType::Unknown), _) => Err((".".into(), "content type is neither JSON nor CBOR".into())),
         (_, None) => Err((".".into(), "empty payload".into())),
         (Some(ContentType::Json), _) => Ok(Format::Json),
         (Some(ContentType::Cbor), _) => Ok(Format::Cbor),
@@ -379,9 +360,7 @@ fn cbor_reason<E: std::fmt::Debug>(error: ciborium::de::Error<E>) -> String {
 
 /// A missing field is named by its parent's path; the field itself says more.
 fn named(path: String, reason: String) -> (String, String) {
-    let missing = reason
-        .strip_prefix("missing field `")
-        .and_then(|rest| rest.split_once('`'));
+    let missing = reason.strip_prefix("missing field `").and_then(|rest| rest.split_once('`'));
     match missing {
         Some((field, _)) if path == "." => (field.to_owned(), "missing".into()),
         Some((field, _)) => (format!("{path}.{field}"), "missing".into()),
@@ -408,29 +387,20 @@ fn check_record(record: &UsageRecord) -> Result<(), (String, String)> {
     {
         return Err(("imei".into(), "is not 14 to 16 digits".into()));
     }
-    for (field, octets) in [
-        ("octets_up", record.octets_up),
-        ("octets_down", record.octets_down),
-    ] {
+    for (field, octets) in [("octets_up", record.octets_up), ("octets_down", record.octets_down)] {
         if octets > OCTETS_MAX {
             return Err((field.into(), format!("{octets} is over {OCTETS_MAX}")));
         }
     }
     if record.octets_up + record.octets_down > OCTETS_MAX {
-        return Err((
-            "octets_down".into(),
-            format!("with octets_up is over {OCTETS_MAX}"),
-        ));
+        return Err(("octets_down".into(), format!("with octets_up is over {OCTETS_MAX}")));
     }
     Ok(())
 }
 
 fn check_apn(field: impl Fn() -> String, apn: &str) -> Result<(), (String, String)> {
     if apn.is_empty() || apn.len() > 100 {
-        return Err((
-            field(),
-            format!("has {} bytes, allowed are 1 to 100", apn.len()),
-        ));
+        return Err((field(), format!("has {} bytes, allowed are 1 to 100", apn.len())));
     }
     if !apn.bytes().all(|b| b.is_ascii_graphic()) {
         return Err((field(), "has a character that no access point has".into()));
@@ -440,10 +410,7 @@ fn check_apn(field: impl Fn() -> String, apn: &str) -> Result<(), (String, Strin
 
 fn text(field: &str, text: &str) -> Result<(), (String, String)> {
     if text.is_empty() || text.len() > TEXT_BYTES_MAX {
-        let reason = format!(
-            "has {} bytes, allowed are 1 to {TEXT_BYTES_MAX}",
-            text.len()
-        );
+        let reason = format!("has {} bytes, allowed are 1 to {TEXT_BYTES_MAX}", text.len());
         return Err((field.into(), reason));
     }
     Ok(())

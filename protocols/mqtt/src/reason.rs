@@ -153,10 +153,7 @@ impl ReasonCode {
             Self::UNSUPPORTED_PROTOCOL_VERSION => 1,
             Self::CLIENT_IDENTIFIER_NOT_VALID => 2,
             Self::BAD_USER_NAME_OR_PASSWORD => 4,
-            Self::NOT_AUTHORIZED
-            | Self::BANNED
-            | Self::BAD_AUTHENTICATION_METHOD
-            | Self::TOPIC_NAME_INVALID => 5,
+            Self::NOT_AUTHORIZED | Self::BANNED | Self::BAD_AUTHENTICATION_METHOD | Self::TOPIC_NAME_INVALID => 5,
             _ => 3,
         }
     }
@@ -198,18 +195,12 @@ mod tests {
         for code in (0..=255).map(ReasonCode) {
             let connack = code.for_connack();
             assert!(connack.is_failure(), "{code}");
-            assert!(
-                v5::ConnectReasonCode::from_u8(connack.0).is_some(),
-                "{code}"
-            );
+            assert!(v5::ConnectReasonCode::from_u8(connack.0).is_some(), "{code}");
             let puback = code.for_puback();
             assert!(v5::PubackReasonCode::from_u8(puback.0).is_some(), "{code}");
             assert_eq!(puback.is_failure(), code.is_failure());
             let disconnect = code.for_disconnect();
-            assert!(
-                v5::DisconnectReasonCode::from_u8(disconnect.0).is_some(),
-                "{code}"
-            );
+            assert!(v5::DisconnectReasonCode::from_u8(disconnect.0).is_some(), "{code}");
             assert_eq!(disconnect.is_failure(), code.is_failure());
         }
     }

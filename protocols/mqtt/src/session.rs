@@ -84,8 +84,8 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 pub use event::{
-    Cause, Command, ConnackOptions, Connect, Disconnected, Event, Input, Outgoing, Publish,
-    PublishError, Sent, Subscription, Timer, Will,
+    Cause, Command, ConnackOptions, Connect, Disconnected, Event, Input, Outgoing, Publish, PublishError, Sent,
+    Subscription, Timer, Will,
 };
 pub use limits::Limits;
 pub use send::SessionState;
@@ -192,17 +192,11 @@ impl Connection {
             // While we are the ones who do not read, the client is not late.
             Phase::Open(_) if self.is_paused() => None,
             Phase::Open(open) => {
-                let packet = self
-                    .received
-                    .partial_since()
-                    .map(|since| (since + self.limits.packet_timeout, Timer::Packet));
-                let keep_alive = open
-                    .keep_alive
-                    .map(|wait| (self.received.last_packet() + wait, Timer::KeepAlive));
+                let packet =
+                    self.received.partial_since().map(|since| (since + self.limits.packet_timeout, Timer::Packet));
+                let keep_alive = open.keep_alive.map(|wait| (self.received.last_packet() + wait, Timer::KeepAlive));
                 match (packet, keep_alive) {
-                    (Some(packet), Some(alive)) => {
-                        Some(if packet.0 < alive.0 { packet } else { alive })
-                    }
+                    (Some(packet), Some(alive)) => Some(if packet.0 < alive.0 { packet } else { alive }),
                     (packet, alive) => packet.or(alive),
                 }
             }
@@ -245,9 +239,10 @@ impl Connection {
         let session_present = session.is_some();
         self.session = session.unwrap_or_default();
         let version = connect.version;
-        let foreign_will = connect.will.as_ref().is_some_and(|will| {
-            options.device.own_topic(will.topic.as_bytes()) != Some(TopicKind::Status)
-        });
+        let foreign_will = connect
+            .will
+            .as_ref()
+            .is_some_and(|will| options.device.own_topic(will.topic.as_bytes()) != Some(TopicKind::Status));
         if foreign_will {
             return Err(self.turn_away(ReasonCode::NOT_AUTHORIZED, version));
         }
@@ -259,12 +254,9 @@ impl Connection {
                 .then(|| self.session_expiry_secs(connect)),
             receive_max: self.limits.receive_max.max(1),
             packet_bytes_max: self.packet_bytes_max() as u32,
-            assigned_client_id: assigned
-                .or(Some(device.as_str()))
-                .filter(|_| connect.client_id.is_empty()),
+            assigned_client_id: assigned.or(Some(device.as_str())).filter(|_| connect.client_id.is_empty()),
             topic_alias_max: self.limits.topic_alias_max,
-            server_keep_alive_secs: (keep_alive_secs != connect.keep_alive_secs)
-                .then_some(keep_alive_secs),
+            server_keep_alive_secs: (keep_alive_secs != connect.keep_alive_secs).then_some(keep_alive_secs),
         };
         let before = self.out.len();
         control::encode_connack(session_present, &said, version, &mut self.out);
@@ -282,8 +274,7 @@ impl Connection {
         self.phase = Phase::Open(Box::new(Open {
             version: greeting.connect.version,
             device,
-            keep_alive: (keep_alive_secs > 0)
-                .then(|| Duration::from_millis(u64::from(keep_alive_secs) * 1500)),
+            keep_alive: (keep_alive_secs > 0).then(|| Duration::from_millis(u64::from(keep_alive_secs) * 1500)),
             will: greeting.connect.will,
             session_expiry_secs,
             window: AckWindow::default(),
@@ -313,12 +304,11 @@ impl Connection {
         // A connection that was never open has no will to publish.
         self.phase = Phase::Closed;
         self.received.clear();
-        self.events
-            .push_back(Event::Disconnected(Box::new(Disconnected {
-                cause: Cause::Refused(reason),
-                will: None,
-                session_expiry_secs: 0,
-            })));
+        self.events.push_back(Event::Disconnected(Box::new(Disconnected {
+            cause: Cause::Refused(reason),
+            will: None,
+            session_expiry_secs: 0,
+        })));
         reason
     }
 
@@ -445,23 +435,18 @@ impl Connection {
             Phase::AwaitAnswer(_) => true,
             // 3.1.1 has no Receive Maximum to hold the device to.
             Phase::Open(open) => {
-                open.version == Version::V311
-                    && open.window.len() >= usize::from(self.limits.receive_max.max(1))
+                open.version == Version::V311 && open.window.len() >= usize::from(self.limits.receive_max.max(1))
             }
             _ => false,
         }
     }
 
     fn packet_bytes_max(&self) -> usize {
-        self.limits
-            .packet_bytes_max
-            .clamp(16, 5 + crate::codec::VARINT_MAX)
+        self.limits.packet_bytes_max.clamp(16, 5 + crate::codec::VARINT_MAX)
     }
 
     fn session_expiry_secs(&self, connect: &Connect) -> u32 {
-        connect
-            .session_expiry_secs
-            .min(self.limits.session_expiry_secs_max)
+        connect.session_expiry_secs.min(self.limits.session_expiry_secs_max)
     }
 
     fn keep_alive_secs(&self, connect: &Connect) -> u16 {
@@ -494,12 +479,7 @@ impl Connection {
             Phase::AwaitConnect { .. } | Phase::AwaitAnswer(_) => (None, 0),
         };
         self.received.clear();
-        self.events
-            .push_back(Event::Disconnected(Box::new(Disconnected {
-                cause,
-                will,
-                session_expiry_secs,
-            })));
+        self.events.push_back(Event::Disconnected(Box::new(Disconnected { cause, will, session_expiry_secs })));
     }
 }
 

@@ -29,13 +29,7 @@ pub enum TopicKind {
 
 impl TopicKind {
     /// All kinds, in the order of the design.
-    pub const ALL: [Self; 5] = [
-        Self::Desired,
-        Self::Reported,
-        Self::Usage,
-        Self::Receipt,
-        Self::Status,
-    ];
+    pub const ALL: [Self; 5] = [Self::Desired, Self::Reported, Self::Usage, Self::Receipt, Self::Status];
 
     /// The level's name.
     pub fn as_str(self) -> &'static str {
@@ -137,18 +131,9 @@ impl DeviceId {
         let rest = filter.strip_prefix(TOPIC_ROOT)?;
         let rest = rest.strip_prefix(self.as_str())?.strip_prefix('/')?;
         match rest {
-            "#" | "+" => Some(FilterAccess {
-                desired: true,
-                receipt: true,
-            }),
-            "desired" | "desired/#" => Some(FilterAccess {
-                desired: true,
-                receipt: false,
-            }),
-            "receipt" | "receipt/#" => Some(FilterAccess {
-                desired: false,
-                receipt: true,
-            }),
+            "#" | "+" => Some(FilterAccess { desired: true, receipt: true }),
+            "desired" | "desired/#" => Some(FilterAccess { desired: true, receipt: false }),
+            "receipt" | "receipt/#" => Some(FilterAccess { desired: false, receipt: true }),
             _ => None,
         }
     }
@@ -273,18 +258,9 @@ mod tests {
 
     #[test]
     fn a_filter_is_allowed_only_inside_the_devices_own_level() {
-        let both = Some(FilterAccess {
-            desired: true,
-            receipt: true,
-        });
-        let desired = Some(FilterAccess {
-            desired: true,
-            receipt: false,
-        });
-        let receipt = Some(FilterAccess {
-            desired: false,
-            receipt: true,
-        });
+        let both = Some(FilterAccess { desired: true, receipt: true });
+        let desired = Some(FilterAccess { desired: true, receipt: false });
+        let receipt = Some(FilterAccess { desired: false, receipt: true });
         for (filter, expected) in [
             ("lg/v1/modem-1/desired", desired),
             ("lg/v1/modem-1/receipt", receipt),

@@ -36,17 +36,11 @@ pub(crate) fn decode_connect(body: &[u8], minimal: bool) -> Result<Greeting, Bad
         [0, 4, b'M', b'Q', b'T', b'T', _, ..] => (Version::V311, true),
         [0, 6, b'M', b'Q', b'I', b's', b'd', b'p', ..] => (Version::V311, true),
         _ => {
-            return Err(BadConnect {
-                bad: BadPacket::malformed("CONNECT of another protocol"),
-                answer: None,
-            });
+            return Err(BadConnect { bad: BadPacket::malformed("CONNECT of another protocol"), answer: None });
         }
     };
     let result = if level_bad {
-        Err(BadPacket::new(
-            ReasonCode::UNSUPPORTED_PROTOCOL_VERSION,
-            "CONNECT of neither 3.1.1 nor 5",
-        ))
+        Err(BadPacket::new(ReasonCode::UNSUPPORTED_PROTOCOL_VERSION, "CONNECT of neither 3.1.1 nor 5"))
     } else {
         match version {
             Version::V311 => decode_connect_v311(body),
@@ -57,9 +51,7 @@ pub(crate) fn decode_connect(body: &[u8], minimal: bool) -> Result<Greeting, Bad
         // 3.1.1 says no to a version or an id, and nothing to a packet that does
         // not conform (3.1.1, section 3.1.4).
         answer: match bad.code {
-            ReasonCode::UNSUPPORTED_PROTOCOL_VERSION | ReasonCode::CLIENT_IDENTIFIER_NOT_VALID => {
-                Some(version)
-            }
+            ReasonCode::UNSUPPORTED_PROTOCOL_VERSION | ReasonCode::CLIENT_IDENTIFIER_NOT_VALID => Some(version),
             _ => Some(version).filter(|version| *version == Version::V5),
         },
         bad,
@@ -77,10 +69,7 @@ fn decode_connect_v311(body: &[u8]) -> Result<Greeting, BadPacket> {
         return Err(BadPacket::malformed("CONNECT expected"));
     };
     if packet.client_id.is_empty() && !packet.clean_session {
-        return Err(BadPacket::new(
-            ReasonCode::CLIENT_IDENTIFIER_NOT_VALID,
-            "no client id and no clean session",
-        ));
+        return Err(BadPacket::new(ReasonCode::CLIENT_IDENTIFIER_NOT_VALID, "no client id and no clean session"));
     }
     let will = packet.last_will.map(|will| Will {
         topic: will.topic_name.to_string(),
@@ -101,11 +90,7 @@ fn decode_connect_v311(body: &[u8]) -> Result<Greeting, BadPacket> {
         will,
     };
     check_texts(&connect)?;
-    Ok(Greeting {
-        connect,
-        receive_max: u16::MAX,
-        packet_bytes_max: usize::MAX,
-    })
+    Ok(Greeting { connect, receive_max: u16::MAX, packet_bytes_max: usize::MAX })
 }
 
 fn decode_connect_v5(body: &[u8], minimal: bool) -> Result<Greeting, BadPacket> {
@@ -124,10 +109,7 @@ fn decode_connect_v5(body: &[u8], minimal: bool) -> Result<Greeting, BadPacket> 
         return Err(BadPacket::protocol("maximum packet size 0"));
     }
     if said.auth_method.is_some() {
-        return Err(BadPacket::new(
-            ReasonCode::BAD_AUTHENTICATION_METHOD,
-            "extended authentication is not served",
-        ));
+        return Err(BadPacket::new(ReasonCode::BAD_AUTHENTICATION_METHOD, "extended authentication is not served"));
     }
     if said.auth_data.is_some() {
         return Err(BadPacket::protocol("authentication data without a method"));
@@ -140,20 +122,10 @@ fn decode_connect_v5(body: &[u8], minimal: bool) -> Result<Greeting, BadPacket> 
         qos: Qos::from(will.qos),
         retain: will.retain,
         delay_secs: will.properties.delay_interval.unwrap_or(0),
-        content_type: will
-            .properties
-            .content_type
-            .as_deref()
-            .map(ContentType::parse),
+        content_type: will.properties.content_type.as_deref().map(ContentType::parse),
     });
-    if will
-        .as_ref()
-        .is_some_and(|will| will.qos == Qos::ExactlyOnce)
-    {
-        return Err(BadPacket::new(
-            ReasonCode::QOS_NOT_SUPPORTED,
-            "will with QoS 2",
-        ));
+    if will.as_ref().is_some_and(|will| will.qos == Qos::ExactlyOnce) {
+        return Err(BadPacket::new(ReasonCode::QOS_NOT_SUPPORTED, "will with QoS 2"));
     }
     let connect = Connect {
         version: Version::V5,
@@ -166,11 +138,7 @@ fn decode_connect_v5(body: &[u8], minimal: bool) -> Result<Greeting, BadPacket> 
         will,
     };
     check_texts(&connect)?;
-    Ok(Greeting {
-        connect,
-        receive_max,
-        packet_bytes_max,
-    })
+    Ok(Greeting { connect, receive_max, packet_bytes_max })
 }
 
 fn check_will_flags(flags: u8) -> Result<(), BadPacket> {
@@ -186,10 +154,9 @@ fn check_texts(connect: &Connect) -> Result<(), BadPacket> {
         publish::text(name.as_bytes())?;
     }
     match &connect.will {
-        Some(will) if will.topic.is_empty() => Err(BadPacket::new(
-            ReasonCode::TOPIC_NAME_INVALID,
-            "will without a topic",
-        )),
+        Some(will) if will.topic.is_empty() => {
+            Err(BadPacket::new(ReasonCode::TOPIC_NAME_INVALID, "will without a topic"))
+        }
         _ => Ok(()),
     }
 }
@@ -205,24 +172,18 @@ pub(crate) struct FilterRequest {
 }
 
 /// Reads the body of SUBSCRIBE (section 3.8): packet id and filters.
-pub(crate) fn decode_subscribe(
-    body: &[u8],
-    version: Version,
-) -> Result<(u16, Vec<FilterRequest>), BadPacket> {
+pub(crate) fn decode_subscribe(body: &[u8], version: Version) -> Result<(u16, Vec<FilterRequest>), BadPacket> {
     let first = packet_type::SUBSCRIBE << 4 | 0b0010;
     if version == Version::V311 {
         let v3::Packet::Subscribe(packet) = decode_v3(first, body)? else {
             return Err(BadPacket::malformed("SUBSCRIBE expected"));
         };
-        let filters = packet
-            .topics
-            .into_iter()
-            .map(|(filter, qos)| FilterRequest {
-                filter: filter.to_string(),
-                qos: qos.into(),
-                retain_handling: 0,
-                retain_as_published: false,
-            });
+        let filters = packet.topics.into_iter().map(|(filter, qos)| FilterRequest {
+            filter: filter.to_string(),
+            qos: qos.into(),
+            retain_handling: 0,
+            retain_as_published: false,
+        });
         return Ok((packet.pid.value(), filters.collect()));
     }
     let v5::Packet::Subscribe(packet) = decode_v5(first, body)? else {
@@ -234,23 +195,17 @@ pub(crate) fn decode_subscribe(
             "SUBSCRIBE with a subscription identifier",
         ));
     }
-    let filters = packet
-        .topics
-        .into_iter()
-        .map(|(filter, options)| FilterRequest {
-            filter: filter.to_string(),
-            qos: options.max_qos.into(),
-            retain_handling: options.retain_handling as u8,
-            retain_as_published: options.retain_as_published,
-        });
+    let filters = packet.topics.into_iter().map(|(filter, options)| FilterRequest {
+        filter: filter.to_string(),
+        qos: options.max_qos.into(),
+        retain_handling: options.retain_handling as u8,
+        retain_as_published: options.retain_as_published,
+    });
     Ok((packet.pid.value(), filters.collect()))
 }
 
 /// Reads the body of UNSUBSCRIBE (section 3.10): packet id and filters.
-pub(crate) fn decode_unsubscribe(
-    body: &[u8],
-    version: Version,
-) -> Result<(u16, Vec<String>), BadPacket> {
+pub(crate) fn decode_unsubscribe(body: &[u8], version: Version) -> Result<(u16, Vec<String>), BadPacket> {
     let first = packet_type::UNSUBSCRIBE << 4 | 0b0010;
     let (id, topics) = match version {
         Version::V311 => match decode_v3(first, body)? {
@@ -267,10 +222,7 @@ pub(crate) fn decode_unsubscribe(
 }
 
 /// Reads the body of DISCONNECT (section 3.14): reason and new session expiry.
-pub(crate) fn decode_disconnect(
-    body: &[u8],
-    version: Version,
-) -> Result<(ReasonCode, Option<u32>), BadPacket> {
+pub(crate) fn decode_disconnect(body: &[u8], version: Version) -> Result<(ReasonCode, Option<u32>), BadPacket> {
     if body.is_empty() {
         return Ok((ReasonCode::SUCCESS, None));
     }
@@ -278,10 +230,9 @@ pub(crate) fn decode_disconnect(
         return Err(BadPacket::malformed("DISCONNECT with a body"));
     }
     match decode_v5(packet_type::DISCONNECT << 4, body)? {
-        v5::Packet::Disconnect(packet) => Ok((
-            ReasonCode(packet.reason_code as u8),
-            packet.properties.session_expiry_interval,
-        )),
+        v5::Packet::Disconnect(packet) => {
+            Ok((ReasonCode(packet.reason_code as u8), packet.properties.session_expiry_interval))
+        }
         _ => Err(BadPacket::malformed("DISCONNECT expected")),
     }
 }
@@ -316,19 +267,14 @@ fn check_used(used: usize, body: &[u8]) -> Result<(), BadPacket> {
     if used == body.len() {
         return Ok(());
     }
-    Err(BadPacket::malformed(format!(
-        "{} bytes behind the packet's last field",
-        body.len().saturating_sub(used)
-    )))
+    Err(BadPacket::malformed(format!("{} bytes behind the packet's last field", body.len().saturating_sub(used))))
 }
 
 fn bad_v3(error: Error) -> BadPacket {
     let code = match &error {
         Error::ZeroPid | Error::EmptySubscription => ReasonCode::PROTOCOL_ERROR,
         Error::InvalidTopicName(_) => ReasonCode::TOPIC_NAME_INVALID,
-        Error::InvalidProtocol(..) | Error::UnexpectedProtocol(_) => {
-            ReasonCode::UNSUPPORTED_PROTOCOL_VERSION
-        }
+        Error::InvalidProtocol(..) | Error::UnexpectedProtocol(_) => ReasonCode::UNSUPPORTED_PROTOCOL_VERSION,
         _ => ReasonCode::MALFORMED_PACKET,
     };
     let detail = match error {
@@ -345,17 +291,13 @@ fn bad_v5(error: v5::ErrorV5) -> BadPacket {
     use v5::ErrorV5;
     match error {
         ErrorV5::Common(error) => bad_v3(error),
-        ErrorV5::DuplicatedProperty(_) | ErrorV5::InvalidByteProperty(..) => {
-            BadPacket::protocol(error.to_string())
-        }
+        ErrorV5::DuplicatedProperty(_) | ErrorV5::InvalidByteProperty(..) => BadPacket::protocol(error.to_string()),
         // Section 3.8.3.1: QoS 3 and Retain Handling 3 are protocol errors, the
         // reserved bits make the packet malformed.
         ErrorV5::InvalidSubscriptionOption(options) if options & 0b1100_0000 == 0 => {
             BadPacket::protocol(error.to_string())
         }
-        ErrorV5::InvalidPayloadFormat => {
-            BadPacket::new(ReasonCode::PAYLOAD_FORMAT_INVALID, error.to_string())
-        }
+        ErrorV5::InvalidPayloadFormat => BadPacket::new(ReasonCode::PAYLOAD_FORMAT_INVALID, error.to_string()),
         error => BadPacket::malformed(error.to_string()),
     }
 }
@@ -372,12 +314,7 @@ pub(crate) struct ConnackSaid<'a> {
 }
 
 /// Appends CONNACK with success.
-pub(crate) fn encode_connack(
-    session_present: bool,
-    said: &ConnackSaid<'_>,
-    version: Version,
-    out: &mut BytesMut,
-) {
+pub(crate) fn encode_connack(session_present: bool, said: &ConnackSaid<'_>, version: Version, out: &mut BytesMut) {
     if version == Version::V311 {
         out.put_slice(&[packet_type::CONNACK << 4, 2, u8::from(session_present), 0]);
         return;
@@ -402,12 +339,7 @@ pub(crate) fn encode_connack(
 pub(crate) fn encode_refusal(reason: ReasonCode, version: Version, out: &mut BytesMut) {
     match version {
         Version::V311 => {
-            out.put_slice(&[
-                packet_type::CONNACK << 4,
-                2,
-                0,
-                reason.connect_return_code(),
-            ]);
+            out.put_slice(&[packet_type::CONNACK << 4, 2, 0, reason.connect_return_code()]);
         }
         Version::V5 => out.put_slice(&[packet_type::CONNACK << 4, 3, 0, reason.0, 0]),
     }
@@ -419,12 +351,7 @@ pub(crate) fn encode_suback(id: u16, reasons: &[ReasonCode], version: Version, o
 }
 
 /// Appends UNSUBACK; 3.1.1 has no room for the reasons.
-pub(crate) fn encode_unsuback(
-    id: u16,
-    reasons: &[ReasonCode],
-    version: Version,
-    out: &mut BytesMut,
-) {
+pub(crate) fn encode_unsuback(id: u16, reasons: &[ReasonCode], version: Version, out: &mut BytesMut) {
     let reasons = match version {
         Version::V311 => &[],
         Version::V5 => reasons,

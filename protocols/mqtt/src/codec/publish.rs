@@ -26,21 +26,14 @@ pub(crate) struct PublishView<'a> {
 }
 
 /// Reads a PUBLISH from its first byte and its body.
-pub(crate) fn decode(
-    first: u8,
-    body: &[u8],
-    version: Version,
-) -> Result<PublishView<'_>, BadPacket> {
+pub(crate) fn decode(first: u8, body: &[u8], version: Version) -> Result<PublishView<'_>, BadPacket> {
     let dup = first & 0b1000 != 0;
     let qos = (first >> 1) & 0b11;
     match qos {
         0 if dup => return Err(BadPacket::malformed("PUBLISH with DUP and QoS 0")),
         0 | 1 => {}
         2 => {
-            return Err(BadPacket::new(
-                ReasonCode::QOS_NOT_SUPPORTED,
-                "PUBLISH with QoS 2",
-            ));
+            return Err(BadPacket::new(ReasonCode::QOS_NOT_SUPPORTED, "PUBLISH with QoS 2"));
         }
         _ => return Err(BadPacket::malformed("PUBLISH with QoS 3")),
     }
@@ -64,9 +57,8 @@ pub(crate) fn decode(
     if version == Version::V5 {
         let len = cursor.varint()?;
         let end = cursor.at + len;
-        let properties = body
-            .get(..end)
-            .ok_or_else(|| BadPacket::malformed("PUBLISH properties over the packet's end"))?;
+        let properties =
+            body.get(..end).ok_or_else(|| BadPacket::malformed("PUBLISH properties over the packet's end"))?;
         if len > 0 {
             decode_properties(properties, cursor.at, &mut view)?;
         }
@@ -105,9 +97,8 @@ fn decode_properties(buf: &[u8], at: usize, view: &mut PublishView<'_>) -> Resul
             }
             TOPIC_ALIAS => {
                 let alias = NonZeroU16::new(cursor.u16()?);
-                view.topic_alias = Some(alias.ok_or_else(|| {
-                    BadPacket::new(ReasonCode::TOPIC_ALIAS_INVALID, "topic alias 0")
-                })?);
+                view.topic_alias =
+                    Some(alias.ok_or_else(|| BadPacket::new(ReasonCode::TOPIC_ALIAS_INVALID, "topic alias 0"))?);
             }
             0x26 => {
                 cursor.text()?;
@@ -115,9 +106,7 @@ fn decode_properties(buf: &[u8], at: usize, view: &mut PublishView<'_>) -> Resul
                 continue;
             }
             _ => {
-                return Err(BadPacket::malformed(format!(
-                    "property {id:#04x} in PUBLISH"
-                )));
+                return Err(BadPacket::malformed(format!("property {id:#04x} in PUBLISH")));
             }
         }
         // Every property but the user property stands once (section 2.2.2.2).
@@ -165,20 +154,14 @@ impl PublishParts<'_> {
     /// Size of the whole packet in bytes; `None` when no packet is that large.
     pub(crate) fn packet_len(&self, version: Version) -> Option<usize> {
         let len = self.remaining_len(version);
-        (len <= VARINT_MAX && self.topic_len() <= usize::from(u16::MAX))
-            .then(|| 1 + varint_len(len) + len)
+        (len <= VARINT_MAX && self.topic_len() <= usize::from(u16::MAX)).then(|| 1 + varint_len(len) + len)
     }
 
     /// Appends the packet. `packet_len` must have been `Some`.
     pub(crate) fn encode(&self, version: Version, out: &mut BytesMut) {
         let len = self.remaining_len(version);
         out.reserve(5 + len);
-        out.put_u8(
-            packet_type::PUBLISH << 4
-                | u8::from(self.dup) << 3
-                | (self.qos as u8) << 1
-                | u8::from(self.retain),
-        );
+        out.put_u8(packet_type::PUBLISH << 4 | u8::from(self.dup) << 3 | (self.qos as u8) << 1 | u8::from(self.retain));
         put_varint(out, len);
         out.put_u16(self.topic_len() as u16);
         for part in self.topic {
@@ -201,12 +184,7 @@ impl PublishParts<'_> {
 }
 
 /// Appends PUBACK; 3.1.1 has no room for the reason.
-pub(crate) fn encode_puback(
-    packet_id: u16,
-    reason: ReasonCode,
-    version: Version,
-    out: &mut BytesMut,
-) {
+pub(crate) fn encode_puback(packet_id: u16, reason: ReasonCode, version: Version, out: &mut BytesMut) {
     let [high, low] = packet_id.to_be_bytes();
     if version == Version::V311 || reason == ReasonCode::SUCCESS {
         out.put_slice(&[packet_type::PUBACK << 4, 2, high, low]);
@@ -216,13 +194,9 @@ pub(crate) fn encode_puback(
 }
 
 /// Reads PUBACK: packet id and reason.
-pub(crate) fn decode_puback(
-    body: &[u8],
-    version: Version,
-) -> Result<(NonZeroU16, ReasonCode), BadPacket> {
+pub(crate) fn decode_puback(body: &[u8], version: Version) -> Result<(NonZeroU16, ReasonCode), BadPacket> {
     let mut cursor = Cursor { buf: body, at: 0 };
-    let id = NonZeroU16::new(cursor.u16()?)
-        .ok_or_else(|| BadPacket::protocol("PUBACK with packet id 0"))?;
+    let id = NonZeroU16::new(cursor.u16()?).ok_or_else(|| BadPacket::protocol("PUBACK with packet id 0"))?;
     if body.len() == 2 {
         return Ok((id, ReasonCode::SUCCESS));
     }
@@ -245,9 +219,7 @@ pub(crate) fn decode_puback(
                     cursor.text()?;
                 }
                 id => {
-                    return Err(BadPacket::malformed(format!(
-                        "property {id:#04x} in PUBACK"
-                    )));
+                    return Err(BadPacket::malformed(format!("property {id:#04x} in PUBACK")));
                 }
             }
         }
@@ -284,10 +256,7 @@ struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     fn take(&mut self, len: usize) -> Result<&'a [u8], BadPacket> {
         let end = self.at.saturating_add(len);
-        let bytes = self
-            .buf
-            .get(self.at..end)
-            .ok_or_else(|| BadPacket::malformed("packet ends inside a field"))?;
+        let bytes = self.buf.get(self.at..end).ok_or_else(|| BadPacket::malformed("packet ends inside a field"))?;
         self.at = end;
         Ok(bytes)
     }
@@ -316,8 +285,7 @@ impl<'a> Cursor<'a> {
 
     fn varint(&mut self) -> Result<usize, BadPacket> {
         let rest = self.buf.get(self.at..).unwrap_or_default();
-        let (value, bytes) =
-            varint(rest)?.ok_or_else(|| BadPacket::malformed("packet ends inside a field"))?;
+        let (value, bytes) = varint(rest)?.ok_or_else(|| BadPacket::malformed("packet ends inside a field"))?;
         if bytes != varint_len(value) {
             return Err(BadPacket::malformed("variable byte integer too long"));
         }

@@ -39,20 +39,9 @@ fn every_payload_is_read_back_in_both_formats() {
         plan: Some("iot-payg".into()),
         apns: vec!["iot.example".into()],
     });
-    check(Reported {
-        version: 9,
-        state: LineState::Active,
-        reason: Some("no signal".into()),
-    });
-    check(Receipt {
-        epoch: 1,
-        boot: 2,
-        ranges: vec![SeqRange { from: 1, to: 9 }],
-    });
-    check(Status {
-        state: Presence::Offline,
-        session: 4,
-    });
+    check(Reported { version: 9, state: LineState::Active, reason: Some("no signal".into()) });
+    check(Receipt { epoch: 1, boot: 2, ranges: vec![SeqRange { from: 1, to: 9 }] });
+    check(Status { state: Presence::Offline, session: 4 });
 }
 
 #[test]
@@ -96,28 +85,13 @@ fn an_error_names_the_field_and_the_reason() {
     check(r#""seq":3"#, r#""seq":"3""#, "seq", "string");
     check(r#""octets_up":1"#, r#""octets_up":-1"#, "octets_up", "-1");
     check(r#""octets_up":1"#, r#""octets_up":1.5"#, "octets_up", "1.5");
-    check(
-        r#""octets_up":1"#,
-        r#""octets_up":9223372036854775808"#,
-        "octets_up",
-        "over",
-    );
-    check(
-        r#""octets_up":1"#,
-        r#""octets_up":9223372036854775807"#,
-        "octets_down",
-        "over",
-    );
+    check(r#""octets_up":1"#, r#""octets_up":9223372036854775808"#, "octets_up", "over");
+    check(r#""octets_up":1"#, r#""octets_up":9223372036854775807"#, "octets_down", "over");
     check("1790000060000", "1", "end", "before start");
     check("iot.example", "", "apn", "0 bytes");
     check("iot.example", "iot example", "apn", "character");
     check(r#""boot":2"#, r#""boot":2,"imei":"12x""#, "imei", "digits");
-    check(
-        r#""rating_group":100"#,
-        r#""rating_group":4294967296"#,
-        "rating_group",
-        "4294967296",
-    );
+    check(r#""rating_group":100"#, r#""rating_group":4294967296"#, "rating_group", "4294967296");
 }
 
 #[test]
@@ -130,11 +104,7 @@ fn what_is_no_payload_is_refused() {
     check(b"{", None, "EOF");
     check(b"\xff", None, "break");
     check(b"3", Some(ContentType::Json), "usage record");
-    check(
-        RECORD.as_bytes(),
-        Some(ContentType::Unknown),
-        "content type",
-    );
+    check(RECORD.as_bytes(), Some(ContentType::Unknown), "content type");
     check(RECORD.as_bytes(), Some(ContentType::Cbor), "");
     check(b"[]x", None, "trailing");
     let mut cbor = Usage::Batch(vec![]).encode(ContentType::Cbor).to_vec();
@@ -142,15 +112,8 @@ fn what_is_no_payload_is_refused() {
     check(&cbor, None, "behind");
     check(&[0x81; 5000], None, "");
     check(&[b'['; 5000], None, "");
-    check(
-        &[0x9b, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
-        None,
-        "",
-    );
-    let many = format!(
-        "[{}{RECORD}]",
-        format!("{RECORD},").repeat(USAGE_RECORDS_MAX)
-    );
+    check(&[0x9b, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], None, "");
+    let many = format!("[{}{RECORD}]", format!("{RECORD},").repeat(USAGE_RECORDS_MAX));
     check(many.as_bytes(), None, "over 4096");
     let range = br#"{"epoch":1,"boot":1,"ranges":[{"from":2,"to":1}]}"#;
     let error = Receipt::decode(range, None).unwrap_err();
@@ -160,10 +123,7 @@ fn what_is_no_payload_is_refused() {
 #[test]
 fn unknown_fields_are_passed_over() {
     let json = RECORD.replace('{', r#"{"rssi":-90,"#);
-    assert_eq!(
-        Usage::decode(json.as_bytes(), None),
-        Ok(Usage::One(record()))
-    );
+    assert_eq!(Usage::decode(json.as_bytes(), None), Ok(Usage::One(record())));
 }
 
 proptest::proptest! {

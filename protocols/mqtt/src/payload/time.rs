@@ -11,9 +11,7 @@ pub(super) fn required<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64
     deserializer.deserialize_any(TimeVisitor)
 }
 
-pub(super) fn optional<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<i64>, D::Error> {
+pub(super) fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     struct Time(i64);
 
     impl<'de> Deserialize<'de> for Time {
@@ -35,11 +33,7 @@ impl Visitor<'_> for TimeVisitor {
     }
 
     fn visit_i64<E: Error>(self, ms: i64) -> Result<i64, E> {
-        if RANGE_MS.contains(&ms) {
-            Ok(ms)
-        } else {
-            Err(E::invalid_value(Unexpected::Signed(ms), &self))
-        }
+        if RANGE_MS.contains(&ms) { Ok(ms) } else { Err(E::invalid_value(Unexpected::Signed(ms), &self)) }
     }
 
     fn visit_u64<E: Error>(self, ms: u64) -> Result<i64, E> {

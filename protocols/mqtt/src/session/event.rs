@@ -132,11 +132,7 @@ pub struct ConnackOptions {
 impl ConnackOptions {
     /// A new session for the device.
     pub fn new(device: DeviceId) -> Self {
-        Self {
-            device,
-            session: None,
-            assigned_client_id: None,
-        }
+        Self { device, session: None, assigned_client_id: None }
     }
 }
 

@@ -27,13 +27,7 @@ pub(super) struct Received {
 
 impl Received {
     pub(super) fn new(now: Instant) -> Self {
-        Self {
-            partial: BytesMut::new(),
-            needed: 0,
-            partial_since: None,
-            held: Bytes::new(),
-            last_packet: now,
-        }
+        Self { partial: BytesMut::new(), needed: 0, partial_since: None, held: Bytes::new(), last_packet: now }
     }
 
     pub(super) fn partial_since(&self) -> Option<Instant> {
@@ -110,10 +104,7 @@ impl Connection {
                 _ => self.packet_bytes_max() + self.limits.unanswered_bytes_max,
             };
             if self.received.held() > max {
-                self.fail(
-                    ReasonCode::QUOTA_EXCEEDED,
-                    "too many bytes ahead of an answer".into(),
-                );
+                self.fail(ReasonCode::QUOTA_EXCEEDED, "too many bytes ahead of an answer".into());
             }
             return;
         }
@@ -143,8 +134,7 @@ impl Connection {
             match self.step(&bytes, at) {
                 Ok(Step::Packet(end)) => at = end,
                 Ok(Step::Need(needed)) => {
-                    self.received
-                        .keep_partial(&bytes[at..], needed, now, at > 0);
+                    self.received.keep_partial(&bytes[at..], needed, now, at > 0);
                     break;
                 }
                 Err(bad) => {
@@ -167,10 +157,7 @@ impl Connection {
             open.window.write_settled(open.version, &mut self.out);
         }
         if self.out.len() > self.limits.output_bytes_max {
-            self.fail(
-                ReasonCode::QUOTA_EXCEEDED,
-                "the client does not read what we write".into(),
-            );
+            self.fail(ReasonCode::QUOTA_EXCEEDED, "the client does not read what we write".into());
         }
     }
 
@@ -181,19 +168,10 @@ impl Connection {
         if before_connect && buf[0] != packet_type::CONNECT << 4 {
             return Err(BadPacket::protocol("the first packet is not CONNECT"));
         }
-        let Frame::Sized {
-            header,
-            total,
-            minimal,
-        } = codec::frame(buf)?
-        else {
+        let Frame::Sized { header, total, minimal } = codec::frame(buf)? else {
             return Ok(Step::Need(buf.len() + 1));
         };
-        let max = if before_connect {
-            self.limits.connect_bytes_max
-        } else {
-            self.packet_bytes_max()
-        };
+        let max = if before_connect { self.limits.connect_bytes_max } else { self.packet_bytes_max() };
         if total > max {
             return Err(BadPacket::new(
                 ReasonCode::PACKET_TOO_LARGE,
@@ -255,10 +233,7 @@ impl Connection {
             _ => 0,
         };
         if first & 0b1111 != flags {
-            return Err(BadPacket::malformed(format!(
-                "reserved flags of packet type {typ}: {:#06b}",
-                first & 0b1111
-            )));
+            return Err(BadPacket::malformed(format!("reserved flags of packet type {typ}: {:#06b}", first & 0b1111)));
         }
         match typ {
             packet_type::PUBACK => {
@@ -284,13 +259,9 @@ impl Connection {
             packet_type::PINGREQ => Err(BadPacket::malformed("PINGREQ with a body")),
             packet_type::DISCONNECT => self.on_disconnect(body, version),
             0 => Err(BadPacket::malformed("packet type 0")),
-            packet_type::AUTH if version == Version::V311 => {
-                Err(BadPacket::malformed("packet type 15"))
-            }
+            packet_type::AUTH if version == Version::V311 => Err(BadPacket::malformed("packet type 15")),
             packet_type::CONNECT => Err(BadPacket::protocol("a second CONNECT")),
-            _ => Err(BadPacket::protocol(format!(
-                "packet type {typ} from a client"
-            ))),
+            _ => Err(BadPacket::protocol(format!("packet type {typ} from a client"))),
         }
     }
 
@@ -338,12 +309,7 @@ impl Connection {
 
     /// Whether the id is new. A 3.1.1 client may send again on the same
     /// connection; the first copy's PUBACK answers both.
-    fn enter_window(
-        &mut self,
-        id: NonZeroU16,
-        dup: bool,
-        reason: Option<ReasonCode>,
-    ) -> Result<bool, BadPacket> {
+    fn enter_window(&mut self, id: NonZeroU16, dup: bool, reason: Option<ReasonCode>) -> Result<bool, BadPacket> {
         let Phase::Open(open) = &mut self.phase else {
             return Ok(false);
         };
@@ -353,9 +319,7 @@ impl Connection {
         if dup && open.version == Version::V311 {
             return Ok(false);
         }
-        Err(BadPacket::protocol(format!(
-            "PUBLISH with packet id {id}, which waits for its PUBACK"
-        )))
+        Err(BadPacket::protocol(format!("PUBLISH with packet id {id}, which waits for its PUBACK")))
     }
 
     /// Topic aliases (section 3.3.2.3.4). What they stand for is one of the
@@ -379,9 +343,7 @@ impl Connection {
         let slot = usize::from(alias.get()) - 1;
         if topic.is_empty() {
             let known = open.aliases.get(slot).copied().flatten();
-            return known
-                .map(Some)
-                .ok_or_else(|| BadPacket::protocol(format!("topic alias {alias} was not set")));
+            return known.map(Some).ok_or_else(|| BadPacket::protocol(format!("topic alias {alias} was not set")));
         }
         if open.aliases.len() <= slot {
             open.aliases.resize(slot + 1, None);
@@ -396,10 +358,7 @@ impl Connection {
     fn refuse_publish(&mut self, view: PublishView<'_>) -> Result<(), BadPacket> {
         let topic = publish::text(view.topic)?;
         if topic.contains(['+', '#']) {
-            return Err(BadPacket::new(
-                ReasonCode::TOPIC_NAME_INVALID,
-                "topic name with a wildcard",
-            ));
+            return Err(BadPacket::new(ReasonCode::TOPIC_NAME_INVALID, "topic name with a wildcard"));
         }
         let reason = ReasonCode::NOT_AUTHORIZED;
         let version = self.version();
@@ -412,10 +371,7 @@ impl Connection {
         while !topic.is_char_boundary(cut) {
             cut -= 1;
         }
-        self.events.push_back(Event::PublishRefused {
-            topic: topic[..cut].to_owned(),
-            reason,
-        });
+        self.events.push_back(Event::PublishRefused { topic: topic[..cut].to_owned(), reason });
         match version {
             Some(Version::V311) => Err(BadPacket::new(reason, "PUBLISH on a foreign topic")),
             _ => Ok(()),
@@ -470,9 +426,7 @@ impl Connection {
             // Section 3.14.2.2.2: a session that ends with the connection cannot
             // be made to live on.
             if open.session_expiry_secs == 0 && expiry_secs != 0 {
-                return Err(BadPacket::protocol(
-                    "DISCONNECT sets a session expiry where CONNECT had none",
-                ));
+                return Err(BadPacket::protocol("DISCONNECT sets a session expiry where CONNECT had none"));
             }
             open.session_expiry_secs = expiry_secs.min(self.limits.session_expiry_secs_max);
         }

@@ -102,16 +102,10 @@ impl Connection {
             .map(|s| s.qos)
             .max()
             .ok_or(PublishError::NotSubscribed)?;
-        let message = Outgoing {
-            qos: granted(message.qos).min(granted_qos),
-            ..message
-        };
+        let message = Outgoing { qos: granted(message.qos).min(granted_qos), ..message };
         let size = packet_len(open, &message).unwrap_or(usize::MAX);
         if size > open.peer_packet_bytes_max {
-            return Err(PublishError::TooLarge {
-                size,
-                max: open.peer_packet_bytes_max,
-            });
+            return Err(PublishError::TooLarge { size, max: open.peer_packet_bytes_max });
         }
         if message.qos == Qos::AtMostOnce {
             if self.out.len() + size > self.limits.output_bytes_max / 2 {
@@ -200,20 +194,13 @@ impl Connection {
                 return;
             };
             if size > open.peer_packet_bytes_max {
-                self.events.push_back(Event::PubAck {
-                    token: message.token,
-                    reason: ReasonCode::PACKET_TOO_LARGE,
-                });
+                self.events.push_back(Event::PubAck { token: message.token, reason: ReasonCode::PACKET_TOO_LARGE });
                 continue;
             }
             let packet_id = self.session.next_packet_id();
             parts(open, &message, packet_id, false).encode(open.version, &mut self.out);
             open.in_flight += 1;
-            self.session.in_flight.push_back(InFlight {
-                packet_id,
-                message,
-                written: true,
-            });
+            self.session.in_flight.push_back(InFlight { packet_id, message, written: true });
         }
     }
 }
@@ -224,11 +211,7 @@ fn packet_len(open: &Open, message: &Outgoing) -> Option<usize> {
 
 fn parts<'a>(open: &'a Open, message: &'a Outgoing, packet_id: u16, dup: bool) -> PublishParts<'a> {
     PublishParts {
-        topic: [
-            TOPIC_ROOT,
-            open.device.as_str(),
-            message.kind.topic_suffix(),
-        ],
+        topic: [TOPIC_ROOT, open.device.as_str(), message.kind.topic_suffix()],
         payload: &message.payload,
         qos: message.qos,
         packet_id,

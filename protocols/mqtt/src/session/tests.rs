@@ -19,10 +19,7 @@ struct Pair {
     client_events: Vec<ClientEvent>,
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a test's clock has to start somewhere"
-)]
+#[expect(clippy::disallowed_methods, reason = "a test's clock has to start somewhere")]
 fn start() -> Instant {
     Instant::now()
 }
@@ -79,10 +76,7 @@ impl Pair {
         let Some(Event::Connect(_)) = pair.server.poll_event() else {
             panic!("CONNECT expected");
         };
-        let answer = ConnackOptions {
-            session,
-            ..ConnackOptions::new(device())
-        };
+        let answer = ConnackOptions { session, ..ConnackOptions::new(device()) };
         pair.server.accept(answer, pair.now).unwrap();
         pair.flush_server();
         let ClientEvent::ConnAck(connack) = pair.client_events.remove(0) else {
@@ -107,14 +101,12 @@ impl Pair {
                 self.client.handle_input(bytes).unwrap();
             }
         }
-        self.client_events
-            .extend(std::iter::from_fn(|| self.client.poll_event()));
+        self.client_events.extend(std::iter::from_fn(|| self.client.poll_event()));
     }
 
     fn run(&mut self) {
         self.flush_client();
-        self.server_events
-            .extend(std::iter::from_fn(|| self.server.poll_event()));
+        self.server_events.extend(std::iter::from_fn(|| self.server.poll_event()));
         self.flush_server();
     }
 
@@ -125,9 +117,7 @@ impl Pair {
     }
 
     fn publish(&mut self) -> u16 {
-        let id = self
-            .client
-            .publish(USAGE, b"{}", Qos::AtLeastOnce, false, None);
+        let id = self.client.publish(USAGE, b"{}", Qos::AtLeastOnce, false, None);
         self.run();
         id.unwrap()
     }
@@ -159,10 +149,7 @@ impl Pair {
             ClientEvent::PubAck { packet_id, .. } => Some(*packet_id),
             _ => None,
         };
-        self.client_events
-            .drain(..)
-            .filter_map(|e| acked(&e))
-            .collect()
+        self.client_events.drain(..).filter_map(|e| acked(&e)).collect()
     }
 
     /// Messages that reached the client: id and DUP.
@@ -171,10 +158,7 @@ impl Pair {
             ClientEvent::Publish(message) => Some((message.packet_id?, message.dup)),
             _ => None,
         };
-        self.client_events
-            .drain(..)
-            .filter_map(|e| received(&e))
-            .collect()
+        self.client_events.drain(..).filter_map(|e| received(&e)).collect()
     }
 
     fn disconnected(&self) -> Option<&Disconnected> {

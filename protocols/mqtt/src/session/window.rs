@@ -58,11 +58,7 @@ impl AckWindow {
 
     /// Writes the PUBACKs whose turn has come.
     pub(super) fn write_settled(&mut self, version: Version, out: &mut BytesMut) {
-        while let Some(Waiting {
-            packet_id,
-            reason: Some(reason),
-        }) = self.waiting.front().copied()
-        {
+        while let Some(Waiting { packet_id, reason: Some(reason) }) = self.waiting.front().copied() {
             publish::encode_puback(packet_id, reason, version, out);
             self.waiting.pop_front();
         }

@@ -20,23 +20,11 @@ fn with_will(delay_secs: u32) -> ConnectOptions {
 fn the_will_follows_every_end_but_a_leave_taken() {
     type End = fn(&mut Pair);
     let table: &[(&str, End, bool)] = &[
-        (
-            "link lost",
-            |p| p.server.handle_input(Input::Closed, p.now),
-            true,
-        ),
+        ("link lost", |p| p.server.handle_input(Input::Closed, p.now), true),
         ("bad packet", |p| p.feed(&[0, 0]), true),
         ("keep alive", |p| p.wait(Duration::from_secs(91)), true),
-        (
-            "takeover",
-            |p| p.server.disconnect(ReasonCode::SESSION_TAKEN_OVER, p.now),
-            true,
-        ),
-        (
-            "shutdown",
-            |p| p.server.disconnect(ReasonCode::SERVER_SHUTTING_DOWN, p.now),
-            true,
-        ),
+        ("takeover", |p| p.server.disconnect(ReasonCode::SESSION_TAKEN_OVER, p.now), true),
+        ("shutdown", |p| p.server.disconnect(ReasonCode::SERVER_SHUTTING_DOWN, p.now), true),
         ("DISCONNECT of two bytes", |p| p.feed(&[0xe0, 0]), false),
     ];
     for version in BOTH {
@@ -49,10 +37,7 @@ fn the_will_follows_every_end_but_a_leave_taken() {
             assert_eq!(pair.server_events.len(), 1, "{what}: one end");
             pair.server.handle_input(Input::Closed, pair.now);
             pair.feed(&[0xc0, 0]);
-            assert!(
-                pair.server.poll_event().is_none(),
-                "{what}: the end is the last event"
-            );
+            assert!(pair.server.poll_event().is_none(), "{what}: the end is the last event");
         }
     }
 }
@@ -123,13 +108,9 @@ fn a_refusal_is_said_in_the_words_of_the_version() {
 fn a_takeover_is_told_to_a_version_5_client() {
     let mut pair = Pair::open(Version::V5);
     let id = pair.publish();
-    pair.server
-        .disconnect(ReasonCode::SESSION_TAKEN_OVER, pair.now);
+    pair.server.disconnect(ReasonCode::SESSION_TAKEN_OVER, pair.now);
     pair.run();
-    assert_eq!(
-        pair.client_events,
-        [ClientEvent::Disconnect(ReasonCode::SESSION_TAKEN_OVER)]
-    );
+    assert_eq!(pair.client_events, [ClientEvent::Disconnect(ReasonCode::SESSION_TAKEN_OVER)]);
     assert!(!pair.ack(id), "an ack after the end goes nowhere");
     assert_eq!(pair.server.unacked(), 0);
 }
@@ -141,10 +122,7 @@ fn a_connect_has_a_timer() {
     pair.wait(Duration::from_secs(9));
     assert_eq!(pair.disconnected(), None);
     pair.wait(Duration::from_secs(1));
-    assert_eq!(
-        pair.disconnected().unwrap().cause,
-        Cause::Timeout(Timer::Connect)
-    );
+    assert_eq!(pair.disconnected().unwrap().cause, Cause::Timeout(Timer::Connect));
 }
 
 #[test]
@@ -156,10 +134,7 @@ fn keep_alive_is_one_and_a_half_times_what_was_agreed() {
         pair.wait(Duration::from_millis(14_999));
         pair.client.ping();
         pair.run();
-        assert_eq!(
-            pair.server.poll_timeout(),
-            Some(pair.now + Duration::from_secs(15))
-        );
+        assert_eq!(pair.server.poll_timeout(), Some(pair.now + Duration::from_secs(15)));
         pair.wait(Duration::from_millis(14_999));
         assert_eq!(pair.disconnected(), None);
         pair.wait(Duration::from_millis(1));
@@ -189,18 +164,12 @@ fn half_a_packet_does_not_keep_a_connection_alive() {
     }
     assert_eq!(pair.disconnected(), None);
     pair.wait(Duration::from_secs(15));
-    assert_eq!(
-        pair.disconnected().unwrap().cause,
-        Cause::Timeout(Timer::Packet)
-    );
+    assert_eq!(pair.disconnected().unwrap().cause, Cause::Timeout(Timer::Packet));
 }
 
 #[test]
 fn session_expiry_is_the_clients_up_to_our_limit() {
-    let limits = Limits {
-        session_expiry_secs_max: 100,
-        ..small_limits()
-    };
+    let limits = Limits { session_expiry_secs_max: 100, ..small_limits() };
     let leave = |expiry: Option<u8>| match expiry {
         None => vec![0xe0, 0],
         Some(secs) => vec![0xe0, 7, 0, 5, 0x11, 0, 0, 0, secs],
@@ -221,19 +190,13 @@ fn session_expiry_is_the_clients_up_to_our_limit() {
         pair.feed(&leave(at_leave));
         pair.run();
         let end = pair.disconnected().unwrap();
-        assert_eq!(
-            end.session_expiry_secs, expected,
-            "{version:?} {asked} {at_leave:?}"
-        );
+        assert_eq!(end.session_expiry_secs, expected, "{version:?} {asked} {at_leave:?}");
     }
 }
 
 #[test]
 fn too_much_ahead_of_an_answer_is_too_much() {
-    let limits = Limits {
-        unanswered_bytes_max: 100,
-        ..small_limits()
-    };
+    let limits = Limits { unanswered_bytes_max: 100, ..small_limits() };
     let mut pair = Pair::with(Version::V5, limits);
     pair.client.connect(&ConnectOptions::new("c"));
     pair.run();
@@ -242,10 +205,7 @@ fn too_much_ahead_of_an_answer_is_too_much() {
     assert!(!pair.server.wants_read());
     pair.feed(&[0xc0, 0].repeat(30));
     pair.run();
-    assert_eq!(
-        pair.disconnected().unwrap().cause.code(),
-        ReasonCode::QUOTA_EXCEEDED
-    );
+    assert_eq!(pair.disconnected().unwrap().cause.code(), ReasonCode::QUOTA_EXCEEDED);
     let late = pair.server.accept(ConnackOptions::new(device()), pair.now);
     assert_eq!(late, Err(ReasonCode::UNSPECIFIED_ERROR));
 }

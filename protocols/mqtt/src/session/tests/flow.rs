@@ -35,17 +35,12 @@ fn a_version_5_client_over_receive_maximum_is_sent_away() {
 fn a_version_3_client_with_a_full_window_is_not_read_until_an_ack() {
     let mut pair = Pair::open(Version::V311);
     for _ in 0..6 {
-        pair.client
-            .publish(USAGE, b"{}", Qos::AtLeastOnce, false, None);
+        pair.client.publish(USAGE, b"{}", Qos::AtLeastOnce, false, None);
     }
     pair.run();
     assert_eq!(pair.server_events.len(), 4);
     assert!(!pair.server.wants_read());
-    assert_eq!(
-        pair.server.poll_timeout(),
-        None,
-        "we are the ones who are late"
-    );
+    assert_eq!(pair.server.poll_timeout(), None, "we are the ones who are late");
     pair.wait(Duration::from_secs(1000));
     pair.ack(1);
     assert_eq!(pair.server_events.len(), 5);
@@ -71,10 +66,7 @@ fn a_message_sent_again_on_the_same_connection_is_told_once() {
     let id = pair.publish();
     pair.client.publish_again(id, USAGE, b"{}", false, None);
     pair.run();
-    assert_eq!(
-        pair.disconnected().unwrap().cause.code(),
-        ReasonCode::PROTOCOL_ERROR
-    );
+    assert_eq!(pair.disconnected().unwrap().cause.code(), ReasonCode::PROTOCOL_ERROR);
 }
 
 #[test]
@@ -94,8 +86,7 @@ fn packet_ids_may_come_in_any_order_and_wrap() {
 fn a_publish_tells_kind_payload_and_content_type() {
     let mut pair = Pair::open(Version::V5);
     let cbor = Some(ContentType::Cbor);
-    pair.client
-        .publish("lg/v1/modem-1/status", b"xyz", Qos::AtMostOnce, true, cbor);
+    pair.client.publish("lg/v1/modem-1/status", b"xyz", Qos::AtMostOnce, true, cbor);
     pair.run();
     let expected = Publish {
         kind: TopicKind::Status,
@@ -113,17 +104,10 @@ fn a_publish_tells_kind_payload_and_content_type() {
 
 #[test]
 fn a_foreign_topic_is_not_authorized() {
-    for topic in [
-        DESIRED,
-        "lg/v1/modem-1/receipt",
-        "lg/v1/modem-2/usage",
-        "x",
-        "$SYS/a",
-    ] {
+    for topic in [DESIRED, "lg/v1/modem-1/receipt", "lg/v1/modem-2/usage", "x", "$SYS/a"] {
         let mut pair = Pair::open(Version::V5);
         let own = pair.publish();
-        pair.client
-            .publish(topic, b"", Qos::AtLeastOnce, false, None);
+        pair.client.publish(topic, b"", Qos::AtLeastOnce, false, None);
         pair.run();
         let Some(Event::PublishRefused { topic: named, .. }) = pair.server_events.pop() else {
             panic!("{topic}: refusal expected");
@@ -131,10 +115,7 @@ fn a_foreign_topic_is_not_authorized() {
         assert_eq!(named, topic);
         assert!(pair.client_events.is_empty(), "its turn is after the first");
         pair.ack(own);
-        let refused = ClientEvent::PubAck {
-            packet_id: own + 1,
-            reason: ReasonCode::NOT_AUTHORIZED,
-        };
+        let refused = ClientEvent::PubAck { packet_id: own + 1, reason: ReasonCode::NOT_AUTHORIZED };
         assert_eq!(pair.client_events.pop(), Some(refused), "{topic}");
         assert_eq!(pair.disconnected(), None);
     }
@@ -172,13 +153,7 @@ fn a_filter_is_granted_inside_the_devices_own_level_only() {
         let Some(Event::Subscribed(granted)) = pair.server_events.pop() else {
             panic!("subscribed expected");
         };
-        assert_eq!(
-            granted[0].access,
-            FilterAccess {
-                desired: true,
-                receipt: false
-            }
-        );
+        assert_eq!(granted[0].access, FilterAccess { desired: true, receipt: false });
         assert!(granted[0].wants_retained);
         assert_eq!(pair.subscribe("lg/v1/modem-1/#").0, 1);
         assert_eq!(pair.subscribe(DESIRED).0, 1, "again is not one more");
@@ -212,10 +187,7 @@ fn a_message_goes_where_a_subscription_is() {
         pair.client.unsubscribe(&[DESIRED, "x"]);
         pair.run();
         assert_eq!(pair.send(8), Err(PublishError::NotSubscribed));
-        let usage = Outgoing {
-            kind: TopicKind::Usage,
-            ..desired(9)
-        };
+        let usage = Outgoing { kind: TopicKind::Usage, ..desired(9) };
         let refused = Err(PublishError::NotForDevices(TopicKind::Usage));
         assert_eq!(pair.server.publish(usage, pair.now), refused);
     }
@@ -244,15 +216,9 @@ fn a_message_larger_than_the_device_takes_is_not_sent() {
     options.packet_bytes_max = Some(100);
     let (mut pair, _) = Pair::open_with(Version::V5, small_limits(), &options, None);
     pair.subscribe(DESIRED);
-    let large = Outgoing {
-        payload: vec![b'x'; 100].into(),
-        ..desired(1)
-    };
+    let large = Outgoing { payload: vec![b'x'; 100].into(), ..desired(1) };
     let sent = pair.server.publish(large, pair.now);
-    assert!(
-        matches!(sent, Err(PublishError::TooLarge { max: 100, .. })),
-        "{sent:?}"
-    );
+    assert!(matches!(sent, Err(PublishError::TooLarge { max: 100, .. })), "{sent:?}");
 }
 
 #[test]
@@ -271,8 +237,7 @@ fn a_session_goes_on_with_dup_and_the_same_ids() {
         pair.client.puback(1);
         pair.run();
         assert_eq!(pair.received(), [(3, false)]);
-        pair.server
-            .disconnect(ReasonCode::SESSION_TAKEN_OVER, pair.now);
+        pair.server.disconnect(ReasonCode::SESSION_TAKEN_OVER, pair.now);
         pair.run();
         let session = pair.server.take_session();
         assert_eq!(session.pending_tokens().collect::<Vec<_>>(), [2, 3]);
@@ -283,10 +248,7 @@ fn a_session_goes_on_with_dup_and_the_same_ids() {
         next.client.puback(2);
         next.run();
         let acked = next.server_events.pop();
-        assert!(
-            matches!(acked, Some(Event::PubAck { token: 2, .. })),
-            "{acked:?}"
-        );
+        assert!(matches!(acked, Some(Event::PubAck { token: 2, .. })), "{acked:?}");
         assert_eq!(next.send(4), Ok(Sent::AtLeastOnce));
         assert_eq!(next.received(), [(4, false)]);
     }
@@ -307,10 +269,7 @@ fn a_clean_start_drops_the_session() {
 fn a_resumed_message_too_large_for_the_device_comes_to_its_end() {
     let mut old = Pair::open(Version::V5);
     old.subscribe(DESIRED);
-    let large = Outgoing {
-        payload: vec![b'x'; 300].into(),
-        ..desired(1)
-    };
+    let large = Outgoing { payload: vec![b'x'; 300].into(), ..desired(1) };
     old.server.publish(large, old.now).unwrap();
     let mut options = ConnectOptions::new("c");
     options.clean_start = false;
@@ -349,14 +308,11 @@ fn connack_says_our_limits() {
 fn packets_behind_connect_wait_for_the_answer() {
     let mut pair = Pair::new(Version::V311);
     pair.client.connect(&ConnectOptions::new("c"));
-    pair.client
-        .publish(USAGE, b"{}", Qos::AtLeastOnce, false, None);
+    pair.client.publish(USAGE, b"{}", Qos::AtLeastOnce, false, None);
     pair.client.ping();
     pair.run();
     assert_eq!(pair.server_events.len(), 1, "the CONNECT alone");
-    pair.server
-        .accept(ConnackOptions::new(device()), pair.now)
-        .unwrap();
+    pair.server.accept(ConnackOptions::new(device()), pair.now).unwrap();
     pair.run();
     assert!(matches!(pair.server_events[1], Event::Publish(_)));
     assert!(matches!(pair.client_events[1], ClientEvent::PingResp));
@@ -364,15 +320,9 @@ fn packets_behind_connect_wait_for_the_answer() {
 
 #[test]
 fn a_client_that_does_not_read_is_sent_away() {
-    let limits = Limits {
-        output_bytes_max: 100,
-        ..small_limits()
-    };
+    let limits = Limits { output_bytes_max: 100, ..small_limits() };
     let (mut pair, _) = Pair::open_with(Version::V5, limits, &ConnectOptions::new("c"), None);
     (0..60).for_each(|_| pair.client.ping());
     pair.run();
-    assert_eq!(
-        pair.disconnected().unwrap().cause.code(),
-        ReasonCode::QUOTA_EXCEEDED
-    );
+    assert_eq!(pair.disconnected().unwrap().cause.code(), ReasonCode::QUOTA_EXCEEDED);
 }

@@ -7,11 +7,7 @@ use crate::codec::{control, publish};
 
 /// Feeds bytes in pieces, answers what is asked, and checks what always holds.
 fn survive(version: Version, open: bool, bytes: &[u8], piece: usize) {
-    let mut pair = if open {
-        Pair::open(version)
-    } else {
-        Pair::new(version)
-    };
+    let mut pair = if open { Pair::open(version) } else { Pair::new(version) };
     let mut ends = 0;
     for piece in bytes.chunks(piece) {
         pair.feed(piece);
@@ -21,10 +17,7 @@ fn survive(version: Version, open: bool, bytes: &[u8], piece: usize) {
                 Event::Connect(_) => {
                     let _refused = pair.server.accept(ConnackOptions::new(device()), pair.now);
                 }
-                Event::Publish(Publish {
-                    packet_id: Some(id),
-                    ..
-                }) => {
+                Event::Publish(Publish { packet_id: Some(id), .. }) => {
                     pair.server.ack(id, ReasonCode::SUCCESS, pair.now);
                 }
                 Event::Disconnected(_) => ends += 1,
@@ -38,10 +31,7 @@ fn survive(version: Version, open: bool, bytes: &[u8], piece: usize) {
 
 /// All that comes out, in words: events, then bytes.
 fn happens(version: Version, bytes: &[u8], piece: usize) -> (Vec<String>, Vec<u8>) {
-    let limits = Limits {
-        receive_max: 16,
-        ..small_limits()
-    };
+    let limits = Limits { receive_max: 16, ..small_limits() };
     let mut pair = Pair::with(version, limits);
     let mut events = Vec::new();
     for piece in bytes.chunks(piece) {
@@ -49,9 +39,7 @@ fn happens(version: Version, bytes: &[u8], piece: usize) -> (Vec<String>, Vec<u8
         while let Some(event) = pair.server.poll_event() {
             events.push(format!("{event:?}"));
             if let Event::Connect(_) = event {
-                pair.server
-                    .accept(ConnackOptions::new(device()), pair.now)
-                    .unwrap();
+                pair.server.accept(ConnackOptions::new(device()), pair.now).unwrap();
             }
         }
     }
