@@ -29,6 +29,7 @@ pub mod load;
 pub mod modem;
 pub mod peer;
 pub mod sinks;
+mod rest;
 mod wire;
 
 pub use wire::Identity;

@@ -8,7 +8,7 @@
 //! Invariants: a command is recorded before it is answered; a session's credit
 //! requests leave one at a time, in the order of their numbers.
 
-mod charging;
+pub(crate) mod charging;
 mod faults;
 mod mobility;
 mod register;
