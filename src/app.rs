@@ -114,7 +114,7 @@ struct Built {
 /// Reads everything that the settings name, without starting.
 pub fn check(config: &Config) -> anyhow::Result<()> {
     guard_listeners(config)?;
-    tariff_file::load(config.tariffs.file.as_deref())?;
+    tariff_file::load(config.tariffs.file())?;
     PdfDocuments::new(&config.documents)?;
     config.billing.calendar()?;
     Ok(())
@@ -264,7 +264,7 @@ impl Gateway {
 async fn build(config: &Config) -> anyhow::Result<(Built, ChargingTasks)> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ids: Arc<dyn Ids> = Arc::new(SeededIds::from_os());
-    let tariff: SharedTariff = Arc::new(tariff_file::load(config.tariffs.file.as_deref())?);
+    let tariff: SharedTariff = Arc::new(tariff_file::load(config.tariffs.file())?);
     let documents = Arc::new(PdfDocuments::new(&config.documents)?);
     let store = open_relational(config).await?;
     let hot = open_hot(config)?;
@@ -339,7 +339,7 @@ async fn open_relational(config: &Config) -> anyhow::Result<Arc<dyn Relational>>
         Some(_) => url.to_owned(),
         None => bail!("settings: relational.url: `{url}`: expected sqlite: or sqlite:/path/file.db"),
     };
-    let store = SqliteStore::open(&url, config.relational.settings.clone()).await.context("open the relational store")?;
+    let store = SqliteStore::open(&url, config.relational.sqlite.clone()).await.context("open the relational store")?;
     Ok(Arc::new(store))
 }
 
@@ -347,7 +347,7 @@ fn open_hot(config: &Config) -> anyhow::Result<Arc<dyn HotStore>> {
     let url = config.hot.url.as_str();
     ensure!(url == "fjall:", "settings: hot.url: `{url}`: expected fjall:");
     let folder = config.data.folder.join("hot");
-    let store = FjallHot::open(Path::new(&folder), config.hot.settings.clone()).context("open the hot store")?;
+    let store = FjallHot::open(Path::new(&folder), config.hot.fjall.clone()).context("open the hot store")?;
     Ok(Arc::new(store))
 }
 

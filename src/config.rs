@@ -10,6 +10,26 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::{Table, Value};
 
+use crate::adapters::fjall::FjallSettings;
+use crate::adapters::pdf::DocumentSettings;
+use crate::adapters::sms::SmsSettings;
+use crate::adapters::smtp::SmtpSettings;
+use crate::adapters::sqlite::SqliteSettings;
+use crate::adapters::webhook::WebhookSettings;
+use crate::api::HttpSettings;
+use crate::saga::SagaSettings;
+use crate::services::activation::ActivationSettings;
+use crate::services::charging::ChargingSettings;
+use crate::services::drain::DrainSettings;
+use crate::services::imports::ImportSettings;
+use crate::services::month::BillingSettings;
+use crate::services::ordering::OrderingSettings;
+use crate::services::outbox::OutboxSettings;
+use crate::services::scheduling::SchedulingSettings;
+use crate::telemetry::LogSettings;
+use crate::transport::diameter::DiameterSettings;
+use crate::transport::mqtt::MqttSettings;
+
 /// The defaults, commented key by key.
 pub const DEFAULT: &str = include_str!("../config/default.toml");
 
@@ -126,9 +146,29 @@ fn from_variable(name: &str, text: &str, below: &Table) -> Result<Table, ConfigE
 /// Every setting.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "each section documents itself")]
 pub struct Config {
-    /// Where everything on disk is.
     pub data: DataConfig,
+    pub log: LogSettings,
+    pub relational: RelationalConfig,
+    pub hot: HotConfig,
+    pub charging: ChargingSettings,
+    pub drain: DrainSettings,
+    pub diameter: DiameterSettings,
+    pub mqtt: MqttSettings,
+    pub http: HttpSettings,
+    pub ordering: OrderingSettings,
+    pub saga: SagaSettings,
+    pub activation: ActivationSettings,
+    pub scheduling: SchedulingSettings,
+    pub outbox: OutboxSettings,
+    pub webhook: WebhookSettings,
+    pub sms: SmsSettings,
+    pub mail: SmtpSettings,
+    pub tariffs: TariffConfig,
+    pub billing: BillingSettings,
+    pub documents: DocumentSettings,
+    pub imports: ImportSettings,
 }
 
 /// `[data]`
@@ -137,4 +177,91 @@ pub struct Config {
 pub struct DataConfig {
     /// The one folder of the gateway.
     pub folder: PathBuf,
+}
+
+/// `[relational]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RelationalConfig {
+    /// Which engine, and where.
+    pub url: String,
+    /// How SQLite is used.
+    pub sqlite: SqliteSettings,
+}
+
+/// `[hot]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HotConfig {
+    /// Which engine, and where.
+    pub url: String,
+    /// How fjall is used.
+    pub fjall: FjallSettings,
+}
+
+/// `[tariffs]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TariffConfig {
+    /// The tariff file; empty takes the built-in one.
+    pub file: String,
+}
+
+impl TariffConfig {
+    /// The file, where one is named.
+    pub fn file(&self) -> Option<&Path> {
+        (!self.file.is_empty()).then(|| Path::new(&self.file))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(name: &str, value: &str) -> Result<Config, ConfigError> {
+        Config::load(None, [(name.to_owned(), value.to_owned())])
+    }
+
+    #[test]
+    fn the_default_file_is_the_default() {
+        let config = Config::load(None, []).unwrap();
+        assert_eq!(config.diameter.listen.port(), 3868);
+        assert_eq!(config.mqtt.listen.port(), 1883);
+        assert_eq!(config.http.listen, "127.0.0.1:8088");
+    }
+
+    #[test]
+    fn the_environment_changes_single_keys() {
+        let config = with("LINEGATE__DIAMETER__LISTEN", "127.0.0.1:0").unwrap();
+        assert_eq!(config.diameter.listen.port(), 0);
+        assert_eq!(with("LINEGATE__MAIL__PORT", "25").unwrap().mail.port, 25);
+        assert_eq!(with("LINEGATE__HTTP__TOKENS", "[\"a\"]").unwrap().http.tokens, ["a"]);
+    }
+
+    #[test]
+    fn an_error_names_where_it_is_the_key_and_the_reason() {
+        let cases = [
+            (("LINEGATE__HTTP__LISTENN", "x"), "LINEGATE__HTTP__LISTENN: http"),
+            (("LINEGATE__NOWHERE__KEY", "x"), "LINEGATE__NOWHERE__KEY"),
+            (("LINEGATE__DIAMETER__WATCHDOG_S", "soon"), "diameter.watchdog_s"),
+            (("LINEGATE__MQTT__LISTEN", "everywhere"), "mqtt.listen"),
+        ];
+        for ((name, value), expected) in cases {
+            let text = with(name, value).unwrap_err().to_string();
+            assert!(text.contains(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_laid_under_the_environment() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("mine.toml");
+        std::fs::write(&file, "[mail]\nhost = \"relay\"\nport = 26\n").unwrap();
+        let env = [("LINEGATE__MAIL__PORT".to_owned(), "27".to_owned())];
+        let config = Config::load(Some(&file), env).unwrap();
+        assert_eq!((config.mail.host.as_str(), config.mail.port), ("relay", 27));
+        std::fs::write(&file, "[mail]\nhoist = \"relay\"\n").unwrap();
+        let text = Config::load(Some(&file), []).unwrap_err().to_string();
+        assert!(text.contains("mine.toml") && text.contains("hoist"), "{text}");
+    }
 }
