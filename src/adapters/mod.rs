@@ -2,4 +2,5 @@
 //! price, a grant or a status.
 
 pub mod memory;
+pub mod sqlite;
 pub mod system;
