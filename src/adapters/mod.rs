@@ -4,5 +4,6 @@
 pub mod memory;
 pub mod sms;
 pub mod smtp;
+pub mod sqlite;
 pub mod system;
 pub mod webhook;
