@@ -105,6 +105,7 @@ metrics! {
     orders_refused: IntCounterVec = counters("linegate_orders_refused_total", "Orders refused, by status.", &["status"]);
     saga_steps: IntCounterVec = counters("linegate_saga_steps_total", "Saga steps by name and outcome.", &["step", "outcome"]);
     sagas_running: IntGauge = gauge("linegate_sagas_running", "Sagas being run at this moment.");
+    saga_parked_unindexed: IntCounter = counter("linegate_saga_parked_unindexed_total", "Sagas parked past saga.parked_max: no signal finds them, only their delay.");
     fallout: IntGaugeVec = gauges("linegate_fallout_orders", "Orders that wait for a person, by cause code.", &["cause"]);
     // Outbox
     outbox_pending: IntGauge = gauge("linegate_outbox_pending_messages", "Messages of the outbox not yet handed over.");

@@ -4,6 +4,7 @@
 //! suite (`tests/it/contract_*.rs`) against it, and name it in `src/app.rs`.
 //! A port never asks the time: `now` is an argument.
 
+pub mod charging;
 pub mod delivery;
 pub mod documents;
 pub mod hot;
