@@ -26,9 +26,11 @@ pub enum Side {
     After,
 }
 
-/// Where to crash, and what has been passed.
+/// Where to crash, and what has been passed. Counts from [`CrashPlan::arm`] on, so
+/// that what comes before the saga is not disturbed.
 #[derive(Debug, Default)]
 pub struct CrashPlan {
+    armed: AtomicBool,
     at: Mutex<Option<(usize, Side)>>,
     passed: AtomicUsize,
     dead: AtomicBool,
@@ -45,9 +47,22 @@ impl CrashPlan {
         Arc::new(Self { at: Mutex::new(Some((n, side))), ..Self::default() })
     }
 
+    /// Starts to count.
+    pub fn arm(&self) {
+        self.armed.store(true, Ordering::SeqCst);
+    }
+
+    /// Points passed so far.
+    pub fn passed(&self) -> usize {
+        self.passed.load(Ordering::SeqCst)
+    }
+
     /// Passes one point; `Some` when the crash falls on it. Outside calls ask
     /// before they apply a command and, on [`Side::After`], apply it all the same.
     pub fn pass(&self) -> Option<Side> {
+        if !self.armed.load(Ordering::SeqCst) {
+            return None;
+        }
         let n = self.passed.fetch_add(1, Ordering::SeqCst);
         let planned = *self.at.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, side) = planned?;
@@ -119,7 +134,7 @@ impl<W: Send + 'static> SagaStore<W> for CrashStore<W> {
 /// Runs `run` undisturbed and then once for each crash point and side, and
 /// returns the undisturbed end state with every other one: `(point, side, end)`.
 ///
-/// `run` builds a fresh world, drives its saga to an end with the given plan
+/// `run` builds a fresh world, arms the plan, drives its saga to an end with the given plan
 /// (after a crash: [`CrashPlan::restart`], a new engine, again) and returns what
 /// the world then holds.
 ///
@@ -132,7 +147,7 @@ where
 {
     let undisturbed = CrashPlan::never();
     let expected = run(Arc::clone(&undisturbed)).await;
-    let points = undisturbed.passed.load(Ordering::SeqCst);
+    let points = undisturbed.passed();
     assert!(points < 10_000, "a saga passed {points} crash points");
     let mut ends = Vec::with_capacity(points * 2);
     for n in 0..points {

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::tmf;
 use crate::domain::activation::{ActivationStep, cause};
 use crate::domain::ids::{MessageId, OrderId, SagaId};
+use crate::domain::line::LineState;
 use crate::domain::notification::{
     Body, Happening, Language, Message, ORDER_SMS_TEMPLATE, Recipient, order_sms, sms_number,
 };
@@ -58,6 +59,10 @@ impl Follower {
             let Some(mut line) = self.store.line(&item.line).await.map_err(failure)? else { continue };
             line.queue.retain(|q| q.order != order.id);
             line.intended = line.actual;
+            if failed.is_some() && line.actual == LineState::Absent && line.queue.is_empty() {
+                // Never in service: what it would have been known by is free again.
+                (line.profile.imsi, line.profile.msisdn, line.profile.device) = (None, None, None);
+            }
             reaction.wake.extend(line.queue.first().map(|q| SagaId::from(q.order.as_str())));
             reaction.writes.push(Write::Line(line));
         }
