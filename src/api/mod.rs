@@ -5,12 +5,22 @@
 //! tokens, paging. Does **not** own rules or storage. Invariants: every refusal
 //! is a TM Forum `Error` body; an unknown filter is refused, never ignored.
 
+mod bills;
+mod desk;
 pub mod error;
 pub mod extract;
 mod hub;
+mod inventory;
 mod layer;
+mod month;
+mod my_page;
 pub mod operations;
+mod orders;
 mod probes;
+mod stream;
+mod usage;
+mod visits;
+mod work;
 
 use std::sync::Arc;
 
@@ -20,15 +30,20 @@ use axum::{Router, middleware};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
+pub use self::my_page::Tokens;
 pub use self::operations::{
     AccountView, Accounts, CloseRequest, Imports, MonthOperations, OperationError, Report, Upload,
 };
 pub use self::probes::Readiness;
+use crate::domain::money::Currency;
 use crate::ports::delivery::WebhookSender;
 use crate::ports::documents::Documents;
 use crate::ports::relational::Relational;
 use crate::ports::{Clock, Ids};
+use crate::services::fieldwork::Fieldwork;
+use crate::services::ordering::Ordering;
 use crate::services::outbox::Outbox;
+use crate::services::scheduling::Scheduling;
 
 /// Section `[http]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -45,6 +60,8 @@ pub struct HttpSettings {
     pub upload_max_bytes: u64,
     /// Time for a request until its answer begins, milliseconds.
     pub request_timeout_ms: u64,
+    /// Files being taken in at a time; more get 503.
+    pub uploads_max: usize,
     /// Time for an upload to arrive, milliseconds.
     pub upload_timeout_ms: u64,
     /// Requests in progress; more get 503.
@@ -69,6 +86,7 @@ impl Default for HttpSettings {
             body_max_bytes: 1 << 20,
             upload_max_bytes: 4 << 30,
             request_timeout_ms: 30_000,
+            uploads_max: 4,
             upload_timeout_ms: 3_600_000,
             requests_max: 1024,
             page_default: 50,
@@ -88,6 +106,12 @@ pub struct ApiParts {
     pub clock: Arc<dyn Clock>,
     /// Identifiers and secrets.
     pub ids: Arc<dyn Ids>,
+    /// Orders and lines.
+    pub ordering: Arc<Ordering>,
+    /// Visits and calls.
+    pub scheduling: Arc<Scheduling>,
+    /// Work orders.
+    pub fieldwork: Arc<Fieldwork>,
     /// The outbox, to wake and to replay.
     pub outbox: Arc<Outbox>,
     /// Judges callbacks.
@@ -100,6 +124,10 @@ pub struct ApiParts {
     pub imports: Arc<dyn Imports>,
     /// Shows charging accounts.
     pub accounts: Arc<dyn Accounts>,
+    /// Tokens of my page.
+    pub tokens: Tokens,
+    /// What amounts of usage are in.
+    pub currency: Currency,
     /// Whether traffic may come.
     pub readiness: Arc<Readiness>,
     /// Settings.
@@ -114,13 +142,15 @@ pub struct ApiState(Arc<Inner>);
 pub struct Inner {
     parts: ApiParts,
     places: Semaphore,
+    uploads: Arc<Semaphore>,
 }
 
 impl ApiState {
     /// Over the given parts.
     pub fn new(parts: ApiParts) -> Self {
         let places = Semaphore::new(parts.settings.requests_max);
-        Self(Arc::new(Inner { parts, places }))
+        let uploads = Arc::new(Semaphore::new(parts.settings.uploads_max));
+        Self(Arc::new(Inner { parts, places, uploads }))
     }
 }
 
@@ -142,28 +172,49 @@ impl std::ops::Deref for Inner {
 
 /// Every route.
 pub fn router(state: ApiState) -> Router {
-    let guarded = Router::new()
+    let limit = || middleware::from_fn_with_state(state.clone(), layer::limit);
+    let authorize = || middleware::from_fn_with_state(state.clone(), layer::authorize);
+    let guarded = tmf_routes().merge(operator_routes()).route_layer(limit()).route_layer(authorize());
+    // Files have a time limit of their own, and customers tokens of their own.
+    let uploads = month::upload_routes().route_layer(authorize());
+    let customers = my_page::routes().route_layer(limit());
+    let open = Router::new()
+        .route("/healthz", get(probes::healthz))
+        .route("/readyz", get(probes::readyz))
+        .route("/metrics", get(probes::prometheus));
+    guarded
+        .merge(customers)
+        .merge(open)
+        .fallback(|request: Request| async move { error::ApiError::no_such_path(request.uri().path()) })
+        .layer(DefaultBodyLimit::max(state.settings.body_max_bytes))
+        .merge(uploads)
+        .method_not_allowed_fallback(|request: Request| async move {
+            error::ApiError::method_not_allowed(request.method().as_str())
+        })
+        .layer(middleware::from_fn_with_state(state.clone(), layer::observe))
+        .with_state(state)
+}
+
+fn tmf_routes() -> Router<ApiState> {
+    Router::new()
+        .merge(orders::routes())
+        .merge(inventory::routes())
+        .merge(visits::routes())
+        .merge(work::routes())
+        .merge(usage::routes())
+        .merge(bills::routes())
         .merge(hub::routes("/tmf-api/serviceOrdering/v4", "serviceOrdering"))
         .merge(hub::routes("/tmf-api/serviceInventory/v4", "serviceInventory"))
         .merge(hub::routes("/tmf-api/appointment/v4", "appointment"))
         .merge(hub::routes("/tmf-api/workOrderManagement/v4", "workOrderManagement"))
         .merge(hub::routes("/tmf-api/usageManagement/v4", "usageManagement"))
         .merge(hub::routes("/tmf-api/customerBillManagement/v4", "customerBillManagement"))
-        .merge(hub::routes("/linegate/v1", "linegate"))
-        .route_layer(middleware::from_fn_with_state(state.clone(), layer::limit))
-        .route_layer(middleware::from_fn_with_state(state.clone(), layer::authorize));
-    let open = Router::new()
-        .route("/healthz", get(probes::healthz))
-        .route("/readyz", get(probes::readyz))
-        .route("/metrics", get(probes::prometheus));
+}
+
+fn operator_routes() -> Router<ApiState> {
     Router::new()
-        .merge(guarded)
-        .merge(open)
-        .fallback(|request: Request| async move { error::ApiError::no_such_path(request.uri().path()) })
-        .method_not_allowed_fallback(|request: Request| async move {
-            error::ApiError::method_not_allowed(request.method().as_str())
-        })
-        .layer(DefaultBodyLimit::max(state.settings.body_max_bytes))
-        .layer(middleware::from_fn_with_state(state.clone(), layer::observe))
-        .with_state(state)
+        .merge(desk::routes())
+        .merge(month::routes())
+        .merge(my_page::token_routes())
+        .merge(hub::routes("/linegate/v1", "linegate"))
 }

@@ -84,7 +84,8 @@ pub struct CloseRequest {
 #[async_trait]
 pub trait MonthOperations: Send + Sync + 'static {
     /// Closes a month, or goes on with a close that was cut off; a second run
-    /// changes nothing. Refuses before it says the first line of its report.
+    /// changes nothing. Refuses before it says the first line of its report, and
+    /// says that within the request's time limit.
     /// Returns the last line of the report.
     async fn close(&self, request: CloseRequest, report: &Report) -> Result<Value, OperationError>;
 }

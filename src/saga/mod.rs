@@ -17,6 +17,7 @@
 //! [`EngineBuilder::step`], put the name into a plan. The crash tests of
 //! [`testing`] cover it by running the plan; no new test is needed.
 
+mod desk;
 mod engine;
 mod log;
 pub mod record;
@@ -48,7 +49,7 @@ pub struct StepContext<'a> {
     pub input: &'a Value,
     /// What earlier steps left.
     pub data: &'a Map<String, Value>,
-    /// Tries so far, 0 at the first.
+    /// Tries so far that ended in the same wait, 0 at the first.
     pub attempts: u32,
     /// The time of this try.
     pub now: Timestamp,

@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use self::fan_out::{BadQuery, EventQuery, api_of};
+pub use self::render::settlement_csv;
 use crate::domain::ids::MessageId;
 use crate::ports::delivery::{Mailer, SmsGateway, WebhookSender};
 use crate::ports::documents::Documents;

@@ -79,6 +79,11 @@ async fn agree(world: &World, id: &linegate::domain::ids::OrderId, case: &Case, 
         let held = world.net.held(&item.line);
         assert_eq!(line.actual, held, "{} {what}: line and element of {stands:?}", case.0);
         assert_eq!(line.intended, line.actual, "{} {what}: intended and actual", case.0);
+        let charged = match held {
+            LineState::Absent => None,
+            state => Some((state, state == LineState::Active)),
+        };
+        assert_eq!(world.net.charged(&item.line), charged, "{} {what}: element and charging", case.0);
         assert!(line.queue.is_empty(), "{} {what}: the queue is empty", case.0);
         let reached = line.actual == case.4;
         let went = stands.state == OrderState::Completed;
@@ -301,6 +306,34 @@ async fn a_repeated_request_gets_the_first_response_and_another_body_is_refused(
     assert_eq!(other, SubmitError::KeyReused { key: "key/k".into() });
     let external = world.ordering.submit(&new, &Idempotency { key: None, fingerprint: "b".into() }).await.unwrap_err();
     assert_eq!(external, SubmitError::KeyReused { key: "external/crm-1".into() });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn submissions_at_the_same_time_have_one_winner() {
+    let world = Arc::new(World::new(CrashPlan::never()).await);
+    let mut same_key = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let world = Arc::clone(&world);
+        same_key.spawn(async move {
+            let by = Idempotency { key: Some("k".into()), fingerprint: "a".into() };
+            world.ordering.submit(&order(&[CELLULAR]), &by).await.unwrap().order.id
+        });
+    }
+    let mut ids = same_key.join_all().await;
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 1);
+
+    let mut same_imsi = tokio::task::JoinSet::new();
+    for n in 0..8 {
+        let world = Arc::clone(&world);
+        same_imsi.spawn(async move {
+            let add = format!("add other-{n} spec=cellular plan=iot-payg imsi=450085555555555");
+            world.submit(order(&[&add])).await.is_ok()
+        });
+    }
+    let accepted = same_imsi.join_all().await.into_iter().filter(|ok| *ok).count();
+    assert_eq!(accepted, 1);
 }
 
 #[tokio::test]

@@ -128,6 +128,23 @@ impl Net {
         self.state.lock().unwrap().held.get(line).map_or(LineState::Absent, |h| h.state)
     }
 
+    /// State and whether grants are allowed, as charging holds them.
+    pub fn charged(&self, line: &LineId) -> Option<(LineState, bool)> {
+        self.state.lock().unwrap().charged.get(line).map(|c| (c.0, c.1))
+    }
+
+    /// What it holds of the lines, as text.
+    fn holds(&self, lines: &[Line]) -> Vec<String> {
+        let net = self.state.lock().unwrap();
+        let held = lines.iter().map(|l| {
+            let held = net.held.get(&l.id).filter(|h| h.state != LineState::Absent);
+            let charged = net.charged.get(&l.id);
+            let sessions = net.sessions.get(&l.id).map_or(0, Vec::len);
+            format!("{}: {:?} {charged:?} {sessions} sessions", l.id, held.map(|h| (h.state, &h.plan)))
+        });
+        held.chain(net.imsi_at.iter().map(|i| format!("attached {i}"))).collect()
+    }
+
     pub fn open_session(&self, line: &LineId, imsi: &str) {
         let mut state = self.state.lock().unwrap();
         state.imsi_at.insert(imsi.to_owned());
@@ -496,15 +513,7 @@ impl World {
     pub async fn end(&self, id: &OrderId) -> End {
         let order = self.order(id).await;
         let lines = self.ordering.lines(&Default::default(), ALL).await.unwrap().items;
-        let net = self.net.state.lock().unwrap();
-        let network = lines.iter().map(|l| {
-            let held = net.held.get(&l.id).filter(|h| h.state != LineState::Absent);
-            let charged = net.charged.get(&l.id);
-            let sessions = net.sessions.get(&l.id).map_or(0, Vec::len);
-            format!("{}: {:?} {charged:?} {sessions} sessions", l.id, held.map(|h| (h.state, &h.plan)))
-        });
-        let network = network.chain(net.imsi_at.iter().map(|i| format!("attached {i}"))).collect();
-        drop(net);
+        let network = self.net.holds(&lines);
         let lines = lines.iter().map(|l| {
             let periods: Vec<_> = l.periods.iter().map(|p| p.state.as_str()).collect();
             format!(
