@@ -81,9 +81,7 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
             Command::Serve => app::serve(config).await,
             #[cfg(feature = "demo")]
             Command::Demo { stay } => linegate::demo::tell(config, stay).await,
-            Command::CloseMonth { cycle, dry_run, early } => {
-                command::close_month(config, &cycle, dry_run, early).await
-            }
+            Command::CloseMonth { cycle, dry_run, early } => command::close_month(config, &cycle, dry_run, early).await,
             Command::ImportLines { file } => command::import_lines(config, &file).await,
             Command::ImportUsage { files } => command::import_usage(config, &files).await,
             Command::CheckConfig => Ok(ExitCode::SUCCESS),

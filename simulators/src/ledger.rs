@@ -204,8 +204,7 @@ impl Shared {
 
     /// The right to send one more record: its number.
     fn next(&self) -> Option<u64> {
-        let over = self.stop.is_cancelled()
-            || crate::clock::now().duration_since(self.began) >= self.config.time_max;
+        let over = self.stop.is_cancelled() || crate::clock::now().duration_since(self.began) >= self.config.time_max;
         if over {
             return None;
         }

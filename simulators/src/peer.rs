@@ -148,12 +148,7 @@ enum Wanted {
 
 impl Peer {
     /// Starts the node; it connects in the background.
-    pub fn start(
-        endpoint: Endpoint,
-        identity: Identity,
-        settings: LinkSettings,
-        handler: Arc<dyn Handler>,
-    ) -> Self {
+    pub fn start(endpoint: Endpoint, identity: Identity, settings: LinkSettings, handler: Arc<dyn Handler>) -> Self {
         let (outbox, waiting) = mpsc::channel(settings.outbox_messages_max.max(1));
         let first_id = crate::clock::unix_seconds() << 20;
         let shared = Arc::new(Shared {
@@ -346,8 +341,7 @@ impl Link {
                 let listener = match listener {
                     Some(listener) => listener,
                     None => {
-                        let bound =
-                            TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
+                        let bound = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
                         self.peer.shared.local.send_replace(bound.local_addr().ok());
                         listener.insert(bound)
                     }

@@ -217,7 +217,8 @@ mod tests {
 
     #[test]
     fn a_subject_is_found_under_any_of_its_names() {
-        let call = json!({ "id": "c", "appointment": { "id": "a-1" }, "phone": "010", "relatedParty": [{ "id": "kim" }] });
+        let call =
+            json!({ "id": "c", "appointment": { "id": "a-1" }, "phone": "010", "relatedParty": [{ "id": "kim" }] });
         assert_eq!(subjects(&call), ["010", "a-1", "kim"]);
         assert_eq!(appointment_of(&call), Some("a-1"));
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use linegate_simulators::desk::{DeskConfig, Script};
+use linegate_simulators::desk::{CallAct, WorkAct};
 use linegate_simulators::element::{HeldState, SessionConfig};
 use linegate_simulators::modem::UsageSample;
 use serde_json::{Value, json};
@@ -23,6 +23,8 @@ const FOREIGN_APN: &str = "internet.foreign";
 
 /// Homes that order internet and TV.
 const HOMES: usize = 5;
+/// The home that is reached at the second call.
+const LATE_HOME: usize = 2;
 /// The home whose worker returns the job.
 const RETURNED_HOME: usize = 3;
 
@@ -46,12 +48,7 @@ pub struct Told {
 pub async fn tell(config: Config) -> anyhow::Result<Told> {
     let started = SystemClock::instant();
     println!("linegate demo: from an order to a settled month, on real sockets\n");
-    let desk = DeskConfig {
-        // One customer does not answer the first call; one worker cannot get in.
-        scripts: vec![Script::no_answer_first("home-2"), Script::returned(&home(RETURNED_HOME), "no-access")],
-        ..DeskConfig::default()
-    };
-    let world = World::start(config, desk).await?;
+    let world = World::start(config).await?;
     let mut story = Story { world, own_octets: BTreeMap::new(), suspense_octets: 0, lines: BTreeMap::new() };
     story.watch().await.context("order system")?;
     story.orders().await.context("orders")?;
@@ -117,8 +114,7 @@ impl Story {
                 let until = Timestamp(from.millis() + 3_600_000);
                 let body = json!({
                     "id": format!("{worker}-{hour}"), "worker": worker,
-                    "validFor": { "startDateTime": from.to_string(), "endDateTime": until.to_string() },
-                    "capacity": 1,
+                    "start": from.to_string(), "end": until.to_string(), "capacity": 1,
                 });
                 let (status, answer) = self.rest().post("/linegate/v1/slots", &body).await?;
                 ensure!(status < 300, "slot: {status} {answer}");
@@ -140,7 +136,13 @@ impl Story {
             self.submit(&cellular(n)).await?;
         }
         for n in 1..=HOMES {
-            self.submit(&internet_and_tv(n)).await?;
+            let order = self.submit(&internet_and_tv(n)).await?;
+            match n {
+                // Nobody answers the first call; a worker who cannot get in.
+                LATE_HOME => self.world.desk.script_calls(&order, [CallAct::NoAnswer]),
+                RETURNED_HOME => self.world.desk.script_visits(&order, [WorkAct::Return("no-access".to_owned())]),
+                _ => {}
+            }
         }
         told(format!("{CELLULAR_LINES} cellular and {HOMES} internet + TV orders: each 201, stored, whatever the network does"));
         let (status, _) = self.rest().post(ORDERS, &cellular(1)).await?;

@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use linegate_simulators::desk::{Desk, DeskConfig};
+use linegate_simulators::desk::{Desk, DeskConfig, DeskHandle};
 use linegate_simulators::element::{Element, ElementConfig, ElementHandle, Role};
 use linegate_simulators::modem::{Modem, ModemConfig, ModemHandle};
 use linegate_simulators::sinks::{HttpSink, MailSink};
 use tempfile::TempDir;
 
 use super::rest::Rest;
+use crate::adapters::smtp::SmtpTls;
 use crate::app::{Gateway, Mode};
 use crate::config::Config;
 
@@ -37,7 +38,7 @@ pub struct World {
     /// One for each cellular line.
     pub modems: Vec<ModemHandle>,
     /// Call desk and workers.
-    pub desk: Desk,
+    pub desk: DeskHandle,
     /// SMS gateway.
     pub sms: HttpSink,
     /// The order system's callback.
@@ -50,7 +51,7 @@ pub struct World {
 
 impl World {
     /// Starts everything and waits until it is connected.
-    pub async fn start(mut config: Config, desk: DeskConfig) -> anyhow::Result<Self> {
+    pub async fn start(mut config: Config) -> anyhow::Result<Self> {
         let any: SocketAddr = ([127, 0, 0, 1], 0).into();
         let folder = tempfile::Builder::new().prefix("linegate-demo-").tempdir().context("make a temporary folder")?;
         let sms = HttpSink::start(any).await?;
@@ -59,10 +60,14 @@ impl World {
         config.data.folder = folder.path().to_path_buf();
         config.diameter.listen = any;
         config.mqtt.listen = any;
-        config.http.listen = any;
+        config.http.listen = any.to_string();
         config.sms.url = format!("{}/sms", sms.url());
-        config.mail.relay = mail.address().to_string();
+        config.mail.host = mail.address().ip().to_string();
+        config.mail.port = mail.address().port();
+        config.mail.tls = SmtpTls::Plain;
         config.webhook.allow_private = true;
+        // Nobody waits half an hour for a second call in a demo.
+        config.scheduling.call_intervals_s = vec![1];
         let gateway = Gateway::start(config, Mode::Serve).await?;
         let rest = Rest::new(gateway.http)?;
 
@@ -85,7 +90,7 @@ impl World {
         for modem in &modems {
             ensure!(modem.online_within(Duration::from_secs(10)).await, "{} did not connect", modem.device());
         }
-        let desk = Desk::start(DeskConfig { gateway: format!("http://{}", gateway.http), ..desk });
+        let desk = Desk::start(DeskConfig::new(&format!("http://{}", gateway.http)))?;
         Ok(Self { gateway, rest, hss, mme, pgw, olt, head_end, modems, desk, sms, hook, mail, folder })
     }
 

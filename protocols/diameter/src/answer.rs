@@ -23,16 +23,10 @@ impl Origin {
     pub fn new(host: &str, realm: &str) -> Self {
         let mut out = BytesMut::new();
         let mut writer = Writer::begin(&mut out, &Header::request(0, 0, false));
-        writer
-            .text(&dict::ORIGIN_HOST, host)
-            .text(&dict::ORIGIN_REALM, realm);
+        writer.text(&dict::ORIGIN_HOST, host).text(&dict::ORIGIN_REALM, realm);
         writer.finish();
         let avps = out.freeze().slice(crate::codec::HEADER_LENGTH..);
-        Self {
-            host: host.into(),
-            realm: realm.into(),
-            avps,
-        }
+        Self { host: host.into(), realm: realm.into(), avps }
     }
 
     /// Origin-Host.
@@ -77,10 +71,7 @@ impl ReplyTo {
         }
         if proxies > 0 {
             let mut copied = BytesMut::new();
-            request
-                .avps()
-                .filter(|avp| avp.key() == key::PROXY_INFO)
-                .for_each(|avp| avp.write_to(&mut copied));
+            request.avps().filter(|avp| avp.key() == key::PROXY_INFO).for_each(|avp| avp.write_to(&mut copied));
             reply.proxy_info = copied.freeze();
         }
         reply
@@ -88,11 +79,7 @@ impl ReplyTo {
 
     /// From a header alone, where nothing else of the request can be read.
     pub const fn to_header(request: &Header) -> Self {
-        Self {
-            header: request.answer(),
-            session_id: None,
-            proxy_info: Bytes::new(),
-        }
+        Self { header: request.answer(), session_id: None, proxy_info: Bytes::new() }
     }
 
     /// The request's Session-Id as it came.
@@ -104,23 +91,12 @@ impl ReplyTo {
     /// Result-Code or Experimental-Result, Origin-Host, Origin-Realm,
     /// Proxy-Info. The application's own AVPs follow, then
     /// [`Writer::finish`].
-    pub fn begin<'a>(
-        &self,
-        outcome: Outcome,
-        origin: &Origin,
-        out: &'a mut BytesMut,
-    ) -> Writer<'a> {
+    pub fn begin<'a>(&self, outcome: Outcome, origin: &Origin, out: &'a mut BytesMut) -> Writer<'a> {
         let error = matches!(outcome, Outcome::Result(code) if code.is_protocol_error());
         self.begin_with(outcome, origin, error, out)
     }
 
-    fn begin_with<'a>(
-        &self,
-        outcome: Outcome,
-        origin: &Origin,
-        error_bit: bool,
-        out: &'a mut BytesMut,
-    ) -> Writer<'a> {
+    fn begin_with<'a>(&self, outcome: Outcome, origin: &Origin, error_bit: bool, out: &'a mut BytesMut) -> Writer<'a> {
         let mut header = self.header;
         if error_bit {
             header.flags = header.flags.with(CommandFlags::ERROR);
@@ -152,11 +128,7 @@ pub fn refuse(
     origin: &Origin,
     out: &mut BytesMut,
 ) {
-    let echoed = if code.is_protocol_error() {
-        None
-    } else {
-        echoed(request, failed)
-    };
+    let echoed = if code.is_protocol_error() { None } else { echoed(request, failed) };
     let mut writer = ReplyTo::new(request).begin_with(code.into(), origin, echoed.is_none(), out);
     writer.encoded(&echoed.unwrap_or_default());
     if let Some(why) = why {
@@ -172,12 +144,7 @@ pub fn refuse(
 
 /// Refuses the request for what [`dict::check`] found; false, and nothing
 /// written, where it found nothing.
-pub fn refuse_report(
-    request: &Message,
-    report: &Report,
-    origin: &Origin,
-    out: &mut BytesMut,
-) -> bool {
+pub fn refuse_report(request: &Message, report: &Report, origin: &Origin, out: &mut BytesMut) -> bool {
     let Some(code) = report.result_code() else {
         return false;
     };
@@ -187,14 +154,7 @@ pub fn refuse_report(
 
 /// Refuses the request for one bad AVP.
 pub fn refuse_avp(request: &Message, error: &AvpError, origin: &Origin, out: &mut BytesMut) {
-    refuse(
-        request,
-        error.result_code(),
-        std::slice::from_ref(error),
-        None,
-        origin,
-        out,
-    );
+    refuse(request, error.result_code(), std::slice::from_ref(error), None, origin, out);
 }
 
 /// Answers a request that could not be decoded (5011, 5014, 5015); false,
@@ -236,10 +196,7 @@ fn echoed(request: &Message, failed: &[AvpError]) -> Option<BytesMut> {
             continue;
         }
         let avp = request.find(key)?;
-        if failed
-            .iter()
-            .any(|error| error.vendor == avp.vendor_id() && error.code == avp.code)
-        {
+        if failed.iter().any(|error| error.vendor == avp.vendor_id() && error.code == avp.code) {
             return None;
         }
         if key != key::SESSION_ID {
@@ -256,9 +213,7 @@ pub(crate) fn write_outcome(writer: &mut Writer<'_>, outcome: Outcome) {
         }
         Outcome::Experimental { vendor, code } => {
             writer.group(&dict::EXPERIMENTAL_RESULT, |group| {
-                group
-                    .u32(&dict::VENDOR_ID, vendor)
-                    .u32(&dict::EXPERIMENTAL_RESULT_CODE, code);
+                group.u32(&dict::VENDOR_ID, vendor).u32(&dict::EXPERIMENTAL_RESULT_CODE, code);
             });
         }
     }

@@ -11,9 +11,7 @@ use linegate_diameter::apps::gy::{
 use linegate_diameter::codec::AvpError;
 
 use crate::domain::ids::{Apn, SessionId};
-use crate::domain::rating::request::{
-    ChargeAnswer, ChargeRequest, GroupAnswer, GroupRequest, Outcome, Phase, Wanted,
-};
+use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, GroupAnswer, GroupRequest, Outcome, Phase, Wanted};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{Identifier, RecordKey};
 
@@ -76,8 +74,7 @@ pub fn subscribers(subscriber: &Subscriber<'_>) -> Vec<Identifier> {
 }
 
 fn group(service: &ServiceRequest<'_>, phase: Phase) -> Result<GroupRequest, AvpError> {
-    let mut is_final =
-        phase == Phase::Terminate || service.reporting_reason == Some(ReportingReason::Final);
+    let mut is_final = phase == Phase::Terminate || service.reporting_reason == Some(ReportingReason::Final);
     let used_octets = sum_used(&service.used, &mut is_final)?;
     Ok(GroupRequest {
         rating_group: service.rating_group.unwrap_or(0),

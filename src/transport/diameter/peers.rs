@@ -6,8 +6,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use linegate_diameter::{Header, Message};
 use linegate_diameter::peer::RequestFailure;
+use linegate_diameter::{Header, Message};
 use tokio::sync::{mpsc, oneshot};
 
 /// Writes a request behind the header that it is given.

@@ -8,8 +8,8 @@ use bytes::BytesMut;
 use linegate_diameter::answer::{Origin, ReplyTo, refuse, refuse_avp};
 use linegate_diameter::apps::List;
 use linegate_diameter::apps::s6a::{
-    Ambr, ApnConfiguration, ApnProfile, Msisdn, NetworkAccessMode, NotifyRequest, PdnType, PurgeUeRequest,
-    S6aAnswer, SubscriberStatus, SubscriptionData, USER_UNKNOWN, UpdateLocationRequest,
+    Ambr, ApnConfiguration, ApnProfile, Msisdn, NetworkAccessMode, NotifyRequest, PdnType, PurgeUeRequest, S6aAnswer,
+    SubscriberStatus, SubscriptionData, USER_UNKNOWN, UpdateLocationRequest,
 };
 use linegate_diameter::codec::AvpError;
 use linegate_diameter::dictionary::command;

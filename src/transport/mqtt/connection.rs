@@ -11,22 +11,24 @@ use std::time::Duration;
 use bytes::BytesMut;
 use linegate_mqtt::ContentType;
 use linegate_mqtt::payload::{self, Payload};
-use linegate_mqtt::session::{Connection, ConnackOptions, Connect, Disconnected, Event, Input, Outgoing, Publish, Will};
-use linegate_mqtt::topic::{TopicKind};
+use linegate_mqtt::session::{
+    ConnackOptions, Connect, Connection, Disconnected, Event, Input, Outgoing, Publish, Will,
+};
+use linegate_mqtt::topic::TopicKind;
 use linegate_mqtt::{Qos, ReasonCode};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info_span, trace, Instrument};
+use tracing::{Instrument, debug, info_span, trace};
 
 use super::Server;
 use super::registry::{Nudge, Place};
+use super::usage;
 use crate::adapters::system::SystemClock;
 use crate::domain::ids::DeviceId;
 use crate::domain::line::LineState;
 use crate::domain::rating::request::ChargeAnswer;
 use crate::services::charging::{ChargingError, Reply};
-use super::usage;
 use crate::telemetry::metrics;
 
 /// Bytes read at once; the buffer lives only while a read is worked on, so an

@@ -35,16 +35,12 @@ enum Inner<'a, T> {
 
 impl<T> List<'_, T> {
     /// None.
-    pub const EMPTY: Self = Self {
-        inner: Inner::Given(&[]),
-    };
+    pub const EMPTY: Self = Self { inner: Inner::Given(&[]) };
 }
 
 impl<'a, T: FromAvp<'a>> List<'a, T> {
     pub(super) const fn wire(avps: Avps<'a>, key: u64) -> Self {
-        Self {
-            inner: Inner::Wire { avps, key },
-        }
+        Self { inner: Inner::Wire { avps, key } }
     }
 
     /// The values in order; one that cannot be read gives its error, and the
@@ -54,9 +50,7 @@ impl<'a, T: FromAvp<'a>> List<'a, T> {
             Inner::Wire { avps, key } => (avps, key, &[][..]),
             Inner::Given(values) => (Avps::EMPTY, 0, values),
         };
-        let wire = avps
-            .filter(move |avp| avp.key() == key)
-            .map(|avp| T::from_avp(&avp));
+        let wire = avps.filter(move |avp| avp.key() == key).map(|avp| T::from_avp(&avp));
         wire.chain(given.iter().copied().map(Ok))
     }
 
@@ -73,25 +67,19 @@ impl<'a, T: FromAvp<'a>> List<'a, T> {
 
 impl<'a, T> From<&'a [T]> for List<'a, T> {
     fn from(values: &'a [T]) -> Self {
-        Self {
-            inner: Inner::Given(values),
-        }
+        Self { inner: Inner::Given(values) }
     }
 }
 
 impl<'a, T, const N: usize> From<&'a [T; N]> for List<'a, T> {
     fn from(values: &'a [T; N]) -> Self {
-        Self {
-            inner: Inner::Given(values),
-        }
+        Self { inner: Inner::Given(values) }
     }
 }
 
 impl<'a, T> From<&'a Vec<T>> for List<'a, T> {
     fn from(values: &'a Vec<T>) -> Self {
-        Self {
-            inner: Inner::Given(values),
-        }
+        Self { inner: Inner::Given(values) }
     }
 }
 

@@ -30,9 +30,7 @@
 
 use bytes::BytesMut;
 
-use super::route::{
-    Answered, NO_STATE_MAINTAINED, Route, RouteReader, need, write_vendor_application,
-};
+use super::route::{Answered, NO_STATE_MAINTAINED, Route, RouteReader, need, write_vendor_application};
 use super::{List, enumerated};
 use crate::answer::{Origin, ReplyTo};
 use crate::codec::{Avp, AvpError, Header, Message, Time, Writer};
@@ -51,10 +49,7 @@ pub const CHARACTERISTICS_REFUSED: Outcome = experimental(5004);
 pub const BUSY: Outcome = experimental(4001);
 
 const fn experimental(code: u32) -> Outcome {
-    Outcome::Experimental {
-        vendor: vendor::EXAMPLE,
-        code,
-    }
+    Outcome::Experimental { vendor: vendor::EXAMPLE, code }
 }
 
 enumerated! {
@@ -123,25 +118,14 @@ pub struct Characteristics<'a> {
 impl<'a> Characteristics<'a> {
     /// Characteristics with the access and nothing else.
     pub const fn new(access: Access) -> Self {
-        Self {
-            access,
-            imsi: None,
-            msisdn: None,
-            device_id: None,
-            apns: List::EMPTY,
-            plan: None,
-            service_address: None,
-        }
+        Self { access, imsi: None, msisdn: None, device_id: None, apns: List::EMPTY, plan: None, service_address: None }
     }
 
     fn read(avp: &Avp<'a>) -> Result<Self, AvpError> {
         let members = avp.grouped()?;
         let access = need(members.find(key::LP_ACCESS), &dict::LP_ACCESS)?;
         let apns = List::wire(members, key::LP_APN);
-        let mut found = Self {
-            apns,
-            ..Self::new(Access::read(&access)?)
-        };
+        let mut found = Self { apns, ..Self::new(Access::read(&access)?) };
         for member in members {
             match member.key() {
                 key::LP_IMSI => found.imsi = Some(member.text()?),
@@ -272,10 +256,7 @@ impl<'a> QueryRequest<'a> {
                 _ => route.read(&avp)?,
             }
         }
-        Ok(Self {
-            route: route.finish()?,
-            line_id: need(line_id, &dict::LP_LINE_ID)?,
-        })
+        Ok(Self { route: route.finish()?, line_id: need(line_id, &dict::LP_LINE_ID)? })
     }
 
     /// Appends the request.

@@ -77,12 +77,7 @@ impl<'a> Avp<'a> {
     /// [`GROUP_DEPTH_MAX`] 5004.
     pub fn grouped(&self) -> Result<Avps<'a>, AvpError> {
         if self.depth >= GROUP_DEPTH_MAX {
-            return Err(AvpError::new(
-                self,
-                Problem::Depth {
-                    max: GROUP_DEPTH_MAX,
-                },
-            ));
+            return Err(AvpError::new(self, Problem::Depth { max: GROUP_DEPTH_MAX }));
         }
         Avps::check(self.data, self.depth + 1)
     }
@@ -109,10 +104,7 @@ pub struct Avps<'a> {
 
 impl<'a> Avps<'a> {
     /// No AVPs.
-    pub const EMPTY: Avps<'static> = Avps {
-        rest: &[],
-        depth: 0,
-    };
+    pub const EMPTY: Avps<'static> = Avps { rest: &[], depth: 0 };
 
     /// A chain after its lengths were checked; the error names the AVP at
     /// which it breaks.
@@ -124,18 +116,12 @@ impl<'a> Avps<'a> {
                 Err(_) => return Err(AvpError::broken_chain(rest)),
             }
         }
-        Ok(Self {
-            rest: octets,
-            depth,
-        })
+        Ok(Self { rest: octets, depth })
     }
 
     /// A chain that [`Avps::check`] has seen before.
     pub(super) const fn checked(octets: &'a [u8]) -> Self {
-        Self {
-            rest: octets,
-            depth: 0,
-        }
+        Self { rest: octets, depth: 0 }
     }
 
     /// The first AVP with this key.
@@ -175,23 +161,11 @@ fn avp(input: &[u8], depth: u8) -> IResult<&[u8], Avp<'_>> {
         (rest, None, 8)
     };
     let Some(data_length) = length.checked_sub(header) else {
-        return Err(nom::Err::Error(nom::error::Error::new(
-            input,
-            ErrorKind::LengthValue,
-        )));
+        return Err(nom::Err::Error(nom::error::Error::new(input, ErrorKind::LengthValue)));
     };
     let (rest, data) = take(data_length).parse(rest)?;
     let rest = rest.get(padding(data_length)..).unwrap_or_default();
-    Ok((
-        rest,
-        Avp {
-            code,
-            vendor,
-            flags,
-            data,
-            depth,
-        },
-    ))
+    Ok((rest, Avp { code, vendor, flags, data, depth }))
 }
 
 /// Four octets, most significant first. `be_u32` reads octet by octet, which
@@ -200,9 +174,6 @@ fn avp(input: &[u8], depth: u8) -> IResult<&[u8], Avp<'_>> {
 pub(super) fn word(input: &[u8]) -> IResult<&[u8], u32> {
     match input.split_first_chunk() {
         Some((octets, rest)) => Ok((rest, u32::from_be_bytes(*octets))),
-        None => Err(nom::Err::Error(nom::error::Error::new(
-            input,
-            ErrorKind::Eof,
-        ))),
+        None => Err(nom::Err::Error(nom::error::Error::new(input, ErrorKind::Eof))),
     }
 }

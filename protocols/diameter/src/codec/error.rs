@@ -155,12 +155,7 @@ impl AvpError {
     pub fn new(avp: &Avp<'_>, problem: Problem) -> Self {
         let mut failed = BytesMut::with_capacity(avp.data.len() + 16);
         avp.write_to(&mut failed);
-        Self {
-            code: avp.code,
-            vendor: avp.vendor_id(),
-            problem,
-            failed: failed[..].into(),
-        }
+        Self { code: avp.code, vendor: avp.vendor_id(), problem, failed: failed[..].into() }
     }
 
     /// A required AVP is missing: 5005 with an example whose value is zero
@@ -168,12 +163,7 @@ impl AvpError {
     #[cold]
     pub fn missing(def: &AvpDef) -> Self {
         let failed = example(def.code, def.vendor, def.flags().0);
-        Self {
-            code: def.code,
-            vendor: def.vendor,
-            problem: Problem::Missing,
-            failed,
-        }
+        Self { code: def.code, vendor: def.vendor, problem: Problem::Missing, failed }
     }
 
     /// The chain breaks at `octets`: the AVP header, completed with zeros,
@@ -183,27 +173,14 @@ impl AvpError {
         let mut start = [0_u8; 12];
         let have = octets.len().min(12);
         start[..have].copy_from_slice(&octets[..have]);
-        let word = |at: usize| {
-            u32::from_be_bytes([start[at], start[at + 1], start[at + 2], start[at + 3]])
-        };
+        let word = |at: usize| u32::from_be_bytes([start[at], start[at + 1], start[at + 2], start[at + 3]]);
         let (code, flags) = (word(0), start[4]);
         let vendor = if flags & 0x80 != 0 { word(8) } else { 0 };
         let header = if flags & 0x80 != 0 { 12 } else { 8 };
         let length = (word(4) & 0x00ff_ffff) as usize;
-        let problem = if length > octets.len() {
-            Problem::Member
-        } else {
-            Problem::Length {
-                have: length,
-                need: header,
-            }
-        };
-        Self {
-            code,
-            vendor,
-            problem,
-            failed: example(code, vendor, flags),
-        }
+        let problem =
+            if length > octets.len() { Problem::Member } else { Problem::Length { have: length, need: header } };
+        Self { code, vendor, problem, failed: example(code, vendor, flags) }
     }
 
     /// The result code of the problem.
@@ -219,8 +196,7 @@ impl AvpError {
 
 /// An AVP whose value is zero and has the least length of its type.
 fn example(code: u32, vendor: u32, flags: u8) -> Box<[u8]> {
-    let payload =
-        dictionary::find_avp(vendor, code).map_or(0, |def| def.data_type.payload_length_min());
+    let payload = dictionary::find_avp(vendor, code).map_or(0, |def| def.data_type.payload_length_min());
     let header: u32 = if flags & 0x80 != 0 { 12 } else { 8 };
     let mut out = BytesMut::with_capacity(32);
     out.put_u32(code);

@@ -56,18 +56,8 @@ impl Header {
     /// A request header; both ids are 0 until the peer machine sets the
     /// hop-by-hop id and the caller the end-to-end id.
     pub const fn request(command_code: u32, application_id: u32, proxiable: bool) -> Self {
-        let flags = if proxiable {
-            CommandFlags::REQUEST.with(CommandFlags::PROXIABLE)
-        } else {
-            CommandFlags::REQUEST
-        };
-        Self {
-            flags,
-            command_code,
-            application_id,
-            hop_by_hop: 0,
-            end_to_end: 0,
-        }
+        let flags = if proxiable { CommandFlags::REQUEST.with(CommandFlags::PROXIABLE) } else { CommandFlags::REQUEST };
+        Self { flags, command_code, application_id, hop_by_hop: 0, end_to_end: 0 }
     }
 
     /// The header of the answer: same ids, command, application and P bit;
@@ -127,14 +117,7 @@ pub(super) fn raw_header(input: &[u8]) -> IResult<&[u8], RawHeader> {
         end_to_end,
     };
     let (version, length) = ((start >> 24) as u8, (start & 0x00ff_ffff) as usize);
-    Ok((
-        rest,
-        RawHeader {
-            version,
-            length,
-            header,
-        },
-    ))
+    Ok((rest, RawHeader { version, length, header }))
 }
 
 /// The length in octets of the message at the start of `buf`.
@@ -154,17 +137,10 @@ pub fn frame_length(buf: &[u8], max: usize) -> Result<Option<usize>, FrameError>
 
 pub(super) fn check(raw: &RawHeader, max: usize) -> Result<(), FrameError> {
     if raw.version != VERSION {
-        return Err(FrameError::Version {
-            version: raw.version,
-            header: raw.header,
-        });
+        return Err(FrameError::Version { version: raw.version, header: raw.header });
     }
     if raw.length < HEADER_LENGTH || !raw.length.is_multiple_of(4) || raw.length > max {
-        return Err(FrameError::Length {
-            length: raw.length,
-            max,
-            header: raw.header,
-        });
+        return Err(FrameError::Length { length: raw.length, max, header: raw.header });
     }
     Ok(())
 }

@@ -37,8 +37,7 @@ impl Report {
     /// The result code to answer with: the header's, else the first AVP's;
     /// `None` where the message is good.
     pub fn result_code(&self) -> Option<ResultCode> {
-        self.header
-            .or_else(|| self.errors.first().map(AvpError::result_code))
+        self.header.or_else(|| self.errors.first().map(AvpError::result_code))
     }
 
     fn error(&mut self, error: AvpError) {
@@ -92,14 +91,8 @@ pub fn check(message: &Message, strictness: Strictness) -> Report {
 
 fn unknown(application_id: u32) -> ResultCode {
     let known = application_id == application::BASE
-        || super::COMMANDS
-            .iter()
-            .any(|command| command.application == Some(application_id));
-    if known {
-        ResultCode::COMMAND_UNSUPPORTED
-    } else {
-        ResultCode::APPLICATION_UNSUPPORTED
-    }
+        || super::COMMANDS.iter().any(|command| command.application == Some(application_id));
+    if known { ResultCode::COMMAND_UNSUPPORTED } else { ResultCode::APPLICATION_UNSUPPORTED }
 }
 
 /// One chain of AVPs; without `rules`, any known AVP may come.

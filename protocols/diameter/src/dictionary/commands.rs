@@ -24,10 +24,7 @@ pub struct CommandDef {
 /// The command with this code in this application.
 pub fn find_command(application_id: u32, code: u32) -> Option<&'static CommandDef> {
     COMMANDS.iter().find(|command| {
-        command.code == code
-            && command
-                .application
-                .is_none_or(|application| application == application_id)
+        command.code == code && command.application.is_none_or(|application| application == application_id)
     })
 }
 

@@ -62,8 +62,7 @@ pub fn group_rules(group: u64) -> Option<&'static [Rule]> {
 }
 
 // RFC 6733 section 6.11; RFC 3588 allowed several Vendor-Ids
-const VENDOR_SPECIFIC_APPLICATION: &[Rule] =
-    grammar! { 1*{ VENDOR_ID } [AUTH_APPLICATION_ID] [ACCT_APPLICATION_ID] };
+const VENDOR_SPECIFIC_APPLICATION: &[Rule] = grammar! { 1*{ VENDOR_ID } [AUTH_APPLICATION_ID] [ACCT_APPLICATION_ID] };
 // RFC 6733 section 7.6
 const EXPERIMENTAL: &[Rule] = grammar! { { VENDOR_ID } { EXPERIMENTAL_RESULT_CODE } };
 // RFC 6733 section 6.7.2
@@ -71,8 +70,7 @@ const PROXY: &[Rule] = grammar! { { PROXY_HOST } { PROXY_STATE } };
 // RFC 8506 section 8.46
 const SUBSCRIPTION: &[Rule] = grammar! { { SUBSCRIPTION_ID_TYPE } { SUBSCRIPTION_ID_DATA } };
 // RFC 8506 section 8.49
-const USER_EQUIPMENT: &[Rule] =
-    grammar! { { USER_EQUIPMENT_INFO_TYPE } { USER_EQUIPMENT_INFO_VALUE } };
+const USER_EQUIPMENT: &[Rule] = grammar! { { USER_EQUIPMENT_INFO_TYPE } { USER_EQUIPMENT_INFO_VALUE } };
 // RFC 8506 section 8.16 with the AVPs of TS 32.299
 const SERVICES: &[Rule] = grammar! {
     [GRANTED_SERVICE_UNIT] [REQUESTED_SERVICE_UNIT] *[USED_SERVICE_UNIT] [TARIFF_CHANGE_USAGE]

@@ -99,9 +99,7 @@ impl Sequence {
     /// One watchdog period.
     pub(super) fn watchdog_period(&mut self, tw: Duration) -> Duration {
         let jitter = Duration::from_millis(self.next() % (2 * JITTER_MS + 1));
-        (tw.max(WATCHDOG_MIN) + jitter)
-            .saturating_sub(Duration::from_millis(JITTER_MS))
-            .max(WATCHDOG_MIN)
+        (tw.max(WATCHDOG_MIN) + jitter).saturating_sub(Duration::from_millis(JITTER_MS)).max(WATCHDOG_MIN)
     }
 }
 
@@ -117,10 +115,7 @@ impl EndToEndIds {
     }
 
     /// The next id.
-    #[allow(
-        clippy::should_implement_trait,
-        reason = "an endless source, not an iterator"
-    )]
+    #[allow(clippy::should_implement_trait, reason = "an endless source, not an iterator")]
     pub const fn next(&mut self) -> u32 {
         self.0 = self.0.wrapping_add(1);
         self.0

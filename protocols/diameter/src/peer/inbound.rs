@@ -18,9 +18,7 @@ impl Peer {
         match self.state {
             State::Idle | State::Closed | State::Leaving { .. } => {}
             State::WaitCea { hop_by_hop, .. } => {
-                let cea = !request
-                    && code == command::CAPABILITIES_EXCHANGE
-                    && message.header.hop_by_hop == hop_by_hop;
+                let cea = !request && code == command::CAPABILITIES_EXCHANGE && message.header.hop_by_hop == hop_by_hop;
                 // Wait-I-CEA, I-Rcv-CEA: Process-CEA -> I-Open
                 // Wait-I-CEA, I-Rcv-Non-CEA: Error -> Closed
                 match cea.then(|| read_cea(&message, &self.config)) {
@@ -55,11 +53,7 @@ impl Peer {
             Ok(opened) => {
                 self.events.push_back(Event::Open(Box::new(opened)));
                 let (watchdog, action) = Watchdog::start(self.config.reopen);
-                self.state = State::Open {
-                    watchdog,
-                    dwr: None,
-                    deadline: now,
-                };
+                self.state = State::Open { watchdog, dwr: None, deadline: now };
                 self.watch(watchdog, action, now);
             }
             Err(why) => self.end(why),
@@ -93,11 +87,11 @@ impl Peer {
 
     fn answer_own(&mut self, request: &Message) {
         let origin_state_id = self.config.local.origin_state_id;
-        PlainAnswer {
-            outcome: Outcome::SUCCESS,
-            origin_state_id,
-        }
-        .encode(&ReplyTo::new(request), &self.origin, &mut self.out);
+        PlainAnswer { outcome: Outcome::SUCCESS, origin_state_id }.encode(
+            &ReplyTo::new(request),
+            &self.origin,
+            &mut self.out,
+        );
     }
 
     fn received_dwa(&mut self, message: Message, now: Instant) {
@@ -122,11 +116,11 @@ impl Peer {
                 return;
             }
         };
-        PlainAnswer {
-            outcome: Outcome::SUCCESS,
-            origin_state_id: None,
-        }
-        .encode(&ReplyTo::new(message), &self.origin, &mut self.out);
+        PlainAnswer { outcome: Outcome::SUCCESS, origin_state_id: None }.encode(
+            &ReplyTo::new(message),
+            &self.origin,
+            &mut self.out,
+        );
         match self.state {
             // both sides disconnect at once: our own DPR decides
             State::Closing { .. } => {}
@@ -142,9 +136,7 @@ impl Peer {
     fn received_dpa(&mut self, message: Message) {
         match self.state {
             // Closing, Rcv-DPA: Disc -> Closed
-            State::Closing {
-                hop_by_hop, cause, ..
-            } if message.header.hop_by_hop == hop_by_hop => {
+            State::Closing { hop_by_hop, cause, .. } if message.header.hop_by_hop == hop_by_hop => {
                 self.end(CloseReason::WeDisconnected(cause));
             }
             _ => self.events.push_back(Event::UnexpectedAnswer(message)),

@@ -37,22 +37,11 @@ pub(super) enum State {
     /// The responder's wait for the CER.
     WaitCer { deadline: Instant },
     /// I-Open and R-Open.
-    Open {
-        watchdog: Watchdog,
-        dwr: Option<u32>,
-        deadline: Instant,
-    },
+    Open { watchdog: Watchdog, dwr: Option<u32>, deadline: Instant },
     /// Closing: our DPR waits for its DPA.
-    Closing {
-        hop_by_hop: u32,
-        cause: DisconnectCause,
-        deadline: Instant,
-    },
+    Closing { hop_by_hop: u32, cause: DisconnectCause, deadline: Instant },
     /// Closing: the peer's DPR is answered, the peer is to hang up.
-    Leaving {
-        cause: DisconnectCause,
-        deadline: Instant,
-    },
+    Leaving { cause: DisconnectCause, deadline: Instant },
     /// Closed for good.
     Closed,
 }
@@ -84,11 +73,7 @@ impl Peer {
             Input::Received(message) => self.received(message, now),
             Input::Undecodable(error) => self.undecodable(error, now),
             Input::TransportDown => self.transport_down(),
-            Input::Send {
-                token,
-                timeout,
-                mut request,
-            } => {
+            Input::Send { token, timeout, mut request } => {
                 let header = request.header;
                 let sent = self.send_request(token, timeout, now, header, |header, out| {
                     request.header = *header;
@@ -117,16 +102,12 @@ impl Peer {
             State::WaitCea { deadline, .. } | State::WaitCer { deadline } if deadline <= now => {
                 self.end(CloseReason::ExchangeTimeout);
             }
-            State::Open {
-                watchdog, deadline, ..
-            } if deadline <= now => {
+            State::Open { watchdog, deadline, .. } if deadline <= now => {
                 let (next, action) = watchdog.on_timer();
                 self.watch(next, action, now);
             }
             // Closing, Timeout: Error -> Closed
-            State::Closing {
-                cause, deadline, ..
-            } if deadline <= now => {
+            State::Closing { cause, deadline, .. } if deadline <= now => {
                 self.end(CloseReason::WeDisconnected(cause));
             }
             State::Leaving { cause, deadline } if deadline <= now => {
@@ -191,10 +172,7 @@ impl Peer {
     /// Sends an answer: `write` appends the whole of it. False, and nothing
     /// written, where the connection is gone and the answer with it.
     pub fn send_answer(&mut self, write: impl FnOnce(&mut BytesMut)) -> bool {
-        let open = matches!(
-            self.state,
-            State::Open { .. } | State::Closing { .. } | State::Leaving { .. }
-        );
+        let open = matches!(self.state, State::Open { .. } | State::Closing { .. } | State::Leaving { .. });
         if open {
             write(&mut self.out);
         }
@@ -230,10 +208,7 @@ impl Peer {
             (State::Idle, Role::Initiator) => {
                 let header = self.own_header(Capabilities::header());
                 self.config.local.encode_request(&header, &mut self.out);
-                self.state = State::WaitCea {
-                    hop_by_hop: header.hop_by_hop,
-                    deadline,
-                };
+                self.state = State::WaitCea { hop_by_hop: header.hop_by_hop, deadline };
             }
             // Closed, R-Conn: R-Accept; the CER is to come first
             (State::Idle, Role::Responder) => self.state = State::WaitCer { deadline },
@@ -262,11 +237,7 @@ impl Peer {
                 let header = self.own_header(DisconnectPeer::header());
                 DisconnectPeer { cause }.encode(&header, &self.origin, &mut self.out);
                 let deadline = now + self.config.exchange_timeout;
-                self.state = State::Closing {
-                    hop_by_hop: header.hop_by_hop,
-                    cause,
-                    deadline,
-                };
+                self.state = State::Closing { hop_by_hop: header.hop_by_hop, cause, deadline };
             }
             State::Idle | State::WaitCea { .. } | State::WaitCer { .. } => {
                 self.end(CloseReason::WeDisconnected(cause));
@@ -338,10 +309,6 @@ impl Peer {
     /// The header of a request of the machine's own.
     fn own_header(&mut self, header: Header) -> Header {
         self.next_end_to_end = self.next_end_to_end.wrapping_add(1);
-        Header {
-            hop_by_hop: self.hop_by_hop(),
-            end_to_end: self.next_end_to_end,
-            ..header
-        }
+        Header { hop_by_hop: self.hop_by_hop(), end_to_end: self.next_end_to_end, ..header }
     }
 }

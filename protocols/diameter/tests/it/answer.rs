@@ -41,18 +41,12 @@ fn proxy_info_is_copied_in_order_and_session_id_comes_first() {
     let request = ccr(|writer| {
         for state in [b"one", b"two"] {
             writer.group(&dict::PROXY_INFO, |group| {
-                group
-                    .text(&dict::PROXY_HOST, "proxy.example")
-                    .octets(&dict::PROXY_STATE, state);
+                group.text(&dict::PROXY_HOST, "proxy.example").octets(&dict::PROXY_STATE, state);
             });
         }
     });
     let answer = message(|out| {
-        CcAnswer::new(Outcome::SUCCESS, CcRequestType::Update, 4).encode(
-            &ReplyTo::new(&request),
-            &origin(),
-            out,
-        );
+        CcAnswer::new(Outcome::SUCCESS, CcRequestType::Update, 4).encode(&ReplyTo::new(&request), &origin(), out);
     });
     assert_eq!(answer.avps().next().unwrap().key(), key::SESSION_ID);
     assert_eq!(answer.header.flags, CommandFlags::PROXIABLE);
@@ -73,10 +67,7 @@ fn a_protocol_error_has_the_e_bit() {
     });
     assert!(answer.header.is_error() && !answer.header.is_request());
     assert_eq!(result(&answer), 3004);
-    assert_eq!(
-        answer.find(key::ERROR_MESSAGE).unwrap().text(),
-        Ok("come back later")
-    );
+    assert_eq!(answer.find(key::ERROR_MESSAGE).unwrap().text(), Ok("come back later"));
     assert!(answer.find(key::SESSION_ID).is_some());
 }
 

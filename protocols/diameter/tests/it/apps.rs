@@ -2,8 +2,8 @@
 
 use linegate_diameter::answer::ReplyTo;
 use linegate_diameter::apps::base::{
-    AbortSessionRequest, Application, Capabilities, DisconnectCause, DisconnectPeer, PlainAnswer,
-    ReAuthRequest, ReAuthRequestType, TerminationCause,
+    AbortSessionRequest, Application, Capabilities, DisconnectCause, DisconnectPeer, PlainAnswer, ReAuthRequest,
+    ReAuthRequestType, TerminationCause,
 };
 use linegate_diameter::apps::gy::*;
 use linegate_diameter::apps::rf::{AccountingAnswer, AccountingRequest, RecordType};
@@ -26,10 +26,7 @@ fn time() -> Option<Time> {
 
 fn information<'a>(traffic: &'a [TrafficVolume]) -> ServiceInformation<'a> {
     ServiceInformation {
-        subscriber: Subscriber {
-            msisdn: Some("821012345678"),
-            imsi: Some("450050000000001"),
-        },
+        subscriber: Subscriber { msisdn: Some("821012345678"), imsi: Some("450050000000001") },
         ps: Some(PsInformation {
             called_station_id: Some("iot.example"),
             charging_id: Some(&[0, 0, 0, 9]),
@@ -54,11 +51,7 @@ pub fn with_full_ccr(use_it: impl FnOnce(&CcRequest<'_>)) {
         input_octets: Some(1),
         output_octets: Some(2),
         service_specific: Some(7),
-        money: Some(Money {
-            digits: -5,
-            exponent: -2,
-            currency: Some(410),
-        }),
+        money: Some(Money { digits: -5, exponent: -2, currency: Some(410) }),
     };
     let used = [
         UsedUnit {
@@ -66,10 +59,7 @@ pub fn with_full_ccr(use_it: impl FnOnce(&CcRequest<'_>)) {
             reporting_reason: Some(ReportingReason::Final),
             tariff_change_usage: Some(TariffChangeUsage::Before),
         },
-        UsedUnit {
-            units: Units::octets(u64::MAX),
-            ..UsedUnit::default()
-        },
+        UsedUnit { units: Units::octets(u64::MAX), ..UsedUnit::default() },
     ];
     let identifiers = [5];
     let services = [
@@ -80,23 +70,14 @@ pub fn with_full_ccr(use_it: impl FnOnce(&CcRequest<'_>)) {
             used: (&used).into(),
             reporting_reason: Some(ReportingReason::ValidityTime),
         },
-        ServiceRequest {
-            rating_group: Some(20),
-            ..ServiceRequest::default()
-        },
+        ServiceRequest { rating_group: Some(20), ..ServiceRequest::default() },
     ];
     let request = CcRequest {
         user_name: Some("450050000000001"),
         origin_state_id: Some(3),
         event_timestamp: time(),
-        subscriber: Subscriber {
-            msisdn: Some("821012345678"),
-            imsi: Some("450050000000001"),
-        },
-        user_equipment: Some(UserEquipment {
-            kind: UserEquipmentType::Imeisv,
-            value: b"3520990017614823",
-        }),
+        subscriber: Subscriber { msisdn: Some("821012345678"), imsi: Some("450050000000001") },
+        user_equipment: Some(UserEquipment { kind: UserEquipmentType::Imeisv, value: b"3520990017614823" }),
         termination_cause: Some(TerminationCause::LOGOUT),
         multiple_services: true,
         services: (&services).into(),
@@ -114,11 +95,7 @@ fn a_credit_control_request_survives_the_wire() {
         let got = CcRequest::parse(&message).unwrap();
         assert_eq!(&got, request);
         assert_eq!(got.apn(), Some("iot.example"));
-        let requested: Vec<_> = got
-            .services
-            .iter()
-            .map(|service| service.unwrap().requested)
-            .collect();
+        let requested: Vec<_> = got.services.iter().map(|service| service.unwrap().requested).collect();
         // empty means that the server decides, absent that nothing is asked
         assert_eq!(requested, [Some(Units::default()), None]);
     });
@@ -126,20 +103,11 @@ fn a_credit_control_request_survives_the_wire() {
 
 #[test]
 fn an_event_without_groups_survives_the_wire() {
-    let used = [UsedUnit {
-        units: Units {
-            time: Some(1),
-            ..Units::default()
-        },
-        ..UsedUnit::default()
-    }];
+    let used = [UsedUnit { units: Units { time: Some(1), ..Units::default() }, ..UsedUnit::default() }];
     let request = CcRequest {
         requested_action: Some(RequestedAction::DirectDebiting),
         service_identifier: Some(8),
-        requested: Some(Units {
-            service_specific: Some(1),
-            ..Units::default()
-        }),
+        requested: Some(Units { service_specific: Some(1), ..Units::default() }),
         used: (&used).into(),
         ..CcRequest::new(route(), "32274@3gpp.org", CcRequestType::Event, 0)
     };
@@ -173,10 +141,7 @@ fn a_credit_control_answer_survives_the_wire() {
             result_code: Some(ResultCode::SUCCESS),
             rating_group: Some(10),
             service_identifiers: (&identifiers).into(),
-            granted: Some(Grant {
-                units: Units::octets(1_000_000),
-                tariff_time_change: time(),
-            }),
+            granted: Some(Grant { units: Units::octets(1_000_000), tariff_time_change: time() }),
             validity_time: Some(3600),
             quota_holding_time: Some(0),
             volume_threshold: Some(200_000),
@@ -201,17 +166,10 @@ fn a_credit_control_answer_survives_the_wire() {
     let answer = CcAnswer {
         origin_state_id: Some(2),
         services: (&services).into(),
-        granted: Some(Grant {
-            units: Units::octets(1),
-            tariff_time_change: None,
-        }),
+        granted: Some(Grant { units: Units::octets(1), tariff_time_change: None }),
         validity_time: Some(9),
         final_unit: Some(FinalUnit::new(FinalUnitAction::Terminate)),
-        cost: Some(Money {
-            digits: 100,
-            exponent: 0,
-            currency: Some(410),
-        }),
+        cost: Some(Money { digits: 100, exponent: 0, currency: Some(410) }),
         check_balance: Some(CheckBalanceResult::NoCredit),
         session_failover: Some(CcSessionFailover::Supported),
         failure_handling: Some(FailureHandling::RetryAndTerminate),
@@ -271,30 +229,18 @@ fn base_requests_survive_the_wire() {
         service_identifier: Some(2),
     };
     let rar = message(|out| {
-        request.encode(
-            &numbered(ReAuthRequest::header(application::CREDIT_CONTROL)),
-            out,
-        );
+        request.encode(&numbered(ReAuthRequest::header(application::CREDIT_CONTROL)), out);
     });
     passes(&rar);
     assert_eq!(ReAuthRequest::parse(&rar), Ok(request));
-    let plain = PlainAnswer {
-        outcome: ResultCode::LIMITED_SUCCESS.into(),
-        origin_state_id: Some(1),
-    };
+    let plain = PlainAnswer { outcome: ResultCode::LIMITED_SUCCESS.into(), origin_state_id: Some(1) };
     let raa = answer_to(&rar, |to, out| plain.encode(to, &origin(), out));
     assert_eq!(Answered::parse(&raa).unwrap().outcome, plain.outcome);
 
-    let request = AbortSessionRequest {
-        route: route(),
-        application_id: application::CREDIT_CONTROL,
-        origin_state_id: None,
-    };
+    let request =
+        AbortSessionRequest { route: route(), application_id: application::CREDIT_CONTROL, origin_state_id: None };
     let asr = message(|out| {
-        request.encode(
-            &numbered(AbortSessionRequest::header(application::CREDIT_CONTROL)),
-            out,
-        );
+        request.encode(&numbered(AbortSessionRequest::header(application::CREDIT_CONTROL)), out);
     });
     passes(&asr);
     assert_eq!(AbortSessionRequest::parse(&asr), Ok(request));
@@ -329,9 +275,7 @@ fn capabilities_survive_the_wire() {
     let cer = message(|out| sent.encode_request(&numbered(Capabilities::header()), out));
     passes(&cer);
     assert_eq!(Capabilities::parse(&cer).as_ref(), Ok(&sent));
-    let cea = answer_to(&cer, |to, out| {
-        sent.encode_answer(to, Outcome::SUCCESS, out)
-    });
+    let cea = answer_to(&cer, |to, out| sent.encode_answer(to, Outcome::SUCCESS, out));
     assert_eq!(Capabilities::parse(&cea), Ok(sent));
 }
 
@@ -346,22 +290,10 @@ fn common_applications_see_through_vendors_and_relays() {
     };
     let relay = Application::auth(application::RELAY);
     check(&Application::GATEWAY, &[Application::auth(4)], &[4]);
-    check(
-        &Application::GATEWAY,
-        &[Application::vendor_auth(10415, 4)],
-        &[4],
-    );
+    check(&Application::GATEWAY, &[Application::vendor_auth(10415, 4)], &[4]);
     check(&Application::GATEWAY, &[Application::auth(1)], &[]);
-    check(
-        &Application::GATEWAY,
-        &[relay],
-        &[4, 3, 16_777_251, 16_777_999],
-    );
-    check(
-        &[relay],
-        &[Application::acct(3)],
-        &[application::RELAY, 3][1..],
-    );
+    check(&Application::GATEWAY, &[relay], &[4, 3, 16_777_251, 16_777_999]);
+    check(&[relay], &[Application::acct(3)], &[application::RELAY, 3][1..]);
 }
 
 #[test]
@@ -392,10 +324,7 @@ fn line_provisioning_survives_the_wire() {
         assert_eq!(lp::ProvisionRequest::parse(&message), Ok(request));
     }
 
-    let request = lp::QueryRequest {
-        route: route(),
-        line_id: "line-1",
-    };
+    let request = lp::QueryRequest { route: route(), line_id: "line-1" };
     let query = message(|out| request.encode(&numbered(lp::QueryRequest::header()), out));
     passes(&query);
     assert_eq!(lp::QueryRequest::parse(&query), Ok(request));
@@ -420,17 +349,11 @@ fn line_provisioning_survives_the_wire() {
 
 #[test]
 fn a_success_without_the_state_of_the_line_is_refused() {
-    let request = lp::QueryRequest {
-        route: route(),
-        line_id: "line-1",
-    };
+    let request = lp::QueryRequest { route: route(), line_id: "line-1" };
     let query = message(|out| request.encode(&numbered(lp::QueryRequest::header()), out));
     let answer = lp::LineAnswer::new(Outcome::SUCCESS);
     let message = answer_to(&query, |to, out| answer.encode(to, &origin(), out));
-    assert_eq!(
-        lp::LineAnswer::parse(&message).unwrap_err().result_code().0,
-        5005
-    );
+    assert_eq!(lp::LineAnswer::parse(&message).unwrap_err().result_code().0, 5005);
 }
 
 fn subscription<'a>(apns: &'a [ApnConfiguration<'a>]) -> SubscriptionData<'a> {
@@ -441,16 +364,9 @@ fn subscription<'a>(apns: &'a [ApnConfiguration<'a>]) -> SubscriptionData<'a> {
         network_access_mode: Some(NetworkAccessMode::OnlyPacket),
         access_restriction: Some(0x20),
         charging_characteristics: Some("0800"),
-        ambr: Some(Ambr {
-            uplink: 1_000_000,
-            downlink: 2_000_000,
-        }),
+        ambr: Some(Ambr { uplink: 1_000_000, downlink: 2_000_000 }),
         periodic_tau_timer: Some(3600),
-        apn_profile: Some(ApnProfile {
-            default_context: 1,
-            all_included: true,
-            apns: List::from(apns),
-        }),
+        apn_profile: Some(ApnProfile { default_context: 1, all_included: true, apns: List::from(apns) }),
     }
 }
 
@@ -462,10 +378,7 @@ fn s6a_survives_the_wire() {
         service_selection: "iot.example",
         qci: Some(9),
         priority_level: Some(8),
-        ambr: Some(Ambr {
-            uplink: 1,
-            downlink: 2,
-        }),
+        ambr: Some(Ambr { uplink: 1, downlink: 2 }),
     }];
     let user_name = "450050000000001";
 
@@ -481,11 +394,8 @@ fn s6a_survives_the_wire() {
     let ulr = message(|out| request.encode(&numbered(UpdateLocationRequest::header()), out));
     passes(&ulr);
     assert_eq!(UpdateLocationRequest::parse(&ulr), Ok(request));
-    let answer = S6aAnswer {
-        flags: Some(1),
-        subscription_data: Some(subscription(&apns)),
-        ..S6aAnswer::new(Outcome::SUCCESS)
-    };
+    let answer =
+        S6aAnswer { flags: Some(1), subscription_data: Some(subscription(&apns)), ..S6aAnswer::new(Outcome::SUCCESS) };
     let ula = answer_to(&ulr, |to, out| answer.encode(to, &origin(), out));
     assert_eq!(S6aAnswer::parse(&ula), Ok(answer));
 
@@ -523,30 +433,18 @@ fn s6a_survives_the_wire() {
     passes(&clr);
     assert_eq!(CancelLocationRequest::parse(&clr), Ok(request));
 
-    let request = PurgeUeRequest {
-        route: route(),
-        user_name,
-        pur_flags: Some(1),
-    };
+    let request = PurgeUeRequest { route: route(), user_name, pur_flags: Some(1) };
     let pur = message(|out| request.encode(&numbered(PurgeUeRequest::header()), out));
     passes(&pur);
     assert_eq!(PurgeUeRequest::parse(&pur), Ok(request));
 
-    let request = NotifyRequest {
-        route: route(),
-        user_name,
-        nor_flags: Some(2),
-        service_selection: Some("iot.example"),
-    };
+    let request =
+        NotifyRequest { route: route(), user_name, nor_flags: Some(2), service_selection: Some("iot.example") };
     let nor = message(|out| request.encode(&numbered(NotifyRequest::header()), out));
     passes(&nor);
     assert_eq!(NotifyRequest::parse(&nor), Ok(request));
 
-    let request = AuthenticationInformationRequest {
-        route: route(),
-        user_name,
-        visited_plmn_id: &[0x54, 0xf0, 0x50],
-    };
+    let request = AuthenticationInformationRequest { route: route(), user_name, visited_plmn_id: &[0x54, 0xf0, 0x50] };
     let header = AuthenticationInformationRequest::header();
     let air = message(|out| request.encode(&numbered(header), out));
     passes(&air);
@@ -557,13 +455,9 @@ fn s6a_survives_the_wire() {
 
 #[test]
 fn an_msisdn_has_one_to_fifteen_digits() {
-    for (text, good) in [
-        ("8", true),
-        ("821012345678901", true),
-        ("", false),
-        ("+82", false),
-        ("8210123456789012", false),
-    ] {
+    for (text, good) in
+        [("8", true), ("821012345678901", true), ("", false), ("+82", false), ("8210123456789012", false)]
+    {
         assert_eq!(Msisdn::new(text).is_some(), good, "{text}");
     }
 }

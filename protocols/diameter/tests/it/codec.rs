@@ -6,8 +6,7 @@ use std::net::IpAddr;
 use bytes::{Bytes, BytesMut};
 use linegate_diameter::apps::{Answered, gy, lp, rf, s6a};
 use linegate_diameter::codec::{
-    Address, Avp, AvpError, DecodeError, GROUP_DEPTH_MAX, Header, Message, Time, Writer,
-    frame_length,
+    Address, Avp, AvpError, DecodeError, GROUP_DEPTH_MAX, Header, Message, Time, Writer, frame_length,
 };
 use linegate_diameter::dictionary::{self as dict, Strictness, key};
 use proptest::prelude::*;
@@ -102,10 +101,7 @@ fn text_is_utf8_and_identities_are_visible_ascii() {
     check_value(identity(b""), Err(5004));
     check_value(identity(b"pgw example"), Err(5004));
     check_value(identity("회선".as_bytes()), Err(5004));
-    check_value(
-        read(&[1, 2, 3], |avp| Ok(avp.octets().to_vec())),
-        Ok(vec![1, 2, 3]),
-    );
+    check_value(read(&[1, 2, 3], |avp| Ok(avp.octets().to_vec())), Ok(vec![1, 2, 3]));
 }
 
 #[test]
@@ -113,19 +109,14 @@ fn addresses_fit_their_family() {
     let ip = |data: &[u8]| read(data, |avp| avp.ip_address());
     check_value(ip(&[0, 1, 127, 0, 0, 1]), Ok("127.0.0.1".parse().unwrap()));
     let v6: IpAddr = "2001:db8::1".parse().unwrap();
-    let IpAddr::V6(octets) = v6 else {
-        unreachable!()
-    };
+    let IpAddr::V6(octets) = v6 else { unreachable!() };
     check_value(ip(&[&[0, 2][..], &octets.octets()].concat()), Ok(v6));
     check_value(ip(&[0, 1, 127, 0, 0]), Err(5014));
     check_value(ip(&[0, 2, 127, 0, 0, 1]), Err(5014));
     check_value(ip(&[0]), Err(5014));
     check_value(ip(&[0, 8, 49]), Err(5004));
     let other = |data: &[u8]| {
-        read(data, |avp| {
-            avp.address()
-                .map(|address| matches!(address, Address::Other { family: 8, .. }))
-        })
+        read(data, |avp| avp.address().map(|address| matches!(address, Address::Other { family: 8, .. })))
     };
     check_value(other(&[0, 8, 49]), Ok(true));
 }
@@ -139,10 +130,7 @@ fn time_turns_over_in_2036() {
     assert_eq!(Time::from_unix_seconds(-61_505_153), None);
     assert_eq!(Time::from_unix_seconds(4_233_462_144), None);
     for seconds in [-61_505_152, 0, 1_790_000_000, 2_085_978_496, 4_233_462_143] {
-        assert_eq!(
-            Time::from_unix_seconds(seconds).unwrap().unix_seconds(),
-            seconds
-        );
+        assert_eq!(Time::from_unix_seconds(seconds).unwrap().unix_seconds(), seconds);
     }
 }
 
@@ -172,22 +160,13 @@ fn a_broken_chain_is_5014_with_the_avp_that_breaks_it() {
     }
     let flags = 0x40;
     // longer than the message: the header and a zero value of the type
-    check(
-        &[0, 0, 1, 12, flags, 0, 0, 16, 0, 0, 7, 209],
-        &[0, 0, 1, 12, flags, 0, 0, 12, 0, 0, 0, 0],
-    );
+    check(&[0, 0, 1, 12, flags, 0, 0, 16, 0, 0, 7, 209], &[0, 0, 1, 12, flags, 0, 0, 12, 0, 0, 0, 0]);
     // shorter than its own header
-    check(
-        &[0, 0, 0, 25, flags, 0, 0, 7],
-        &[0, 0, 0, 25, flags, 0, 0, 8],
-    );
+    check(&[0, 0, 0, 25, flags, 0, 0, 7], &[0, 0, 0, 25, flags, 0, 0, 8]);
     // the header itself is cut: completed with zeros
     check(&[0, 0, 0, 25], &[0, 0, 0, 25, 0, 0, 0, 8]);
     // V bit without room for the vendor
-    check(
-        &[0, 0, 0, 25, 0xc0, 0, 0, 8],
-        &[0, 0, 0, 25, 0xc0, 0, 0, 12, 0, 0, 0, 0],
-    );
+    check(&[0, 0, 0, 25, 0xc0, 0, 0, 8], &[0, 0, 0, 25, 0xc0, 0, 0, 12, 0, 0, 0, 0]);
 }
 
 #[test]
@@ -227,9 +206,7 @@ fn groups_are_followed_to_a_depth_and_no_further() {
 #[test]
 fn the_last_padding_of_a_group_may_be_missing() {
     // Proxy-Info with a Proxy-State of one octet and no padding in it
-    let chain = [
-        0, 0, 1, 28, 0x40, 0, 0, 17, 0, 0, 0, 33, 0x40, 0, 0, 9, 7, 0, 0, 0,
-    ];
+    let chain = [0, 0, 1, 28, 0x40, 0, 0, 17, 0, 0, 0, 33, 0x40, 0, 0, 9, 7, 0, 0, 0];
     let message = Message::decode(around(&chain)).unwrap();
     let group = message.find(key::PROXY_INFO).unwrap().grouped().unwrap();
     assert_eq!(group.find(key::PROXY_STATE).unwrap().octets(), [7]);
@@ -244,14 +221,7 @@ fn read_everything(octets: &[u8]) {
         return;
     };
     for avp in message.avps() {
-        let _ = (
-            avp.u32(),
-            avp.u64(),
-            avp.text(),
-            avp.identity(),
-            avp.address(),
-            avp.time(),
-        );
+        let _ = (avp.u32(), avp.u64(), avp.text(), avp.identity(), avp.address(), avp.time());
         if let Ok(members) = avp.grouped() {
             let _ = members.count();
         }

@@ -21,20 +21,13 @@ fn every_avp_is_found_under_its_own_key() {
 #[test]
 fn every_command_is_found_and_its_grammar_fits_the_counters() {
     for command in dict::COMMANDS {
-        let application = command
-            .application
-            .unwrap_or(dict::application::CREDIT_CONTROL);
+        let application = command.application.unwrap_or(dict::application::CREDIT_CONTROL);
         let found = dict::find_command(application, command.code).unwrap();
         assert_eq!(found.name, command.name);
         for rules in [command.request, command.answer] {
             assert!(rules.len() <= 64, "{}", command.name);
             let keys: HashSet<_> = rules.iter().map(|rule| rule.avp.key()).collect();
-            assert_eq!(
-                keys.len(),
-                rules.len(),
-                "{} names an AVP twice",
-                command.name
-            );
+            assert_eq!(keys.len(), rules.len(), "{} names an AVP twice", command.name);
         }
     }
 }
@@ -42,17 +35,12 @@ fn every_command_is_found_and_its_grammar_fits_the_counters() {
 #[test]
 fn the_published_dictionary_names_every_avp_of_line_provisioning() {
     let xml = include_str!("../../dictionary/line-provisioning.xml");
-    let ours = dict::AVPS
-        .iter()
-        .filter(|def| def.vendor == dict::vendor::EXAMPLE);
+    let ours = dict::AVPS.iter().filter(|def| def.vendor == dict::vendor::EXAMPLE);
     for def in ours {
         let line = format!("<avp name=\"{}\" code=\"{}\"", def.name, def.code);
         assert!(xml.contains(&line), "{line}");
     }
-    let application = format!(
-        "<application id=\"{}\"",
-        dict::application::LINE_PROVISIONING
-    );
+    let application = format!("<application id=\"{}\"", dict::application::LINE_PROVISIONING);
     assert!(xml.contains(&application));
     for code in [dict::command::PROVISION, dict::command::QUERY] {
         assert!(xml.contains(&format!("code=\"{code}\"")));
@@ -149,19 +137,13 @@ fn a_lenient_check_reports_what_it_lets_pass() {
     });
     check(&unexpected, &[5001], &[], &[5001]);
     // M bit clear where it must be set
-    let bits = AvpDef {
-        mandatory: MandatoryBit::Never,
-        ..dict::USER_NAME
-    };
+    let bits = AvpDef { mandatory: MandatoryBit::Never, ..dict::USER_NAME };
     let bits = changed(&[], |writer| {
         writer.text(&bits, "x");
     });
     check(&bits, &[3009], &[], &[3009]);
     // unknown without the M bit is passed over
-    let optional = AvpDef {
-        mandatory: MandatoryBit::Never,
-        ..UNKNOWN
-    };
+    let optional = AvpDef { mandatory: MandatoryBit::Never, ..UNKNOWN };
     let optional = changed(&[], |writer| {
         writer.octets(&optional, b"x");
     });
@@ -170,14 +152,8 @@ fn a_lenient_check_reports_what_it_lets_pass() {
 
 #[test]
 fn a_missing_avp_is_shown_with_a_value_of_zeros() {
-    let report = dict::check(
-        &changed(&[&dict::CC_REQUEST_NUMBER], |_| {}),
-        Strictness::Strict,
-    );
-    assert_eq!(
-        report.errors[0].failed_avp(),
-        [0, 0, 1, 159, 0x40, 0, 0, 12, 0, 0, 0, 0]
-    );
+    let report = dict::check(&changed(&[&dict::CC_REQUEST_NUMBER], |_| {}), Strictness::Strict);
+    assert_eq!(report.errors[0].failed_avp(), [0, 0, 1, 159, 0x40, 0, 0, 12, 0, 0, 0, 0]);
 }
 
 #[test]
@@ -194,12 +170,6 @@ fn the_header_is_checked_first() {
     check(Header::request(272, 77, true), Some(3007));
     check(Header::request(272, 4, false), Some(3008));
     let both = CommandFlags::REQUEST.with(CommandFlags::ERROR);
-    check(
-        Header {
-            flags: both,
-            ..Header::request(272, 4, true)
-        },
-        Some(3008),
-    );
+    check(Header { flags: both, ..Header::request(272, 4, true) }, Some(3008));
     check(Header::request(272, 4, true), None);
 }

@@ -4,18 +4,14 @@ use std::io::Cursor;
 use std::sync::{Arc, OnceLock};
 
 use bytes::{Bytes, BytesMut};
-use diameter::avp::{
-    Address, AvpType, Enumerated, Grouped, Identity, UTF8String, Unsigned32, Unsigned64,
-};
+use diameter::avp::{Address, AvpType, Enumerated, Grouped, Identity, UTF8String, Unsigned32, Unsigned64};
 use diameter::dictionary::{AvpDefinition, DEFAULT_DICT_XML, Dictionary};
 use diameter::{ApplicationId, CommandCode, DiameterMessage};
 use linegate_diameter::Outcome;
 use linegate_diameter::answer::ReplyTo;
 use linegate_diameter::apps::Answered;
 use linegate_diameter::apps::base::{Application, Capabilities};
-use linegate_diameter::apps::gy::{
-    CcAnswer, CcRequest, CcRequestType, Grant, ServiceAnswer, Units,
-};
+use linegate_diameter::apps::gy::{CcAnswer, CcRequest, CcRequestType, Grant, ServiceAnswer, Units};
 use linegate_diameter::codec::Message;
 use linegate_diameter::dictionary as dict;
 
@@ -47,13 +43,7 @@ fn dictionary() -> Arc<Dictionary> {
             let (code, vendor_id) = (def.code, Some(def.vendor));
             if dictionary.get_avp(code, vendor_id).is_none() {
                 let name = def.name.into();
-                dictionary.add_avp(AvpDefinition {
-                    code,
-                    vendor_id,
-                    name,
-                    avp_type,
-                    m_flag: true,
-                });
+                dictionary.add_avp(AvpDefinition { code, vendor_id, name, avp_type, m_flag: true });
             }
         }
         Arc::new(dictionary)
@@ -93,12 +83,7 @@ fn we_read_their_cer_and_they_read_ours() {
     let mut cer = DiameterMessage::new(code, ApplicationId::Common, REQUEST, 1, 2, dictionary());
     cer.add_avp(264, None, M, identity("pgw.example"));
     cer.add_avp(296, None, M, identity("example"));
-    cer.add_avp(
-        257,
-        None,
-        M,
-        Address::from_ipv4("10.0.0.1".parse().unwrap()).into(),
-    );
+    cer.add_avp(257, None, M, Address::from_ipv4("10.0.0.1".parse().unwrap()).into());
     cer.add_avp(266, None, M, Unsigned32::new(7).into());
     cer.add_avp(269, None, 0, text("other"));
     cer.add_avp(258, None, M, Unsigned32::new(4).into());
@@ -114,14 +99,8 @@ fn we_read_their_cer_and_they_read_ours() {
     let got = Capabilities::parse(&ours(&cer)).unwrap();
     assert_eq!(&*got.origin_host, "pgw.example");
     assert_eq!(got.vendor_id, 7);
-    assert_eq!(
-        got.host_ip_addresses,
-        ["10.0.0.1".parse::<std::net::IpAddr>().unwrap()]
-    );
-    assert_eq!(
-        got.applications,
-        [Application::auth(4), Application::vendor_auth(10415, 4)]
-    );
+    assert_eq!(got.host_ip_addresses, ["10.0.0.1".parse::<std::net::IpAddr>().unwrap()]);
+    assert_eq!(got.applications, [Application::auth(4), Application::vendor_auth(10415, 4)]);
 
     let sent = capabilities("gateway.linegate.example");
     let got = theirs(|out| sent.encode_request(&numbered(Capabilities::header()), out));
@@ -129,26 +108,14 @@ fn we_read_their_cer_and_they_read_ours() {
     assert_eq!(got.get_hop_by_hop_id(), 0x1234_5678);
     let host = got.get_avp(264).unwrap().get_identity().unwrap();
     assert_eq!(host.value(), "gateway.linegate.example");
-    assert_eq!(
-        got.get_avps()
-            .iter()
-            .filter(|avp| avp.get_code() == 257)
-            .count(),
-        2
-    );
+    assert_eq!(got.get_avps().iter().filter(|avp| avp.get_code() == 257).count(), 2);
 }
 
 #[test]
 fn we_read_their_ccr_and_they_read_ours() {
     let flags = REQUEST | PROXIABLE;
-    let mut ccr = DiameterMessage::new(
-        CommandCode::CreditControl,
-        ApplicationId::CreditControl,
-        flags,
-        1,
-        2,
-        dictionary(),
-    );
+    let mut ccr =
+        DiameterMessage::new(CommandCode::CreditControl, ApplicationId::CreditControl, flags, 1, 2, dictionary());
     ccr.add_avp(263, None, M, text("pgw.example;1;2"));
     ccr.add_avp(264, None, M, identity("pgw.example"));
     ccr.add_avp(296, None, M, identity("example"));
@@ -199,10 +166,7 @@ fn we_read_their_ccr_and_they_read_ours() {
     );
     let message = ours(&ccr);
     let got = CcRequest::parse(&message).unwrap();
-    assert_eq!(
-        (got.request_type, got.request_number),
-        (CcRequestType::Update, 9)
-    );
+    assert_eq!((got.request_type, got.request_number), (CcRequestType::Update, 9));
     assert_eq!(got.subscriber.imsi, Some("450050000000001"));
     assert_eq!(got.apn(), Some("iot.example"));
     let service = got.services.iter().next().unwrap().unwrap();
@@ -210,10 +174,7 @@ fn we_read_their_ccr_and_they_read_ours() {
     let used = service.used.iter().next().unwrap().unwrap();
     assert_eq!(used.units, Units::octets(123_456));
     let strict = linegate_diameter::dictionary::Strictness::Strict;
-    assert_eq!(
-        linegate_diameter::dictionary::check(&message, strict).result_code(),
-        None
-    );
+    assert_eq!(linegate_diameter::dictionary::check(&message, strict).result_code(), None);
 
     with_full_ccr(|request| {
         let got = theirs(|out| request.encode(&numbered(CcRequest::header()), out));
@@ -227,14 +188,8 @@ fn we_read_their_ccr_and_they_read_ours() {
 
 #[test]
 fn we_read_their_cca_and_they_read_ours() {
-    let mut cca = DiameterMessage::new(
-        CommandCode::CreditControl,
-        ApplicationId::CreditControl,
-        PROXIABLE,
-        1,
-        2,
-        dictionary(),
-    );
+    let mut cca =
+        DiameterMessage::new(CommandCode::CreditControl, ApplicationId::CreditControl, PROXIABLE, 1, 2, dictionary());
     cca.add_avp(263, None, M, text("pgw.example;1;2"));
     cca.add_avp(268, None, M, Unsigned32::new(2001).into());
     cca.add_avp(264, None, M, identity("ocs.example"));
@@ -260,10 +215,7 @@ fn we_read_their_cca_and_they_read_ours() {
         }),
     );
     let message = ours(&cca);
-    assert_eq!(
-        Answered::parse(&message).unwrap().origin_host,
-        "ocs.example"
-    );
+    assert_eq!(Answered::parse(&message).unwrap().origin_host, "ocs.example");
     let got = CcAnswer::parse(&message).unwrap();
     assert_eq!(got.outcome, Outcome::SUCCESS);
     let service = got.services.iter().next().unwrap().unwrap();
@@ -273,16 +225,11 @@ fn we_read_their_cca_and_they_read_ours() {
     let request = message_of_ccr();
     let services = [ServiceAnswer {
         rating_group: Some(10),
-        granted: Some(Grant {
-            units: Units::octets(5),
-            tariff_time_change: None,
-        }),
+        granted: Some(Grant { units: Units::octets(5), tariff_time_change: None }),
         ..ServiceAnswer::default()
     }];
-    let answer = CcAnswer {
-        services: (&services).into(),
-        ..CcAnswer::new(Outcome::SUCCESS, CcRequestType::Initial, 0)
-    };
+    let answer =
+        CcAnswer { services: (&services).into(), ..CcAnswer::new(Outcome::SUCCESS, CcRequestType::Initial, 0) };
     let got = theirs(|out| answer.encode(&ReplyTo::new(&request), &origin(), out));
     assert_eq!(got.get_flags(), PROXIABLE);
     assert_eq!(got.get_avp(268).unwrap().get_unsigned32(), Some(2001));

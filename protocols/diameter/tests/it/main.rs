@@ -36,9 +36,5 @@ pub fn route() -> Route<'static> {
 
 /// The header with ids that tests can recognise.
 pub fn numbered(header: Header) -> Header {
-    Header {
-        hop_by_hop: 0x1234_5678,
-        end_to_end: 0x9abc_def0,
-        ..header
-    }
+    Header { hop_by_hop: 0x1234_5678, end_to_end: 0x9abc_def0, ..header }
 }

@@ -10,8 +10,7 @@ use linegate_diameter::apps::gy::{CcAnswer, CcRequest, CcRequestType};
 use linegate_diameter::codec::{Header, Message, Writer, frame_length};
 use linegate_diameter::dictionary::{self as dict, key};
 use linegate_diameter::peer::{
-    CloseReason, Command, Config, EndToEndIds, Event, Input, Peer, PeerPolicy, RequestFailure,
-    Role, Token,
+    CloseReason, Command, Config, EndToEndIds, Event, Input, Peer, PeerPolicy, RequestFailure, Role, Token,
 };
 use linegate_diameter::{Outcome, ResultCode};
 
@@ -28,12 +27,7 @@ struct Side {
 
 impl Side {
     fn new(config: Config) -> Self {
-        Self {
-            peer: Peer::new(config),
-            events: vec![],
-            closed: false,
-            sent: vec![],
-        }
+        Self { peer: Peer::new(config), events: vec![], closed: false, sent: vec![] }
     }
 
     /// Drains the machine; gives what it wrote.
@@ -50,8 +44,7 @@ impl Side {
         }
         let mut rest = wire.clone();
         while let Some(length) = frame_length(&rest, 65_536).unwrap() {
-            self.sent
-                .push(Message::decode(rest.split_to(length).freeze()).unwrap());
+            self.sent.push(Message::decode(rest.split_to(length).freeze()).unwrap());
         }
         assert!(rest.is_empty(), "whole messages only");
         wire
@@ -72,10 +65,7 @@ struct Pair {
 }
 
 fn config(host: &str, role: Role) -> Config {
-    let local = Capabilities {
-        origin_state_id: Some(7),
-        ..capabilities(host)
-    };
+    let local = Capabilities { origin_state_id: Some(7), ..capabilities(host) };
     Config::new(local, role, 42)
 }
 
@@ -124,12 +114,8 @@ impl Pair {
             }
         }
         if self.client.closed || self.server.closed {
-            self.client
-                .peer
-                .handle_input(Input::TransportDown, self.now);
-            self.server
-                .peer
-                .handle_input(Input::TransportDown, self.now);
+            self.client.peer.handle_input(Input::TransportDown, self.now);
+            self.server.peer.handle_input(Input::TransportDown, self.now);
             self.client.drain();
             self.server.drain();
         }
@@ -139,16 +125,8 @@ impl Pair {
     fn pass(&mut self, duration: Duration) {
         let end = self.now + duration;
         loop {
-            let timers = [
-                self.client.peer.poll_timeout(),
-                self.server.peer.poll_timeout(),
-            ];
-            let Some(next) = timers
-                .into_iter()
-                .flatten()
-                .min()
-                .filter(|next| *next <= end)
-            else {
+            let timers = [self.client.peer.poll_timeout(), self.server.peer.poll_timeout()];
+            let Some(next) = timers.into_iter().flatten().min().filter(|next| *next <= end) else {
                 break;
             };
             self.now = self.now.max(next);
@@ -160,16 +138,11 @@ impl Pair {
     }
 
     fn send_ccr(&mut self, token: u64, timeout: Duration) -> Result<(), RequestFailure> {
-        let header = Header {
-            end_to_end: 1000 + token as u32,
-            ..CcRequest::header()
-        };
+        let header = Header { end_to_end: 1000 + token as u32, ..CcRequest::header() };
         let request = CcRequest::new(route(), "32251@3gpp.org", CcRequestType::Initial, 0);
-        self.client
-            .peer
-            .send_request(Token(token), timeout, self.now, header, |header, out| {
-                request.encode(header, out);
-            })
+        self.client.peer.send_request(Token(token), timeout, self.now, header, |header, out| {
+            request.encode(header, out);
+        })
     }
 
     /// The request that waits at the server.
@@ -184,10 +157,7 @@ impl Pair {
         let origin = self.server.peer.origin().clone();
         let answer = CcAnswer::new(Outcome::SUCCESS, CcRequestType::Initial, 0);
         let to = ReplyTo::new(request);
-        let sent = self
-            .server
-            .peer
-            .send_answer(|out| answer.encode(&to, &origin, out));
+        let sent = self.server.peer.send_answer(|out| answer.encode(&to, &origin, out));
         self.settle();
         sent
     }
@@ -231,10 +201,7 @@ fn an_exchange_that_fails_closes_both_sides() {
     fn check(change: impl FnOnce(&mut Config, &mut Config), code: ResultCode, error_bit: bool) {
         let mut pair = Pair::new(change);
         pair.connect();
-        assert_eq!(
-            closed(&pair.server.events()),
-            Some(&CloseReason::Refused(code))
-        );
+        assert_eq!(closed(&pair.server.events()), Some(&CloseReason::Refused(code)));
         let refused = CloseReason::RefusedByPeer(Some(code.into()));
         assert_eq!(closed(&pair.client.events()), Some(&refused));
         assert_eq!(pair.server.sent[0].header.is_error(), error_bit);
@@ -266,21 +233,14 @@ fn the_cer_comes_first_and_in_time() {
     pair.deaf_server = true;
     pair.connect();
     pair.pass(Duration::from_secs(11));
-    assert_eq!(
-        closed(&pair.server.events()),
-        Some(&CloseReason::ExchangeTimeout)
-    );
-    assert_eq!(
-        closed(&pair.client.events()),
-        Some(&CloseReason::ExchangeTimeout)
-    );
+    assert_eq!(closed(&pair.server.events()), Some(&CloseReason::ExchangeTimeout));
+    assert_eq!(closed(&pair.client.events()), Some(&CloseReason::ExchangeTimeout));
 
     let mut server = Side::new(config("gateway.linegate.example", Role::Responder));
     let now = Instant::now();
     server.peer.handle_input(Input::TransportUp, now);
     let early = message(|out| {
-        CcRequest::new(route(), "32251@3gpp.org", CcRequestType::Initial, 0)
-            .encode(&CcRequest::header(), out);
+        CcRequest::new(route(), "32251@3gpp.org", CcRequestType::Initial, 0).encode(&CcRequest::header(), out);
     });
     server.peer.handle_input(Input::Received(early), now);
     server.drain();
@@ -302,17 +262,8 @@ fn a_cer_without_its_avps_is_answered_with_what_is_missing() {
     server.drain();
     let answer = Answered::parse(&server.sent[0]).unwrap();
     assert_eq!(answer.outcome, ResultCode::MISSING_AVP.into());
-    assert_eq!(
-        server.sent[0]
-            .avps()
-            .filter(|avp| avp.key() == key::FAILED_AVP)
-            .count(),
-        4
-    );
-    assert_eq!(
-        closed(&server.events),
-        Some(&CloseReason::Refused(ResultCode::MISSING_AVP))
-    );
+    assert_eq!(server.sent[0].avps().filter(|avp| avp.key() == key::FAILED_AVP).count(), 4);
+    assert_eq!(closed(&server.events), Some(&CloseReason::Refused(ResultCode::MISSING_AVP)));
 }
 
 #[test]
@@ -324,9 +275,7 @@ fn an_answer_finds_its_request_by_token() {
     let requests: Vec<_> = pair.server.events();
     // answered the other way round
     for event in requests.iter().rev() {
-        let Event::Request(request) = event else {
-            panic!("{event:?}")
-        };
+        let Event::Request(request) = event else { panic!("{event:?}") };
         assert!(pair.answer(request));
     }
     let tokens: Vec<_> = pair
@@ -351,13 +300,7 @@ fn a_repeated_answer_is_unexpected() {
     pair.answer(&request);
     pair.answer(&request);
     let events = pair.client.events();
-    assert!(
-        matches!(
-            events[..],
-            [Event::Answer { .. }, Event::UnexpectedAnswer(_)]
-        ),
-        "{events:?}"
-    );
+    assert!(matches!(events[..], [Event::Answer { .. }, Event::UnexpectedAnswer(_)]), "{events:?}");
 }
 
 #[test]
@@ -368,10 +311,7 @@ fn an_answer_with_another_end_to_end_id_is_unexpected() {
     let mut request = pair.request();
     request.header.end_to_end ^= 1;
     pair.answer(&request);
-    assert!(matches!(
-        pair.client.events()[..],
-        [Event::UnexpectedAnswer(_)]
-    ));
+    assert!(matches!(pair.client.events()[..], [Event::UnexpectedAnswer(_)]));
     assert_eq!(pair.client.peer.pending_requests(), 1);
 }
 
@@ -382,10 +322,7 @@ fn a_request_fails_at_its_own_time() {
     pair.send_ccr(2, Duration::from_secs(2)).unwrap();
     pair.settle();
     pair.pass(Duration::from_secs(3));
-    let failed = |token| Event::RequestFailed {
-        token: Token(token),
-        why: RequestFailure::Timeout,
-    };
+    let failed = |token| Event::RequestFailed { token: Token(token), why: RequestFailure::Timeout };
     assert_eq!(pair.client.events(), [failed(2)]);
     pair.pass(Duration::from_secs(2));
     assert_eq!(pair.client.events(), [failed(1)]);
@@ -405,20 +342,12 @@ fn requests_that_wait_fail_when_the_transport_goes() {
     let mut pair = Pair::open();
     pair.send_ccr(1, TW).unwrap();
     pair.settle();
-    pair.client
-        .peer
-        .handle_input(Input::TransportDown, pair.now);
+    pair.client.peer.handle_input(Input::TransportDown, pair.now);
     pair.client.drain();
     let why = RequestFailure::Disconnected;
     assert_eq!(
         pair.client.events(),
-        [
-            Event::RequestFailed {
-                token: Token(1),
-                why
-            },
-            Event::Closed(CloseReason::TransportDown)
-        ]
+        [Event::RequestFailed { token: Token(1), why }, Event::Closed(CloseReason::TransportDown)]
     );
     assert_eq!(pair.client.peer.poll_timeout(), None);
 }
@@ -430,59 +359,30 @@ fn pending_requests_can_be_taken_elsewhere() {
     pair.send_ccr(1, TW).unwrap();
     assert_eq!(pair.client.peer.take_pending(), [Token(1), Token(2)]);
     pair.settle();
-    let Event::Request(request) = pair.server.events().remove(0) else {
-        panic!()
-    };
+    let Event::Request(request) = pair.server.events().remove(0) else { panic!() };
     pair.answer(&request);
-    assert!(matches!(
-        pair.client.events()[..],
-        [Event::UnexpectedAnswer(_)]
-    ));
+    assert!(matches!(pair.client.events()[..], [Event::UnexpectedAnswer(_)]));
 }
 
 #[test]
 fn requests_go_both_ways() {
     let mut pair = Pair::open();
     let now = pair.now;
-    let header = Header {
-        end_to_end: 9,
-        ..Header::request(258, 4, true)
-    };
+    let header = Header { end_to_end: 9, ..Header::request(258, 4, true) };
     let request = message(|out| {
         Writer::begin(out, &header).finish();
     });
-    let input = Input::Send {
-        token: Token(3),
-        timeout: TW,
-        request,
-    };
+    let input = Input::Send { token: Token(3), timeout: TW, request };
     pair.server.peer.handle_input(input, now);
     pair.settle();
-    let Event::Request(request) = pair.client.events().remove(0) else {
-        panic!()
-    };
+    let Event::Request(request) = pair.client.events().remove(0) else { panic!() };
     assert_eq!(request.header.end_to_end, 9);
     let mut answer = BytesMut::new();
     let origin = pair.client.peer.origin().clone();
-    refuse(
-        &request,
-        ResultCode::COMMAND_UNSUPPORTED,
-        &[],
-        None,
-        &origin,
-        &mut answer,
-    );
-    pair.client
-        .peer
-        .handle_input(Input::SendAnswer(answer.freeze()), now);
+    refuse(&request, ResultCode::COMMAND_UNSUPPORTED, &[], None, &origin, &mut answer);
+    pair.client.peer.handle_input(Input::SendAnswer(answer.freeze()), now);
     pair.settle();
-    assert!(matches!(
-        pair.server.events()[..],
-        [Event::Answer {
-            token: Token(3),
-            ..
-        }]
-    ));
+    assert!(matches!(pair.server.events()[..], [Event::Answer { token: Token(3), .. }]));
 }
 
 #[test]
@@ -491,17 +391,8 @@ fn an_idle_connection_is_kept_by_watchdogs() {
     pair.pass(Duration::from_secs(600));
     assert_eq!(pair.client.events(), []);
     assert_eq!(pair.server.events(), []);
-    let watchdogs = |side: &Side| {
-        side.sent
-            .iter()
-            .filter(|sent| sent.header.command_code == 280)
-            .count()
-    };
-    assert!(
-        (18..=60).contains(&watchdogs(&pair.client)),
-        "{}",
-        watchdogs(&pair.client)
-    );
+    let watchdogs = |side: &Side| side.sent.iter().filter(|sent| sent.header.command_code == 280).count();
+    assert!((18..=60).contains(&watchdogs(&pair.client)), "{}", watchdogs(&pair.client));
 }
 
 #[test]
@@ -530,9 +421,7 @@ fn any_traffic_brings_a_suspect_back() {
     let dwr = message(|out| {
         DeviceWatchdog::encode(&DeviceWatchdog::header(), &origin, None, out);
     });
-    pair.client
-        .peer
-        .handle_input(Input::Received(dwr), pair.now);
+    pair.client.peer.handle_input(Input::Received(dwr), pair.now);
     pair.client.drain();
     assert_eq!(pair.client.events(), [Event::Okay]);
     assert!(pair.client.peer.is_open());
@@ -592,10 +481,7 @@ fn a_disconnection_says_whether_to_come_back() {
         let events = pair.server.events();
         let why = closed(&events).unwrap();
         assert_eq!(why, &CloseReason::PeerDisconnected(cause));
-        assert_eq!(
-            why.may_reconnect(),
-            cause != DisconnectCause::DoNotWantToTalkToYou
-        );
+        assert_eq!(why.may_reconnect(), cause != DisconnectCause::DoNotWantToTalkToYou);
         assert!(!why.must_reopen());
     }
 }
@@ -607,14 +493,8 @@ fn both_sides_may_disconnect_at_once() {
     pair.client.peer.handle_input(Input::Close(cause), pair.now);
     pair.server.peer.handle_input(Input::Close(cause), pair.now);
     pair.settle();
-    assert_eq!(
-        closed(&pair.client.events()),
-        Some(&CloseReason::WeDisconnected(cause))
-    );
-    assert_eq!(
-        closed(&pair.server.events()),
-        Some(&CloseReason::WeDisconnected(cause))
-    );
+    assert_eq!(closed(&pair.client.events()), Some(&CloseReason::WeDisconnected(cause)));
+    assert_eq!(closed(&pair.server.events()), Some(&CloseReason::WeDisconnected(cause)));
 }
 
 #[test]
@@ -625,10 +505,7 @@ fn a_dpr_without_answer_ends_in_time() {
     pair.client.peer.handle_input(Input::Close(cause), pair.now);
     pair.pass(Duration::from_secs(11));
     assert!(pair.client.closed);
-    assert_eq!(
-        closed(&pair.client.events()),
-        Some(&CloseReason::WeDisconnected(cause))
-    );
+    assert_eq!(closed(&pair.client.events()), Some(&CloseReason::WeDisconnected(cause)));
 }
 
 #[test]
@@ -640,9 +517,7 @@ fn one_bad_message_is_answered_and_a_broken_stream_closes() {
     writer.finish();
     octets[27] = 200;
     let error = Message::decode(Bytes::copy_from_slice(&octets)).unwrap_err();
-    pair.server
-        .peer
-        .handle_input(Input::Undecodable(error), pair.now);
+    pair.server.peer.handle_input(Input::Undecodable(error), pair.now);
     pair.settle();
     assert!(pair.server.peer.is_open());
     let answer = Answered::parse(pair.server.sent.last().unwrap()).unwrap();
@@ -650,16 +525,11 @@ fn one_bad_message_is_answered_and_a_broken_stream_closes() {
 
     octets[0] = 3;
     let error = Message::decode(octets.freeze()).unwrap_err();
-    pair.server
-        .peer
-        .handle_input(Input::Undecodable(error.clone()), pair.now);
+    pair.server.peer.handle_input(Input::Undecodable(error.clone()), pair.now);
     pair.settle();
     let answer = Answered::parse(pair.server.sent.last().unwrap()).unwrap();
     assert_eq!(answer.outcome, ResultCode::UNSUPPORTED_VERSION.into());
-    assert_eq!(
-        closed(&pair.server.events()),
-        Some(&CloseReason::Undecodable(error))
-    );
+    assert_eq!(closed(&pair.server.events()), Some(&CloseReason::Undecodable(error)));
 }
 
 #[test]
@@ -668,9 +538,7 @@ fn an_answer_that_is_late_for_the_connection_is_dropped() {
     pair.send_ccr(1, TW).unwrap();
     pair.settle();
     let request = pair.request();
-    pair.server
-        .peer
-        .handle_input(Input::TransportDown, pair.now);
+    pair.server.peer.handle_input(Input::TransportDown, pair.now);
     assert!(!pair.answer(&request));
     assert_eq!(pair.server.peer.next_command(), None);
 }

@@ -33,29 +33,17 @@ pub struct Application {
 impl Application {
     /// Auth-Application-Id on its own.
     pub const fn auth(id: u32) -> Self {
-        Self {
-            id,
-            vendor: None,
-            kind: ApplicationKind::Auth,
-        }
+        Self { id, vendor: None, kind: ApplicationKind::Auth }
     }
 
     /// Acct-Application-Id on its own.
     pub const fn acct(id: u32) -> Self {
-        Self {
-            id,
-            vendor: None,
-            kind: ApplicationKind::Acct,
-        }
+        Self { id, vendor: None, kind: ApplicationKind::Acct }
     }
 
     /// Auth-Application-Id in a Vendor-Specific-Application-Id.
     pub const fn vendor_auth(vendor: u32, id: u32) -> Self {
-        Self {
-            id,
-            vendor: Some(vendor),
-            kind: ApplicationKind::Auth,
-        }
+        Self { id, vendor: Some(vendor), kind: ApplicationKind::Auth }
     }
 
     /// What the gateway serves: credit control both plain and as
@@ -164,9 +152,7 @@ impl Capabilities {
     /// Appends a CER.
     pub fn encode_request(&self, header: &Header, out: &mut BytesMut) {
         let mut writer = Writer::begin(out, header);
-        writer
-            .text(&dict::ORIGIN_HOST, &self.origin_host)
-            .text(&dict::ORIGIN_REALM, &self.origin_realm);
+        writer.text(&dict::ORIGIN_HOST, &self.origin_host).text(&dict::ORIGIN_REALM, &self.origin_realm);
         self.write(&mut writer);
         writer.finish();
     }
@@ -182,16 +168,13 @@ impl Capabilities {
     /// The ids that both sides announce; the relay id on either side stands
     /// for all of the other's (RFC 6733 section 2.4). Empty is 5010.
     pub fn common_applications(&self, other: &Self) -> Vec<u32> {
-        let relays = |side: &Self| {
-            side.applications
-                .iter()
-                .any(|app| app.id == application::RELAY)
-        };
+        let relays = |side: &Self| side.applications.iter().any(|app| app.id == application::RELAY);
         let (we_relay, they_relay) = (relays(self), relays(other));
         let mut common = Vec::new();
-        let ours = self.applications.iter().filter(|ours| {
-            they_relay || other.applications.iter().any(|theirs| theirs.id == ours.id)
-        });
+        let ours = self
+            .applications
+            .iter()
+            .filter(|ours| they_relay || other.applications.iter().any(|theirs| theirs.id == ours.id));
         let theirs = other.applications.iter().filter(|_| we_relay);
         for id in ours.chain(theirs).map(|app| app.id) {
             if !common.contains(&id) {
@@ -205,9 +188,7 @@ impl Capabilities {
         for address in &self.host_ip_addresses {
             writer.address(&dict::HOST_IP_ADDRESS, *address);
         }
-        writer
-            .u32(&dict::VENDOR_ID, self.vendor_id)
-            .text(&dict::PRODUCT_NAME, &self.product_name);
+        writer.u32(&dict::VENDOR_ID, self.vendor_id).text(&dict::PRODUCT_NAME, &self.product_name);
         if let Some(state) = self.origin_state_id {
             writer.u32(&dict::ORIGIN_STATE_ID, state);
         }

@@ -72,12 +72,7 @@ impl DeviceWatchdog {
     }
 
     /// Appends a DWR.
-    pub fn encode(
-        header: &Header,
-        origin: &Origin,
-        origin_state_id: Option<u32>,
-        out: &mut BytesMut,
-    ) {
+    pub fn encode(header: &Header, origin: &Origin, origin_state_id: Option<u32>, out: &mut BytesMut) {
         let mut writer = Writer::begin(out, header);
         writer.encoded(origin.avps());
         write_state(&mut writer, origin_state_id);
@@ -101,17 +96,13 @@ impl DisconnectPeer {
     /// Reads a DPR.
     pub fn parse(message: &Message) -> Result<Self, AvpError> {
         let cause = need(message.find(key::DISCONNECT_CAUSE), &dict::DISCONNECT_CAUSE)?;
-        Ok(Self {
-            cause: DisconnectCause::read(&cause)?,
-        })
+        Ok(Self { cause: DisconnectCause::read(&cause)? })
     }
 
     /// Appends a DPR.
     pub fn encode(&self, header: &Header, origin: &Origin, out: &mut BytesMut) {
         let mut writer = Writer::begin(out, header);
-        writer
-            .encoded(origin.avps())
-            .i32(&dict::DISCONNECT_CAUSE, self.cause.value());
+        writer.encoded(origin.avps()).i32(&dict::DISCONNECT_CAUSE, self.cause.value());
         writer.finish();
     }
 }

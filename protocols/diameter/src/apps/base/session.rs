@@ -115,11 +115,7 @@ impl<'a> AbortSessionRequest<'a> {
             }
         }
         let application_id = need(application_id, &dict::AUTH_APPLICATION_ID)?;
-        Ok(Self {
-            route: route.finish()?,
-            application_id,
-            origin_state_id,
-        })
+        Ok(Self { route: route.finish()?, application_id, origin_state_id })
     }
 
     /// Appends the request.

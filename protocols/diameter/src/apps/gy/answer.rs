@@ -251,10 +251,7 @@ impl<'a> CcAnswer<'a> {
 impl<'a> ServiceAnswer<'a> {
     fn read(avp: &Avp<'a>) -> Result<Self, AvpError> {
         let members = avp.grouped()?;
-        let mut service = Self {
-            service_identifiers: List::wire(members, key::SERVICE_IDENTIFIER),
-            ..Self::default()
-        };
+        let mut service = Self { service_identifiers: List::wire(members, key::SERVICE_IDENTIFIER), ..Self::default() };
         for member in members {
             match member.key() {
                 key::RESULT_CODE => service.result_code = Some(ResultCode(member.u32()?)),
@@ -328,12 +325,7 @@ impl Grant {
 impl<'a> FinalUnit<'a> {
     /// The last grant, and then the action without a redirection or filter.
     pub const fn new(action: FinalUnitAction) -> Self {
-        Self {
-            action,
-            redirect: None,
-            filter_rules: List::EMPTY,
-            filter_ids: List::EMPTY,
-        }
+        Self { action, redirect: None, filter_rules: List::EMPTY, filter_ids: List::EMPTY }
     }
 
     fn read(avp: &Avp<'a>) -> Result<Self, AvpError> {

@@ -163,13 +163,8 @@ impl<'a> CcRequest<'a> {
         let mut route = RouteReader::default();
         let (mut context, mut request_type, mut request_number) = (None, None, None);
         // replaced by what the message has before it is returned
-        let blank = Route {
-            session_id: "",
-            origin_host: "",
-            origin_realm: "",
-            destination_host: None,
-            destination_realm: "",
-        };
+        let blank =
+            Route { session_id: "", origin_host: "", origin_realm: "", destination_host: None, destination_realm: "" };
         let mut request = Self {
             services: List::wire(avps, key::MULTIPLE_SERVICES_CREDIT_CONTROL),
             used: List::wire(avps, key::USED_SERVICE_UNIT),

@@ -43,9 +43,7 @@ impl<'a> Subscriber<'a> {
         for (kind, data) in [(E164, self.msisdn), (IMSI, self.imsi)] {
             if let Some(data) = data {
                 writer.group(&dict::SUBSCRIPTION_ID, |group| {
-                    group
-                        .i32(&dict::SUBSCRIPTION_ID_TYPE, kind)
-                        .text(&dict::SUBSCRIPTION_ID_DATA, data);
+                    group.i32(&dict::SUBSCRIPTION_ID_TYPE, kind).text(&dict::SUBSCRIPTION_ID_DATA, data);
                 });
             }
         }
@@ -115,10 +113,7 @@ impl<'a> PsInformation<'a> {
     fn read(avp: &Avp<'a>) -> Result<Self, AvpError> {
         let members = avp.grouped()?;
         let traffic = List::wire(members, key::TRAFFIC_DATA_VOLUMES);
-        let mut ps = Self {
-            traffic,
-            ..Self::default()
-        };
+        let mut ps = Self { traffic, ..Self::default() };
         for member in members {
             match member.key() {
                 key::CALLED_STATION_ID => ps.called_station_id = Some(member.text()?),
@@ -143,24 +138,12 @@ impl<'a> PsInformation<'a> {
         writer.group(&dict::PS_INFORMATION, |group| {
             let octets: [(&AvpDef, Option<&[u8]>); 7] = [
                 (&dict::TGPP_CHARGING_ID, self.charging_id),
-                (
-                    &dict::CALLED_STATION_ID,
-                    self.called_station_id.map(str::as_bytes),
-                ),
-                (
-                    &dict::TGPP_SGSN_MCC_MNC,
-                    self.sgsn_mcc_mnc.map(str::as_bytes),
-                ),
-                (
-                    &dict::TGPP_IMSI_MCC_MNC,
-                    self.imsi_mcc_mnc.map(str::as_bytes),
-                ),
+                (&dict::CALLED_STATION_ID, self.called_station_id.map(str::as_bytes)),
+                (&dict::TGPP_SGSN_MCC_MNC, self.sgsn_mcc_mnc.map(str::as_bytes)),
+                (&dict::TGPP_IMSI_MCC_MNC, self.imsi_mcc_mnc.map(str::as_bytes)),
                 (&dict::TGPP_RAT_TYPE, self.rat_type),
                 (&dict::TGPP_USER_LOCATION_INFO, self.user_location),
-                (
-                    &dict::TGPP_CHARGING_CHARACTERISTICS,
-                    self.charging_characteristics.map(str::as_bytes),
-                ),
+                (&dict::TGPP_CHARGING_CHARACTERISTICS, self.charging_characteristics.map(str::as_bytes)),
             ];
             for (def, value) in octets {
                 if let Some(value) = value {

@@ -156,11 +156,7 @@ impl Money {
                 _ => {}
             }
         }
-        Ok(Self {
-            digits: need(digits, &dict::VALUE_DIGITS)?,
-            exponent,
-            currency,
-        })
+        Ok(Self { digits: need(digits, &dict::VALUE_DIGITS)?, exponent, currency })
     }
 
     pub(super) fn write(&self, writer: &mut Writer<'_>) {

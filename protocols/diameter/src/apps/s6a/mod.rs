@@ -14,13 +14,11 @@ mod subscription;
 
 pub use answer::S6aAnswer;
 pub use requests::{
-    AuthenticationInformationRequest, CancelLocationRequest, CancellationType,
-    DeleteSubscriberDataRequest, InsertSubscriberDataRequest, NotifyRequest, PurgeUeRequest,
-    UpdateLocationRequest,
+    AuthenticationInformationRequest, CancelLocationRequest, CancellationType, DeleteSubscriberDataRequest,
+    InsertSubscriberDataRequest, NotifyRequest, PurgeUeRequest, UpdateLocationRequest,
 };
 pub use subscription::{
-    Ambr, ApnConfiguration, ApnProfile, Msisdn, NetworkAccessMode, PdnType, SubscriberStatus,
-    SubscriptionData,
+    Ambr, ApnConfiguration, ApnProfile, Msisdn, NetworkAccessMode, PdnType, SubscriberStatus, SubscriptionData,
 };
 
 use crate::dictionary::vendor;
@@ -41,8 +39,5 @@ pub const UNKNOWN_SERVING_NODE: Outcome = experimental(5423);
 pub const AUTHENTICATION_DATA_UNAVAILABLE: Outcome = experimental(4181);
 
 const fn experimental(code: u32) -> Outcome {
-    Outcome::Experimental {
-        vendor: vendor::TGPP,
-        code,
-    }
+    Outcome::Experimental { vendor: vendor::TGPP, code }
 }

@@ -28,17 +28,10 @@ const fn header(command_code: u32) -> Header {
     Header::request(command_code, application::S6A, true)
 }
 
-fn begin<'a>(
-    route: &Route<'_>,
-    user_name: &str,
-    header: &Header,
-    out: &'a mut BytesMut,
-) -> Writer<'a> {
+fn begin<'a>(route: &Route<'_>, user_name: &str, header: &Header, out: &'a mut BytesMut) -> Writer<'a> {
     let mut writer = route.begin(header, out);
     write_vendor_application(&mut writer, vendor::TGPP, application::S6A);
-    writer
-        .i32(&dict::AUTH_SESSION_STATE, NO_STATE_MAINTAINED)
-        .text(&dict::USER_NAME, user_name);
+    writer.i32(&dict::AUTH_SESSION_STATE, NO_STATE_MAINTAINED).text(&dict::USER_NAME, user_name);
     writer
 }
 
@@ -163,11 +156,7 @@ impl<'a> AuthenticationInformationRequest<'a> {
     pub fn parse(message: &'a Message) -> Result<Self, AvpError> {
         let (route, user_name) = parse(message, |_| Ok(()))?;
         let plmn = need(message.find(key::VISITED_PLMN_ID), &dict::VISITED_PLMN_ID)?;
-        Ok(Self {
-            route,
-            user_name,
-            visited_plmn_id: plmn.octets(),
-        })
+        Ok(Self { route, user_name, visited_plmn_id: plmn.octets() })
     }
 
     /// Appends the request.
@@ -199,11 +188,7 @@ impl<'a> PurgeUeRequest<'a> {
     /// Reads a PUR.
     pub fn parse(message: &'a Message) -> Result<Self, AvpError> {
         let (route, user_name) = parse(message, |_| Ok(()))?;
-        Ok(Self {
-            route,
-            user_name,
-            pur_flags: optional_u32(message, key::PUR_FLAGS)?,
-        })
+        Ok(Self { route, user_name, pur_flags: optional_u32(message, key::PUR_FLAGS)? })
     }
 
     /// Appends the request.
@@ -243,12 +228,7 @@ impl<'a> NotifyRequest<'a> {
             Ok(())
         })?;
         let nor_flags = optional_u32(message, key::NOR_FLAGS)?;
-        Ok(Self {
-            route,
-            user_name,
-            nor_flags,
-            service_selection,
-        })
+        Ok(Self { route, user_name, nor_flags, service_selection })
     }
 
     /// Appends the request.
@@ -285,10 +265,7 @@ impl<'a> InsertSubscriberDataRequest<'a> {
     /// Reads an IDR.
     pub fn parse(message: &'a Message) -> Result<Self, AvpError> {
         let (route, user_name) = parse(message, |_| Ok(()))?;
-        let data = need(
-            message.find(key::SUBSCRIPTION_DATA),
-            &dict::SUBSCRIPTION_DATA,
-        )?;
+        let data = need(message.find(key::SUBSCRIPTION_DATA), &dict::SUBSCRIPTION_DATA)?;
         Ok(Self {
             route,
             user_name,
@@ -372,10 +349,7 @@ impl<'a> CancelLocationRequest<'a> {
     /// Reads a CLR.
     pub fn parse(message: &'a Message) -> Result<Self, AvpError> {
         let (route, user_name) = parse(message, |_| Ok(()))?;
-        let kind = need(
-            message.find(key::CANCELLATION_TYPE),
-            &dict::CANCELLATION_TYPE,
-        )?;
+        let kind = need(message.find(key::CANCELLATION_TYPE), &dict::CANCELLATION_TYPE)?;
         Ok(Self {
             route,
             user_name,

@@ -55,17 +55,13 @@ pub struct Msisdn {
 impl Msisdn {
     /// From digits without a plus sign; `None` unless 1 to 15 of them.
     pub fn new(text: &str) -> Option<Self> {
-        let good = (1..=MSISDN_DIGITS_MAX).contains(&text.len())
-            && text.bytes().all(|digit| digit.is_ascii_digit());
+        let good = (1..=MSISDN_DIGITS_MAX).contains(&text.len()) && text.bytes().all(|digit| digit.is_ascii_digit());
         if !good {
             return None;
         }
         let mut digits = [0; MSISDN_DIGITS_MAX + 1];
         digits[..text.len()].copy_from_slice(text.as_bytes());
-        Some(Self {
-            digits,
-            length: text.len() as u8,
-        })
+        Some(Self { digits, length: text.len() as u8 })
     }
 
     /// The digits.
@@ -94,10 +90,7 @@ impl Msisdn {
         if length == 0 {
             return Err(bad());
         }
-        Ok(Self {
-            digits,
-            length: length as u8,
-        })
+        Ok(Self { digits, length: length as u8 })
     }
 
     fn write(&self, writer: &mut Writer<'_>) {
@@ -335,15 +328,9 @@ impl<'a> SubscriptionData<'a> {
                 group.i32(&dict::NETWORK_ACCESS_MODE, mode.value());
             }
             let numbers = [
-                (
-                    &dict::OPERATOR_DETERMINED_BARRING,
-                    self.operator_determined_barring,
-                ),
+                (&dict::OPERATOR_DETERMINED_BARRING, self.operator_determined_barring),
                 (&dict::ACCESS_RESTRICTION_DATA, self.access_restriction),
-                (
-                    &dict::SUBSCRIBED_PERIODIC_RAU_TAU_TIMER,
-                    self.periodic_tau_timer,
-                ),
+                (&dict::SUBSCRIBED_PERIODIC_RAU_TAU_TIMER, self.periodic_tau_timer),
             ];
             for (def, value) in numbers {
                 if let Some(value) = value {
