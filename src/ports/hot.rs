@@ -139,7 +139,7 @@ pub type AccountVisitor<'a> = &'a mut (dyn FnMut(StoredAccount) + Send);
 #[async_trait]
 pub trait HotStore: Send + Sync + 'static {
     /// Makes a batch durable; see the guarantees above.
-    async fn commit(&self, batch: Batch) -> Result<Committed, HotError>;
+    async fn commit(&self, batch: &Batch) -> Result<Committed, HotError>;
 
     /// Every account once, in no particular order.
     async fn for_each_account(&self, visit: AccountVisitor<'_>) -> Result<(), HotError>;

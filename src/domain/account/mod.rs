@@ -214,9 +214,7 @@ impl Account {
     /// Reads what [`Account::encode`] wrote.
     pub fn decode(bytes: &[u8]) -> Result<Self, BadAccount> {
         match bytes.split_first() {
-            Some((&FORMAT, state)) => {
-                postcard::from_bytes(state).map_err(|e| BadAccount { reason: e.to_string() })
-            }
+            Some((&FORMAT, state)) => postcard::from_bytes(state).map_err(|e| BadAccount { reason: e.to_string() }),
             Some((format, _)) => Err(BadAccount { reason: format!("format {format}, this program reads {FORMAT}") }),
             None => Err(BadAccount { reason: "empty".to_owned() }),
         }

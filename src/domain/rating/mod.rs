@@ -68,11 +68,13 @@ pub struct Applied {
     pub changed: bool,
     /// A session that became the account's.
     pub opened: Option<SessionId>,
+    /// An ended session that was forgotten to make room for it.
+    pub forgotten: Option<SessionId>,
 }
 
 impl Applied {
     fn unchanged(answer: ChargeAnswer) -> Self {
-        Self { answer, records: Vec::new(), changed: false, opened: None }
+        Self { answer, records: Vec::new(), changed: false, opened: None, forgotten: None }
     }
 
     fn refused(outcome: Outcome, request: &ChargeRequest) -> Self {
@@ -110,9 +112,11 @@ pub fn apply(
 ) -> Applied {
     let rolled = account.roll(now);
     let mut applied = match (&request.session, &request.key, request.phase) {
-        (Some(id), RecordKey::Gy(_, number) | RecordKey::Rf(_, number), Phase::Initial | Phase::Update | Phase::Terminate) => {
-            in_session(account, line, request, (id, *number), tariff, settings, now)
-        }
+        (
+            Some(id),
+            RecordKey::Gy(_, number) | RecordKey::Rf(_, number),
+            Phase::Initial | Phase::Update | Phase::Terminate,
+        ) => in_session(account, line, request, (id, *number), tariff, settings, now),
         _ => stand_alone(account, line, request, tariff, settings, now),
     };
     applied.changed |= rolled;
@@ -151,8 +155,9 @@ fn stand_alone(
         });
         groups.push(GroupAnswer { rating_group: group.rating_group, outcome, grant: None });
     }
-    let answer = ChargeAnswer { outcome: Outcome::Success, groups, repeated: false, suspense: first_suspense(&records) };
-    Applied { answer, records, changed: true, opened: None }
+    let answer =
+        ChargeAnswer { outcome: Outcome::Success, groups, repeated: false, suspense: first_suspense(&records) };
+    Applied { answer, records, changed: true, opened: None, forgotten: None }
 }
 
 /// A request of a Gy or Rf session.
@@ -174,10 +179,10 @@ fn in_session(
             return Applied::unchanged(session.answer_to(number, groups));
         }
     }
-    let at = match known {
-        Some(at) => at,
+    let (at, forgotten) = match known {
+        Some(at) => (at, None),
         None => match open_session(account, line, request, id, tariff, settings, now) {
-            Ok(at) => at,
+            Ok(opened) => opened,
             Err(outcome) => return Applied::refused(outcome, request),
         },
     };
@@ -187,6 +192,7 @@ fn in_session(
     session.last_activity = session.last_activity.max(now);
     let mut applied = work_groups(account, at, request, late, tariff, settings, now);
     applied.opened = known.is_none().then(|| id.clone());
+    applied.forgotten = forgotten;
     let session = &mut account.sessions[at];
     if request.phase == Phase::Terminate {
         session.reservations.clear();
@@ -198,7 +204,8 @@ fn in_session(
     applied
 }
 
-/// Opens a session for its first request, or says why not.
+/// Opens a session for its first request, or says why not; also names the
+/// session that had to be forgotten for it.
 fn open_session(
     account: &mut Account,
     line: Option<&LineId>,
@@ -207,7 +214,7 @@ fn open_session(
     tariff: &Tariff,
     settings: &RatingSettings,
     now: Timestamp,
-) -> Result<usize, Outcome> {
+) -> Result<(usize, Option<SessionId>), Outcome> {
     let source = request.key.source();
     let adopts = source == UsageSource::Rf || settings.adopt_unknown_sessions;
     if request.phase != Phase::Initial && !adopts {
@@ -222,7 +229,7 @@ fn open_session(
         return Err(Outcome::ServiceDenied);
     }
     let line = line.no;
-    make_room(account, settings.limits.sessions_max)?;
+    let forgotten = make_room(account, settings.limits.sessions_max)?;
     account.sessions.push(Session {
         id: id.clone(),
         source,
@@ -236,21 +243,20 @@ fn open_session(
         reported_until: request.starts.unwrap_or(request.ends).min(request.ends),
         end: SessionEnd::Open,
     });
-    Ok(account.sessions.len() - 1)
+    Ok((account.sessions.len() - 1, forgotten))
 }
 
 /// Forgets the session that ended first where the account is full.
-fn make_room(account: &mut Account, sessions_max: usize) -> Result<(), Outcome> {
+fn make_room(account: &mut Account, sessions_max: usize) -> Result<Option<SessionId>, Outcome> {
     if account.sessions.len() < sessions_max.max(1) {
-        return Ok(());
+        return Ok(None);
     }
     let ended = account.sessions.iter().enumerate().filter_map(|(at, s)| match s.end {
         SessionEnd::ByClient(when) => Some((when, at)),
         SessionEnd::Open | SessionEnd::ByUs => None,
     });
     let (_, at) = ended.min().ok_or(Outcome::ServiceDenied)?;
-    account.sessions.remove(at);
-    Ok(())
+    Ok(Some(account.sessions.remove(at).id))
 }
 
 /// Counts every group's report first, then grants, so that one group's fresh
@@ -297,7 +303,7 @@ fn work_groups(
     let denied = may_grant && groups.is_empty() && is_denied(account, line);
     let outcome = if denied { Outcome::ServiceDenied } else { Outcome::Success };
     let answer = ChargeAnswer { outcome, groups, repeated: false, suspense: first_suspense(&records) };
-    Applied { answer, records, changed: true, opened: None }
+    Applied { answer, records, changed: true, opened: None, forgotten: None }
 }
 
 /// A report takes from what is set aside for its group; a final report or a
@@ -377,7 +383,8 @@ fn first_of_modem(
     let at = known.unwrap_or_else(|| {
         let of_device = |m: &ModemBoot| m.device == *device;
         if account.modems.iter().filter(|m| of_device(m)).count() >= limits.modem_boots_max.max(1) {
-            let oldest = account.modems.iter().enumerate().filter(|(_, m)| of_device(m)).min_by_key(|(_, m)| m.last_seen);
+            let oldest =
+                account.modems.iter().enumerate().filter(|(_, m)| of_device(m)).min_by_key(|(_, m)| m.last_seen);
             if let Some((oldest, _)) = oldest {
                 account.modems.remove(oldest);
             }
