@@ -95,7 +95,7 @@ async fn every_fault_leaves_the_line_as_it_says() {
 
     element.set_fault(Fault::HalfApplied);
     assert_eq!(provision(&gateway, "o-1", Action::Activate).await, Some(BUSY));
-    assert_eq!(query(&gateway).await, (LineState::Suspended, None, 0));
+    assert_eq!(query(&gateway).await, (LineState::Active, None, 0));
     assert_eq!(provision(&gateway, "o-1", Action::Activate).await, Some(Outcome::SUCCESS));
     element.clear();
 
