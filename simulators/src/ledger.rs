@@ -160,6 +160,11 @@ impl LedgerHandle {
         self.shared.stop.cancel();
     }
 
+    /// Whether everything is settled.
+    pub fn is_finished(&self) -> bool {
+        self.task.is_finished()
+    }
+
     /// Waits for the end.
     pub async fn wait(self) -> anyhow::Result<Ledger> {
         self.task.await.context("ledger task")??;
@@ -334,7 +339,8 @@ async fn charge_sessions(shared: Arc<Shared>, element: ElementHandle, worker: u6
 /// Whether the session is to end.
 fn settle_credit(shared: &Shared, entry: &Entry<'_>, answer: anyhow::Result<CreditAnswer>) -> bool {
     match answer {
-        Ok(answer) if answer.is_success() => {
+        // A group that is refused for good has its usage in suspense, not on the account.
+        Ok(answer) if answer.is_success() && answer.groups.iter().all(|group| group.result_code.unwrap_or(2001) < 5000) => {
             shared.settle(entry, Outcome::Acknowledged, Some(answer.result_code));
             false
         }

@@ -134,16 +134,11 @@ impl Register {
         }
         let line = self.lines.entry(order.line_id.to_owned()).or_insert_with(HeldLine::absent);
         line.version += 1;
-        match &order.characteristics {
-            Some(said) => {
-                line.take(said);
-                line.apns.clear();
-                line.plan = None;
-                if present == LineState::Absent {
-                    line.state = LineState::Suspended;
-                }
-            }
-            None => line.state = next,
+        line.state = next;
+        if let Some(said) = &order.characteristics {
+            line.take(said);
+            line.apns.clear();
+            line.plan = None;
         }
         BUSY
     }
@@ -220,7 +215,7 @@ mod tests {
         let activate = order("1", Action::Activate, &["iot.example"]);
         assert_eq!(register.provision_half(&activate), BUSY);
         let held = register.line("line-1").unwrap();
-        assert_eq!((held.state, held.apns.len(), held.last_order.is_some()), (LineState::Suspended, 0, false));
+        assert_eq!((held.state, held.apns.len(), held.last_order.is_some()), (LineState::Active, 0, false));
         assert_eq!(register.provision_half(&activate), Outcome::SUCCESS);
         let held = register.line("line-1").unwrap();
         assert_eq!((held.state, held.apns.len()), (LineState::Active, 1));
