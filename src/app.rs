@@ -32,9 +32,9 @@ use crate::adapters::sqlite::SqliteStore;
 use crate::adapters::system::{SeededIds, SystemClock};
 use crate::adapters::tariff_file;
 use crate::adapters::webhook::HttpWebhooks;
-use crate::api::{self, ApiParts, ApiState, Readiness};
+use crate::api::{self, ApiParts, ApiState, Readiness, Tokens};
 use crate::config::Config;
-use crate::domain::tariff::SharedTariff;
+use crate::domain::tariff::{SharedTariff, Tariff};
 use crate::ports::delivery::{Mailer, SmsGateway};
 use crate::ports::hot::HotStore;
 use crate::ports::relational::{Relational, Write};
@@ -82,7 +82,8 @@ pub struct Gateway {
     charging: ChargingTasks,
     drain: Arc<Drain>,
     hot: Arc<dyn HotStore>,
-    _folder: Folder,
+    sqlite: Arc<SqliteStore>,
+    folder: Folder,
 }
 
 /// Told in this order at shutdown.
@@ -96,6 +97,7 @@ struct Stops {
 /// The services that the listeners and REST stand on.
 struct Built {
     store: Arc<dyn Relational>,
+    sqlite: Arc<SqliteStore>,
     hot: Arc<dyn HotStore>,
     tariff: SharedTariff,
     clock: Arc<dyn Clock>,
@@ -114,9 +116,8 @@ struct Built {
 /// Reads everything that the settings name, without starting.
 pub fn check(config: &Config) -> anyhow::Result<()> {
     guard_listeners(config)?;
-    tariff_file::load(config.tariffs.file())?;
-    PdfDocuments::new(&config.documents)?;
-    config.billing.calendar()?;
+    tariff(config)?;
+    PdfDocuments::new(&config.documents, config.billing.calendar()?)?;
     Ok(())
 }
 
@@ -128,7 +129,7 @@ pub async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     tokio::select! {
         _ = tokio::signal::ctrl_c() => info!("interrupted"),
         _ = terminate.recv() => info!("told to stop"),
-        failure = gateway.charging.failed() => {
+        failure = gateway.charging.fatal() => {
             // Nobody is answered: recovery at the next start settles what was in flight.
             error!(%failure, "the hot store failed; restart the gateway");
             return Ok(ExitCode::from(3));
@@ -179,7 +180,7 @@ impl Gateway {
 
         let (built, charging) = build(&config).await?;
         spawn_services(&built, mode, &stop.services, &services);
-        let router = api::router(ApiState::new(api_parts(&config, &built, Arc::clone(&readiness))?));
+        let router = api::router(ApiState::new(api_parts(&config, &built, Arc::clone(&readiness)).await?));
         let http_stop = stop.http.clone();
         services.spawn(async move {
             let served = axum::serve(http_listener, router).with_graceful_shutdown(http_stop.cancelled_owned());
@@ -199,12 +200,13 @@ impl Gateway {
             charging,
             drain: Arc::clone(&built.drain),
             hot: Arc::clone(&built.hot),
-            _folder: folder,
+            sqlite: Arc::clone(&built.sqlite),
+            folder,
         };
         if mode == Mode::Serve {
             gateway.listen(&config, &built).await?;
         }
-        gateway._folder.announce(&config.data.folder, http)?;
+        gateway.folder.announce(&config.data.folder, http)?;
         gateway.readiness.ready("gateway");
         info!(%http, "ready");
         Ok(gateway)
@@ -244,10 +246,7 @@ impl Gateway {
             warn!(left = self.connections.len(), "connections did not end in time");
         }
         self.charging.shutdown().await;
-        let through = self.hot.last_position().await;
-        if let Ok(position) = through
-            && let Err(error) = self.drain.drain_until(position).await
-        {
+        if let Err(error) = self.drain.drain_until(self.hot.last_position()).await {
             warn!(%error, "rated usage stays in the hot log until the next start");
         }
         self.stop.http.cancel();
@@ -255,6 +254,8 @@ impl Gateway {
         if tokio::time::timeout(DRAIN_PATIENCE, self.services.wait()).await.is_err() {
             warn!(left = self.services.len(), "services did not end in time");
         }
+        self.sqlite.close().await;
+        drop(self.folder);
         info!("stopped");
         Ok(())
     }
@@ -264,12 +265,11 @@ impl Gateway {
 async fn build(config: &Config) -> anyhow::Result<(Built, ChargingTasks)> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ids: Arc<dyn Ids> = Arc::new(SeededIds::from_os());
-    let tariff: SharedTariff = Arc::new(tariff_file::load(config.tariffs.file())?);
-    let documents = Arc::new(PdfDocuments::new(&config.documents)?);
-    let store = open_relational(config).await?;
+    let tariff: SharedTariff = Arc::new(tariff(config)?);
+    let documents = Arc::new(PdfDocuments::new(&config.documents, config.billing.calendar()?)?);
+    let sqlite = open_relational(config).await?;
+    let store: Arc<dyn Relational> = Arc::clone(&sqlite) as _;
     let hot = open_hot(config)?;
-    let calendar = config.billing.calendar()?;
-    let _checked = calendar;
     let (charging, tasks) = Charging::start(
         Arc::clone(&hot),
         Arc::clone(&tariff),
@@ -315,6 +315,7 @@ async fn build(config: &Config) -> anyhow::Result<(Built, ChargingTasks)> {
     let devices = Arc::new(Devices::new(Arc::clone(&store)));
     let built = Built {
         store,
+        sqlite,
         hot,
         tariff,
         clock,
@@ -332,7 +333,14 @@ async fn build(config: &Config) -> anyhow::Result<(Built, ChargingTasks)> {
     Ok((built, tasks))
 }
 
-async fn open_relational(config: &Config) -> anyhow::Result<Arc<dyn Relational>> {
+fn tariff(config: &Config) -> anyhow::Result<Tariff> {
+    match config.tariffs.file() {
+        Some(file) => Ok(tariff_file::load(file)?),
+        None => Ok(tariff_file::shipped()?),
+    }
+}
+
+async fn open_relational(config: &Config) -> anyhow::Result<Arc<SqliteStore>> {
     let url = config.relational.url.as_str();
     let url = match url.strip_prefix("sqlite:") {
         Some("") => format!("sqlite:{}", config.data.folder.join("linegate.sqlite").display()),
@@ -374,9 +382,11 @@ fn spawn_services(built: &Built, mode: Mode, stop: &CancellationToken, tasks: &T
     }
 }
 
-fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) -> anyhow::Result<ApiParts> {
+async fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) -> anyhow::Result<ApiParts> {
     let (store, engine) = (Arc::clone(&built.store), Arc::clone(&built.engine));
     let (clock, ids, tariff) = (Arc::clone(&built.clock), Arc::clone(&built.ids), Arc::clone(&built.tariff));
+    let tokens = Tokens::open(&config.http.my_page_secret, &*store, &*ids).await?;
+    let currency = tariff.currency;
     let seam = Arc::new(ChargingSeam::new(
         built.charging.clone(),
         Arc::clone(&built.drain),
@@ -424,6 +434,8 @@ fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) -> anyho
         month: Arc::new(MonthSeam::new(month)),
         imports: Arc::new(ImportsSeam::new(imports)),
         accounts: Arc::new(AccountsSeam::new(built.charging.clone())),
+        tokens,
+        currency,
         readiness,
         settings: config.http.clone(),
     })

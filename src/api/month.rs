@@ -85,7 +85,10 @@ async fn load_settlement(state: &ApiState, cycle: &str) -> ApiResult<crate::doma
 
 async fn settlement(State(state): State<ApiState>, Path(cycle): Path<String>) -> ApiResult<Json<Value>> {
     let settlement = load_settlement(&state, &cycle).await?;
-    serde_json::to_value(&settlement).map(Json).map_err(|e| ApiError::internal("render settlement", &e))
+    let ledger = state.store.ledger_totals(settlement.cycle).await?;
+    let mut body = serde_json::to_value(&settlement).map_err(|e| ApiError::internal("render settlement", &e))?;
+    body["ledger"] = json!(ledger);
+    Ok(Json(body))
 }
 
 async fn settlement_as_csv(State(state): State<ApiState>, Path(cycle): Path<String>) -> ApiResult<Response> {

@@ -4,6 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, dead_code)]
 
 mod contract_relational;
+mod freediameter;
+mod kill;
+mod mosquitto;
+mod network;
 mod sagas;
 mod support;
 mod tidy;

@@ -151,6 +151,28 @@ impl Gateway {
         (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 
+    /// Orders that are in a state now.
+    pub fn metric_of_state(&self, state: &str) -> u64 {
+        let path = format!("/tmf-api/serviceOrdering/v4/serviceOrder?state={state}&limit=1");
+        let head = http_head("GET", self.http, &path).unwrap_or_default();
+        let total = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("x-total-count:").map(str::to_owned));
+        total.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+    }
+
+    /// Octets of a line that the relational store holds as rated.
+    pub fn rated_octets(&self, line: &str) -> u64 {
+        let mut sum = 0;
+        for page in 0.. {
+            let path = format!("/tmf-api/usageManagement/v4/usage?line={line}&status=rated&limit=1000&offset={}", page * 1000);
+            let records = self.get(&path).1.as_array().cloned().unwrap_or_default();
+            sum += records.iter().filter_map(usage_octets).sum::<u64>();
+            if records.len() < 1000 {
+                break;
+            }
+        }
+        sum
+    }
+
     /// The value of a metric with these exact labels, 0 when it is not there.
     pub fn metric(&self, name_and_labels: &str) -> i64 {
         let (_, text) = http("GET", self.http, "/metrics", None).unwrap_or_default();
@@ -162,8 +184,32 @@ impl Gateway {
     }
 }
 
-/// One HTTP/1.1 exchange on its own connection; `None` when nobody answers.
+/// Octets of a TMF635 usage record.
+pub fn usage_octets(record: &Value) -> Option<u64> {
+    let characteristics = record["usageCharacteristic"].as_array()?;
+    characteristics.iter().find(|c| c["name"] == "octets")?["value"].as_u64()
+}
+
+/// Wall-clock time of the test itself, milliseconds since the epoch.
+#[allow(clippy::disallowed_methods)]
+pub fn wall_millis() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    u64::try_from(since.as_millis()).unwrap()
+}
+
+/// One HTTP exchange on its own connection; `None` when nobody answers.
 pub fn http(method: &str, to: SocketAddr, path: &str, body: Option<(&str, &str)>) -> Option<(u16, String)> {
+    let (head, body) = exchange(method, to, path, body)?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some((status, body))
+}
+
+/// The status line and headers of an exchange.
+pub fn http_head(method: &str, to: SocketAddr, path: &str) -> Option<String> {
+    exchange(method, to, path, None).map(|(head, _)| head)
+}
+
+fn exchange(method: &str, to: SocketAddr, path: &str, body: Option<(&str, &str)>) -> Option<(String, String)> {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect_timeout(&to, Duration::from_secs(2)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
@@ -178,8 +224,7 @@ pub fn http(method: &str, to: SocketAddr, path: &str, body: Option<(&str, &str)>
     stream.read_to_end(&mut answer).ok()?;
     let answer = String::from_utf8_lossy(&answer).into_owned();
     let (head, body) = answer.split_once("\r\n\r\n")?;
-    let status = head.split(' ').nth(1)?.parse().ok()?;
-    Some((status, body.to_owned()))
+    Some((head.to_owned(), body.to_owned()))
 }
 
 /// Waits until `done`, or fails with what was waited for and `detail`.

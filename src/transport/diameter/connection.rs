@@ -444,7 +444,7 @@ impl Connection {
                 });
             }
             // The outcome of the write is unknown: nobody is answered.
-            Err(ChargingError::Fatal { .. }) => return,
+            Err(ChargingError::Fatal) => return,
             Err(_) => {
                 self.machine.send_answer(|out| {
                     waiting.to.begin(code.into(), &origin, out).finish();
