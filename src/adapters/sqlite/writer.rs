@@ -123,28 +123,30 @@ impl Writer {
             all.push(writes);
             waiting.push(Waiting { answer, arrived, outcome: Ok(()) });
         }
-        self.connection.execute("BEGIN IMMEDIATE").await?;
+        // Every statement is a trip to the connection's thread, so they travel together.
+        sqlx::query("BEGIN IMMEDIATE; SAVEPOINT one").execute(&mut self.connection).await?;
+        let mut left = all.len();
         for (writes, save) in all.into_iter().zip(waiting.iter_mut()) {
+            left -= 1;
             save.outcome = self.save(writes).await?;
+            if left > 0 && save.outcome.is_ok() {
+                sqlx::query("RELEASE one; SAVEPOINT one").execute(&mut self.connection).await?;
+            }
         }
-        self.connection.execute("COMMIT").await?;
+        // Releases the last savepoint too.
+        sqlx::query("COMMIT").execute(&mut self.connection).await?;
         Ok(())
     }
 
+    /// Carries out one save inside the open savepoint, and takes it back when it is refused.
     async fn save(&mut self, writes: Vec<Write>) -> Result<Stored<()>, sqlx::Error> {
-        sqlx::query("SAVEPOINT one").execute(&mut self.connection).await?;
-        let applied = Apply::new(&mut self.connection).all(writes).await;
-        let refused = match applied {
-            Ok(()) => {
-                sqlx::query("RELEASE one").execute(&mut self.connection).await?;
-                return Ok(Ok(()));
-            }
+        let refused = match Apply::new(&mut self.connection).all(writes).await {
+            Ok(()) => return Ok(Ok(())),
             Err(Refused::Conflict(what)) => StoreError::Conflict { what },
             Err(Refused::Engine(error)) if is_local(&error) => self.faults.explain(SAVE, &error),
             Err(Refused::Engine(error)) => return Err(error),
         };
         sqlx::query("ROLLBACK TO one").execute(&mut self.connection).await?;
-        sqlx::query("RELEASE one").execute(&mut self.connection).await?;
         Ok(Err(refused))
     }
 }

@@ -7,6 +7,7 @@ mod concurrency;
 mod orders;
 mod outbox;
 mod sample;
+mod speed;
 mod sqlite;
 mod work;
 
@@ -24,7 +25,6 @@ const ALL: Page = Page { offset: 0, limit: 1000 };
 macro_rules! contract {
     ($backend:ident, $fixture:path) => {
         mod $backend {
-            use super::*;
             contract!(@tests $fixture,
                 orders: a_new_order_is_read_back_one_version_higher,
                 orders: a_stale_version_is_refused_and_nothing_of_its_save_stays,
