@@ -1,6 +1,8 @@
 //! The ports' implementations. No rules in here: an adapter never decides a
 //! price, a grant or a status.
 
+pub mod memory;
 pub mod pdf;
+pub mod sqlite;
 pub mod system;
 pub mod tariff_file;

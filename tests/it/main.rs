@@ -1,0 +1,6 @@
+//! Integration tests that need the library only: one binary, no servers.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod contract_relational;
+mod month_close;
