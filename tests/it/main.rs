@@ -3,4 +3,5 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod contract_relational;
+mod imports;
 mod month_close;

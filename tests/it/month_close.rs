@@ -352,3 +352,42 @@ async fn usage_of_an_account_whose_lines_moved_into_a_pool_is_billed_to_their_cu
     assert!(accounts.contains(&("line-000001", "customer-pool")), "{accounts:?}");
     assert_eq!(accounts.len(), 4);
 }
+
+/// `cargo test --release --test it a_hundred_thousand -- --ignored --nocapture`
+#[tokio::test]
+#[ignore = "takes seconds; run by hand in release"]
+async fn a_hundred_thousand_lines_close_in_seconds() {
+    use linegate::adapters::sqlite::{SqliteSettings, SqliteStore};
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("store.db").display());
+    let store = Arc::new(SqliteStore::open(&url, SqliteSettings::default()).await.unwrap());
+    let long_ago = "2026-02-01T10:00:00+09:00";
+    for batch in 0..50u32 {
+        let lines = (1..=2000).map(|n| line(batch * 2000 + n, "iot-payg", Access::Cellular, long_ago));
+        store.save(lines.map(Write::Line).collect()).await.unwrap();
+        let records = (1..=2000).map(|n| {
+            let n = batch * 2000 + n;
+            usage(n, &format!("line-{n:06}"), 250_000, 9, None)
+        });
+        let position = u64::from(batch) + 1;
+        store.save(vec![Write::Drain { position, records: records.collect() }]).await.unwrap();
+    }
+    struct Closed;
+    #[async_trait]
+    impl CycleCloser for Closed {
+        async fn close_cycle(&self, _: CycleId, _: Progress<'_>) -> Result<ClosedCycle, ClosingError> {
+            Ok(ClosedCycle { accounts: 100_000, position: 50 })
+        }
+        async fn drain_until(&self, _: u64) -> Result<(), ClosingError> {
+            Ok(())
+        }
+    }
+    let clock = Arc::new(ManualClock::at(at("2026-11-01T00:10:00+09:00")));
+    let tariff = Arc::new(tariff_file::shipped().unwrap());
+    let month = Month::new(store, Arc::new(Closed), tariff, clock, BillingSettings::default()).unwrap();
+    let watch = linegate::adapters::system::SystemClock::instant();
+    let shown = |p: CloseProgress| eprintln!("{:>8.2?} {p:?}", watch.elapsed());
+    let report = month.close(october(), CloseOptions::default(), &shown).await.unwrap();
+    eprintln!("{:>8.2?} done", watch.elapsed());
+    assert_eq!((report.invoices, report.settlement.net), (100_000, 55_900_000));
+}
