@@ -5,7 +5,9 @@
 
 mod contract_relational;
 mod freediameter;
+mod imports;
 mod kill;
+mod month_close;
 mod mosquitto;
 mod network;
 mod sagas;

@@ -2,7 +2,7 @@
 
 use crate::domain::billing::{Charge, ChargeKind, Invoice};
 use crate::domain::cycle::Calendar;
-use crate::domain::money::Money;
+use crate::domain::money::{Currency, Money};
 use crate::domain::time::{Interval, Timestamp};
 
 use super::PdfDocuments;
@@ -264,12 +264,17 @@ pub(super) fn days(calendar: &Calendar, span: &Interval) -> String {
     if first == last { first.to_string() } else { format!("{first} ~ {last}") }
 }
 
-/// Decimal megabytes with three digits, rounded up: a started kilobyte shows.
+/// Decimal megabytes, from a gigabyte on gigabytes, with three digits, rounded
+/// up: a started kilobyte shows.
 pub(super) fn octets(octets: u64) -> String {
-    let kilobytes = octets.div_ceil(1000);
-    let whole = Money::new(i64::try_from(kilobytes / 1000).unwrap_or(i64::MAX), crate::domain::money::Currency::KRW);
-    let whole = whole.to_string();
-    format!("{}.{:03} MB", whole.trim_end_matches(" KRW"), kilobytes % 1000)
+    let (thousandth, unit) = if octets < 1_000_000_000 { (1_000, "MB") } else { (1_000_000, "GB") };
+    let thousandths = octets.div_ceil(thousandth);
+    format!("{}.{:03} {unit}", count(thousandths / 1000), thousandths % 1000)
+}
+
+/// A number grouped for people.
+pub(super) fn count(number: u64) -> String {
+    plain_amount(Money::new(i64::try_from(number).unwrap_or(i64::MAX), Currency::KRW))
 }
 
 /// An amount for a table: grouped, without the currency.

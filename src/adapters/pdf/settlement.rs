@@ -4,11 +4,11 @@ use crate::domain::money::Money;
 use crate::domain::settlement::{Settlement, SettlementRow};
 
 use super::PdfDocuments;
-use super::invoice::{facts, header, octets, plain_amount, tint};
+use super::invoice::{count, facts, header, octets, plain_amount, tint};
 use super::layout::{About, GREY, MARGIN, PALE, RIGHT, Sheet, Style};
 
 /// Right edges of lines, usage, recurring, one-time, usage charges, net.
-const RIGHTS: [f32; 6] = [MARGIN + 186.0, MARGIN + 262.0, MARGIN + 324.0, MARGIN + 382.0, MARGIN + 438.0, RIGHT - 4.0];
+const RIGHTS: [f32; 6] = [MARGIN + 186.0, MARGIN + 254.0, MARGIN + 320.0, MARGIN + 378.0, MARGIN + 436.0, RIGHT - 4.0];
 const PRODUCT: f32 = MARGIN + 92.0;
 
 pub(super) fn draw(
@@ -22,7 +22,7 @@ pub(super) fn draw(
     let mut rows = vec![(labels.cycle.clone(), settlement.cycle.to_string())];
     match department {
         Some(name) => rows.push((labels.department.clone(), name.to_owned())),
-        None => rows.push((labels.invoices.clone(), settlement.invoices.to_string())),
+        None => rows.push((labels.invoices.clone(), count(settlement.invoices))),
     }
     facts(&mut sheet, MARGIN, 92.0, RIGHT - MARGIN - 92.0, &rows);
     sheet.y += 10.0;
@@ -100,7 +100,7 @@ fn table_row(
     if sheet.make_room(20.0 + extra) {
         table_head(documents, sheet);
     }
-    let style = if is_total { Style::bold(8.5) } else { Style::plain(8.5) };
+    let style = if is_total { Style::bold(8.0) } else { Style::plain(8.0) };
     let mut y = sheet.y + 12.5;
     if !is_total {
         for part in &departments {
@@ -112,8 +112,8 @@ fn table_row(
     sheet.text(PRODUCT, y, style, &row.product);
     let money = |amount| plain_amount(Money::new(amount, settlement.currency));
     let cells = [
-        row.lines.to_string(),
-        octets(row.octets),
+        count(row.lines),
+        if row.octets == 0 { "-".to_owned() } else { octets(row.octets) },
         money(row.recurring),
         money(row.one_time),
         money(row.usage),
