@@ -23,10 +23,16 @@ impl Origin {
     pub fn new(host: &str, realm: &str) -> Self {
         let mut out = BytesMut::new();
         let mut writer = Writer::begin(&mut out, &Header::request(0, 0, false));
-        writer.text(&dict::ORIGIN_HOST, host).text(&dict::ORIGIN_REALM, realm);
+        writer
+            .text(&dict::ORIGIN_HOST, host)
+            .text(&dict::ORIGIN_REALM, realm);
         writer.finish();
         let avps = out.freeze().slice(crate::codec::HEADER_LENGTH..);
-        Self { host: host.into(), realm: realm.into(), avps }
+        Self {
+            host: host.into(),
+            realm: realm.into(),
+            avps,
+        }
     }
 
     /// Origin-Host.
@@ -82,7 +88,11 @@ impl ReplyTo {
 
     /// From a header alone, where nothing else of the request can be read.
     pub const fn to_header(request: &Header) -> Self {
-        Self { header: request.answer(), session_id: None, proxy_info: Bytes::new() }
+        Self {
+            header: request.answer(),
+            session_id: None,
+            proxy_info: Bytes::new(),
+        }
     }
 
     /// The request's Session-Id as it came.
@@ -142,9 +152,12 @@ pub fn refuse(
     origin: &Origin,
     out: &mut BytesMut,
 ) {
-    let echoed = if code.is_protocol_error() { None } else { echoed(request, failed) };
-    let mut writer =
-        ReplyTo::new(request).begin_with(code.into(), origin, echoed.is_none(), out);
+    let echoed = if code.is_protocol_error() {
+        None
+    } else {
+        echoed(request, failed)
+    };
+    let mut writer = ReplyTo::new(request).begin_with(code.into(), origin, echoed.is_none(), out);
     writer.encoded(&echoed.unwrap_or_default());
     if let Some(why) = why {
         writer.text(&dict::ERROR_MESSAGE, why);
@@ -174,7 +187,14 @@ pub fn refuse_report(
 
 /// Refuses the request for one bad AVP.
 pub fn refuse_avp(request: &Message, error: &AvpError, origin: &Origin, out: &mut BytesMut) {
-    refuse(request, error.result_code(), std::slice::from_ref(error), None, origin, out);
+    refuse(
+        request,
+        error.result_code(),
+        std::slice::from_ref(error),
+        None,
+        origin,
+        out,
+    );
 }
 
 /// Answers a request that could not be decoded (5011, 5014, 5015); false,
@@ -205,14 +225,21 @@ fn echoed(request: &Message, failed: &[AvpError]) -> Option<BytesMut> {
         let key = rule.avp.key();
         let ours = matches!(
             key,
-            key::RESULT_CODE | key::ORIGIN_HOST | key::ORIGIN_REALM | key::HOST_IP_ADDRESS
-                | key::VENDOR_ID | key::PRODUCT_NAME
+            key::RESULT_CODE
+                | key::ORIGIN_HOST
+                | key::ORIGIN_REALM
+                | key::HOST_IP_ADDRESS
+                | key::VENDOR_ID
+                | key::PRODUCT_NAME
         );
         if ours {
             continue;
         }
         let avp = request.find(key)?;
-        if failed.iter().any(|error| error.vendor == avp.vendor_id() && error.code == avp.code) {
+        if failed
+            .iter()
+            .any(|error| error.vendor == avp.vendor_id() && error.code == avp.code)
+        {
             return None;
         }
         if key != key::SESSION_ID {

@@ -51,7 +51,10 @@ pub const CHARACTERISTICS_REFUSED: Outcome = experimental(5004);
 pub const BUSY: Outcome = experimental(4001);
 
 const fn experimental(code: u32) -> Outcome {
-    Outcome::Experimental { vendor: vendor::EXAMPLE, code }
+    Outcome::Experimental {
+        vendor: vendor::EXAMPLE,
+        code,
+    }
 }
 
 enumerated! {
@@ -134,8 +137,11 @@ impl<'a> Characteristics<'a> {
     fn read(avp: &Avp<'a>) -> Result<Self, AvpError> {
         let members = avp.grouped()?;
         let access = need(members.find(key::LP_ACCESS), &dict::LP_ACCESS)?;
-        let apns = List::wire(members, key::LP_APN, |avp| avp.text());
-        let mut found = Self { apns, ..Self::new(Access::read(&access)?) };
+        let apns = List::wire(members, key::LP_APN);
+        let mut found = Self {
+            apns,
+            ..Self::new(Access::read(&access)?)
+        };
         for member in members {
             match member.key() {
                 key::LP_IMSI => found.imsi = Some(member.text()?),
@@ -266,7 +272,10 @@ impl<'a> QueryRequest<'a> {
                 _ => route.read(&avp)?,
             }
         }
-        Ok(Self { route: route.finish()?, line_id: need(line_id, &dict::LP_LINE_ID)? })
+        Ok(Self {
+            route: route.finish()?,
+            line_id: need(line_id, &dict::LP_LINE_ID)?,
+        })
     }
 
     /// Appends the request.

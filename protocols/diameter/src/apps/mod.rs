@@ -18,7 +18,7 @@ pub mod rf;
 mod route;
 pub mod s6a;
 
-pub use list::List;
+pub use list::{FromAvp, List};
 pub use route::{Answered, Route};
 
 /// An Enumerated AVP with its values; an unknown number is 5004.

@@ -143,7 +143,9 @@ fn read_experimental(avp: &Avp<'_>) -> Result<Outcome, AvpError> {
 /// (RFC 6733 section 6.11).
 pub(super) fn write_vendor_application(writer: &mut Writer<'_>, vendor: u32, application: u32) {
     writer.group(&dict::VENDOR_SPECIFIC_APPLICATION_ID, |group| {
-        group.u32(&dict::VENDOR_ID, vendor).u32(&dict::AUTH_APPLICATION_ID, application);
+        group
+            .u32(&dict::VENDOR_ID, vendor)
+            .u32(&dict::AUTH_APPLICATION_ID, application);
     });
 }
 

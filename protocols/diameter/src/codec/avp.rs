@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, BytesMut};
 use nom::bytes::complete::take;
-use nom::number::complete::{be_u8, be_u24, be_u32};
+use nom::error::ErrorKind;
 use nom::{IResult, Parser};
 
 use super::error::{AvpError, Problem};
@@ -77,7 +77,12 @@ impl<'a> Avp<'a> {
     /// [`GROUP_DEPTH_MAX`] 5004.
     pub fn grouped(&self) -> Result<Avps<'a>, AvpError> {
         if self.depth >= GROUP_DEPTH_MAX {
-            return Err(AvpError::new(self, Problem::Depth { max: GROUP_DEPTH_MAX }));
+            return Err(AvpError::new(
+                self,
+                Problem::Depth {
+                    max: GROUP_DEPTH_MAX,
+                },
+            ));
         }
         Avps::check(self.data, self.depth + 1)
     }
@@ -104,7 +109,10 @@ pub struct Avps<'a> {
 
 impl<'a> Avps<'a> {
     /// No AVPs.
-    pub const EMPTY: Avps<'static> = Avps { rest: &[], depth: 0 };
+    pub const EMPTY: Avps<'static> = Avps {
+        rest: &[],
+        depth: 0,
+    };
 
     /// A chain after its lengths were checked; the error names the AVP at
     /// which it breaks.
@@ -116,12 +124,18 @@ impl<'a> Avps<'a> {
                 Err(_) => return Err(AvpError::broken_chain(rest)),
             }
         }
-        Ok(Self { rest: octets, depth })
+        Ok(Self {
+            rest: octets,
+            depth,
+        })
     }
 
     /// A chain that [`Avps::check`] has seen before.
     pub(super) const fn checked(octets: &'a [u8]) -> Self {
-        Self { rest: octets, depth: 0 }
+        Self {
+            rest: octets,
+            depth: 0,
+        }
     }
 
     /// The first AVP with this key.
@@ -148,23 +162,47 @@ pub(super) const fn padding(length: usize) -> usize {
 
 /// One AVP and its padding. The padding of the last AVP in a group may be
 /// missing: some peers leave it out.
-#[inline]
+#[inline(always)]
 fn avp(input: &[u8], depth: u8) -> IResult<&[u8], Avp<'_>> {
-    let (rest, (code, flags, length)) = (be_u32, be_u8, be_u24).parse(input)?;
-    let flags = AvpFlags(flags);
+    let (rest, code) = word(input)?;
+    let (rest, flags_and_length) = word(rest)?;
+    let flags = AvpFlags((flags_and_length >> 24) as u8);
+    let length = (flags_and_length & 0x00ff_ffff) as usize;
     let (rest, vendor, header) = if flags.has(AvpFlags::VENDOR) {
-        let (rest, vendor) = be_u32(rest)?;
+        let (rest, vendor) = word(rest)?;
         (rest, Some(vendor), 12)
     } else {
         (rest, None, 8)
     };
-    let Some(data_length) = (length as usize).checked_sub(header) else {
+    let Some(data_length) = length.checked_sub(header) else {
         return Err(nom::Err::Error(nom::error::Error::new(
             input,
-            nom::error::ErrorKind::LengthValue,
+            ErrorKind::LengthValue,
         )));
     };
     let (rest, data) = take(data_length).parse(rest)?;
     let rest = rest.get(padding(data_length)..).unwrap_or_default();
-    Ok((rest, Avp { code, vendor, flags, data, depth }))
+    Ok((
+        rest,
+        Avp {
+            code,
+            vendor,
+            flags,
+            data,
+            depth,
+        },
+    ))
+}
+
+/// Four octets, most significant first. `be_u32` reads octet by octet, which
+/// shows on the way of every message.
+#[inline(always)]
+pub(super) fn word(input: &[u8]) -> IResult<&[u8], u32> {
+    match input.split_first_chunk() {
+        Some((octets, rest)) => Ok((rest, u32::from_be_bytes(*octets))),
+        None => Err(nom::Err::Error(nom::error::Error::new(
+            input,
+            ErrorKind::Eof,
+        ))),
+    }
 }

@@ -155,7 +155,12 @@ impl AvpError {
     pub fn new(avp: &Avp<'_>, problem: Problem) -> Self {
         let mut failed = BytesMut::with_capacity(avp.data.len() + 16);
         avp.write_to(&mut failed);
-        Self { code: avp.code, vendor: avp.vendor_id(), problem, failed: failed[..].into() }
+        Self {
+            code: avp.code,
+            vendor: avp.vendor_id(),
+            problem,
+            failed: failed[..].into(),
+        }
     }
 
     /// A required AVP is missing: 5005 with an example whose value is zero
@@ -163,7 +168,12 @@ impl AvpError {
     #[cold]
     pub fn missing(def: &AvpDef) -> Self {
         let failed = example(def.code, def.vendor, def.flags().0);
-        Self { code: def.code, vendor: def.vendor, problem: Problem::Missing, failed }
+        Self {
+            code: def.code,
+            vendor: def.vendor,
+            problem: Problem::Missing,
+            failed,
+        }
     }
 
     /// The chain breaks at `octets`: the AVP header, completed with zeros,
@@ -183,9 +193,17 @@ impl AvpError {
         let problem = if length > octets.len() {
             Problem::Member
         } else {
-            Problem::Length { have: length, need: header }
+            Problem::Length {
+                have: length,
+                need: header,
+            }
         };
-        Self { code, vendor, problem, failed: example(code, vendor, flags) }
+        Self {
+            code,
+            vendor,
+            problem,
+            failed: example(code, vendor, flags),
+        }
     }
 
     /// The result code of the problem.

@@ -1,8 +1,8 @@
 //! The message header and the cutting of a stream (RFC 6733 section 3).
 
-use nom::number::complete::{be_u8, be_u24, be_u32};
 use nom::{IResult, Parser};
 
+use super::avp::word;
 use super::error::FrameError;
 
 /// Octets in the Diameter header (RFC 6733 section 3).
@@ -61,7 +61,13 @@ impl Header {
         } else {
             CommandFlags::REQUEST
         };
-        Self { flags, command_code, application_id, hop_by_hop: 0, end_to_end: 0 }
+        Self {
+            flags,
+            command_code,
+            application_id,
+            hop_by_hop: 0,
+            end_to_end: 0,
+        }
     }
 
     /// The header of the answer: same ids, command, application and P bit;
@@ -111,16 +117,24 @@ pub(super) struct RawHeader {
 }
 
 pub(super) fn raw_header(input: &[u8]) -> IResult<&[u8], RawHeader> {
-    let (rest, (version, length, flags, command_code, application_id, hop_by_hop, end_to_end)) =
-        (be_u8, be_u24, be_u8, be_u24, be_u32, be_u32, be_u32).parse(input)?;
+    let (rest, (start, command, application_id, hop_by_hop, end_to_end)) =
+        (word, word, word, word, word).parse(input)?;
     let header = Header {
-        flags: CommandFlags(flags),
-        command_code,
+        flags: CommandFlags((command >> 24) as u8),
+        command_code: command & 0x00ff_ffff,
         application_id,
         hop_by_hop,
         end_to_end,
     };
-    Ok((rest, RawHeader { version, length: length as usize, header }))
+    let (version, length) = ((start >> 24) as u8, (start & 0x00ff_ffff) as usize);
+    Ok((
+        rest,
+        RawHeader {
+            version,
+            length,
+            header,
+        },
+    ))
 }
 
 /// The length in octets of the message at the start of `buf`.
@@ -140,10 +154,17 @@ pub fn frame_length(buf: &[u8], max: usize) -> Result<Option<usize>, FrameError>
 
 pub(super) fn check(raw: &RawHeader, max: usize) -> Result<(), FrameError> {
     if raw.version != VERSION {
-        return Err(FrameError::Version { version: raw.version, header: raw.header });
+        return Err(FrameError::Version {
+            version: raw.version,
+            header: raw.header,
+        });
     }
     if raw.length < HEADER_LENGTH || !raw.length.is_multiple_of(4) || raw.length > max {
-        return Err(FrameError::Length { length: raw.length, max, header: raw.header });
+        return Err(FrameError::Length {
+            length: raw.length,
+            max,
+            header: raw.header,
+        });
     }
     Ok(())
 }

@@ -21,16 +21,24 @@ impl Message {
     /// allocates nothing.
     pub fn decode(mut frame: Bytes) -> Result<Self, DecodeError> {
         let Ok((_, raw)) = raw_header(&frame) else {
-            return Err(DecodeError::Short { length: frame.len() });
+            return Err(DecodeError::Short {
+                length: frame.len(),
+            });
         };
         check(&raw, frame.len())?;
         if raw.length != frame.len() {
-            let error =
-                FrameError::Length { length: raw.length, max: frame.len(), header: raw.header };
+            let error = FrameError::Length {
+                length: raw.length,
+                max: frame.len(),
+                header: raw.header,
+            };
             return Err(DecodeError::Frame(error));
         }
         let body = frame.split_off(HEADER_LENGTH);
-        let message = Self { header: raw.header, body };
+        let message = Self {
+            header: raw.header,
+            body,
+        };
         match Avps::check(&message.body, 0) {
             Ok(_) => Ok(message),
             Err(error) => Err(DecodeError::Avp { message, error }),
@@ -39,7 +47,10 @@ impl Message {
 
     /// A message of a header alone.
     pub const fn without_avps(header: Header) -> Self {
-        Self { header, body: Bytes::new() }
+        Self {
+            header,
+            body: Bytes::new(),
+        }
     }
 
     /// The AVPs in order.

@@ -58,7 +58,13 @@ impl<'a> Avp<'a> {
 
     fn length_error(&self, need: usize) -> AvpError {
         let header = self.length() - self.data.len();
-        AvpError::new(self, Problem::Length { have: self.length(), need: header + need })
+        AvpError::new(
+            self,
+            Problem::Length {
+                have: self.length(),
+                need: header + need,
+            },
+        )
     }
 
     /// 5004 with this AVP: its value is not `expected`.

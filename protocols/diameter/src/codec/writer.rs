@@ -36,7 +36,10 @@ impl<'a> Writer<'a> {
     /// Sets the length; gives the octets of the whole message.
     pub fn finish(self) -> usize {
         let length = self.out.len() - self.start;
-        assert!(length <= 0x00ff_ffff, "write message: {length} octets do not fit 24 bits");
+        assert!(
+            length <= 0x00ff_ffff,
+            "write message: {length} octets do not fit 24 bits"
+        );
         let octets = (length as u32).to_be_bytes();
         self.out[self.start + 1..self.start + 4].copy_from_slice(&octets[1..]);
         length
@@ -110,7 +113,11 @@ impl<'a> Writer<'a> {
         self.avp_header(def, 0);
         members(self);
         let length = self.out.len() - start;
-        assert!(length <= 0x00ff_ffff, "write AVP {}: {length} octets", def.code);
+        assert!(
+            length <= 0x00ff_ffff,
+            "write AVP {}: {length} octets",
+            def.code
+        );
         let octets = (length as u32).to_be_bytes();
         self.out[start + 5..start + 8].copy_from_slice(&octets[1..]);
         self
@@ -134,7 +141,11 @@ impl<'a> Writer<'a> {
         let mut header = [0; 12];
         let used = if def.vendor == 0 { 8 } else { 12 };
         let length = used + value_length;
-        assert!(length <= 0x00ff_ffff, "write AVP {}: {length} octets", def.code);
+        assert!(
+            length <= 0x00ff_ffff,
+            "write AVP {}: {length} octets",
+            def.code
+        );
         header[..4].copy_from_slice(&def.code.to_be_bytes());
         let word = u32::from(def.flags().0) << 24 | length as u32;
         header[4..8].copy_from_slice(&word.to_be_bytes());

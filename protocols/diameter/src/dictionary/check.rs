@@ -37,7 +37,8 @@ impl Report {
     /// The result code to answer with: the header's, else the first AVP's;
     /// `None` where the message is good.
     pub fn result_code(&self) -> Option<ResultCode> {
-        self.header.or_else(|| self.errors.first().map(AvpError::result_code))
+        self.header
+            .or_else(|| self.errors.first().map(AvpError::result_code))
     }
 
     fn error(&mut self, error: AvpError) {
@@ -91,8 +92,14 @@ pub fn check(message: &Message, strictness: Strictness) -> Report {
 
 fn unknown(application_id: u32) -> ResultCode {
     let known = application_id == application::BASE
-        || super::COMMANDS.iter().any(|command| command.application == Some(application_id));
-    if known { ResultCode::COMMAND_UNSUPPORTED } else { ResultCode::APPLICATION_UNSUPPORTED }
+        || super::COMMANDS
+            .iter()
+            .any(|command| command.application == Some(application_id));
+    if known {
+        ResultCode::COMMAND_UNSUPPORTED
+    } else {
+        ResultCode::APPLICATION_UNSUPPORTED
+    }
 }
 
 /// One chain of AVPs; without `rules`, any known AVP may come.
@@ -114,7 +121,8 @@ fn chain(avps: Avps<'_>, rules: Option<&[Rule]>, strictness: Strictness, report:
             report.deviation(strictness, &avp, Problem::Bits);
         }
         if let Some(rules) = rules {
-            match rules.iter().position(|rule| rule.avp.key() == def.key()) {
+            let key = avp.key();
+            match rules.iter().position(|rule| rule.key == key) {
                 Some(at) => {
                     counts[at] = counts[at].saturating_add(1);
                     // the first one too many is the one that failed

@@ -25,7 +25,9 @@ pub struct CommandDef {
 pub fn find_command(application_id: u32, code: u32) -> Option<&'static CommandDef> {
     COMMANDS.iter().find(|command| {
         command.code == code
-            && command.application.is_none_or(|application| application == application_id)
+            && command
+                .application
+                .is_none_or(|application| application == application_id)
     })
 }
 

@@ -11,6 +11,8 @@ use super::{AvpDef, key};
 pub struct Rule {
     /// The AVP.
     pub avp: &'static AvpDef,
+    /// Its key, at hand for the search.
+    pub key: u64,
     /// The least number of times.
     pub min: u16,
     /// The most; `u16::MAX` for any number.
@@ -20,19 +22,19 @@ pub struct Rule {
 macro_rules! grammar {
     (@ [$($done:tt)*]) => { &[$($done)*] };
     (@ [$($done:tt)*] 1 * { $a:ident } $($rest:tt)*) => {
-        grammar!(@ [$($done)* Rule { avp: &$a, min: 1, max: u16::MAX },] $($rest)*)
+        grammar!(@ [$($done)* Rule { avp: &$a, key: $a.key(), min: 1, max: u16::MAX },] $($rest)*)
     };
     (@ [$($done:tt)*] * [ $a:ident ] $($rest:tt)*) => {
-        grammar!(@ [$($done)* Rule { avp: &$a, min: 0, max: u16::MAX },] $($rest)*)
+        grammar!(@ [$($done)* Rule { avp: &$a, key: $a.key(), min: 0, max: u16::MAX },] $($rest)*)
     };
     (@ [$($done:tt)*] < $a:ident > $($rest:tt)*) => {
-        grammar!(@ [$($done)* Rule { avp: &$a, min: 1, max: 1 },] $($rest)*)
+        grammar!(@ [$($done)* Rule { avp: &$a, key: $a.key(), min: 1, max: 1 },] $($rest)*)
     };
     (@ [$($done:tt)*] { $a:ident } $($rest:tt)*) => {
-        grammar!(@ [$($done)* Rule { avp: &$a, min: 1, max: 1 },] $($rest)*)
+        grammar!(@ [$($done)* Rule { avp: &$a, key: $a.key(), min: 1, max: 1 },] $($rest)*)
     };
     (@ [$($done:tt)*] [ $a:ident ] $($rest:tt)*) => {
-        grammar!(@ [$($done)* Rule { avp: &$a, min: 0, max: 1 },] $($rest)*)
+        grammar!(@ [$($done)* Rule { avp: &$a, key: $a.key(), min: 0, max: 1 },] $($rest)*)
     };
     ($($rule:tt)*) => { grammar!(@ [] $($rule)*) };
 }
@@ -59,9 +61,9 @@ pub fn group_rules(group: u64) -> Option<&'static [Rule]> {
     })
 }
 
-// RFC 6733 section 6.11
+// RFC 6733 section 6.11; RFC 3588 allowed several Vendor-Ids
 const VENDOR_SPECIFIC_APPLICATION: &[Rule] =
-    grammar! { { VENDOR_ID } [AUTH_APPLICATION_ID] [ACCT_APPLICATION_ID] };
+    grammar! { 1*{ VENDOR_ID } [AUTH_APPLICATION_ID] [ACCT_APPLICATION_ID] };
 // RFC 6733 section 7.6
 const EXPERIMENTAL: &[Rule] = grammar! { { VENDOR_ID } { EXPERIMENTAL_RESULT_CODE } };
 // RFC 6733 section 6.7.2

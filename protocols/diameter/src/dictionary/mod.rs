@@ -158,7 +158,11 @@ impl AvpDef {
 
     /// The flags that we send.
     pub const fn flags(&self) -> AvpFlags {
-        let vendor = if self.vendor == 0 { 0 } else { AvpFlags::VENDOR.0 };
+        let vendor = if self.vendor == 0 {
+            0
+        } else {
+            AvpFlags::VENDOR.0
+        };
         let mandatory = match self.mandatory {
             MandatoryBit::M | MandatoryBit::MaySet => AvpFlags::MANDATORY.0,
             MandatoryBit::MayClear | MandatoryBit::Never => 0,

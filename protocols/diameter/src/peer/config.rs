@@ -117,7 +117,10 @@ impl EndToEndIds {
     }
 
     /// The next id.
-    #[allow(clippy::should_implement_trait, reason = "an endless source, not an iterator")]
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "an endless source, not an iterator"
+    )]
     pub const fn next(&mut self) -> u32 {
         self.0 = self.0.wrapping_add(1);
         self.0

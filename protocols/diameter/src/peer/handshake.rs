@@ -37,7 +37,9 @@ pub(super) fn answer_cer(
     // decided here once a table of several connections can be asked.
     match agree(peer, config) {
         Ok(opened) => {
-            config.local.encode_answer(&ReplyTo::new(cer), Outcome::SUCCESS, out);
+            config
+                .local
+                .encode_answer(&ReplyTo::new(cer), Outcome::SUCCESS, out);
             Ok(opened)
         }
         Err(code) if code.is_protocol_error() => {
@@ -45,7 +47,9 @@ pub(super) fn answer_cer(
             Err(CloseReason::Refused(code))
         }
         Err(code) => {
-            config.local.encode_answer(&ReplyTo::new(cer), code.into(), out);
+            config
+                .local
+                .encode_answer(&ReplyTo::new(cer), code.into(), out);
             Err(CloseReason::Refused(code))
         }
     }

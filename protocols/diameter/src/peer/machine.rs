@@ -6,35 +6,30 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 
 use super::config::{Config, Role, Sequence};
-use super::handshake::{answer_cer, read_cea};
 use super::pending::Pending;
 use super::watchdog::{Action, Watchdog};
-use super::{CloseReason, Command, Event, Input, Opened, RequestFailure, Token};
-use crate::answer::{Origin, ReplyTo, refuse, refuse_avp, refuse_undecoded};
-use crate::apps::base::{
-    Capabilities, DeviceWatchdog, DisconnectCause, DisconnectPeer, PlainAnswer,
-};
-use crate::codec::{DecodeError, Header, Message};
-use crate::dictionary::{application, command};
-use crate::result_code::{Outcome, ResultCode};
+use super::{CloseReason, Command, Event, Input, RequestFailure, Token};
+use crate::answer::Origin;
+use crate::apps::base::{Capabilities, DeviceWatchdog, DisconnectCause, DisconnectPeer};
+use crate::codec::Header;
 
 /// The machine of one transport connection.
 #[derive(Debug)]
 pub struct Peer {
-    config: Config,
-    origin: Origin,
-    state: State,
-    pending: Pending,
+    pub(super) config: Config,
+    pub(super) origin: Origin,
+    pub(super) state: State,
+    pub(super) pending: Pending,
     sequence: Sequence,
     next_hop_by_hop: u32,
     next_end_to_end: u32,
-    out: BytesMut,
+    pub(super) out: BytesMut,
     close: bool,
-    events: VecDeque<Event>,
+    pub(super) events: VecDeque<Event>,
 }
 
 #[derive(Debug)]
-enum State {
+pub(super) enum State {
     /// No transport yet.
     Idle,
     /// Wait-I-CEA.
@@ -42,11 +37,22 @@ enum State {
     /// The responder's wait for the CER.
     WaitCer { deadline: Instant },
     /// I-Open and R-Open.
-    Open { watchdog: Watchdog, dwr: Option<u32>, deadline: Instant },
+    Open {
+        watchdog: Watchdog,
+        dwr: Option<u32>,
+        deadline: Instant,
+    },
     /// Closing: our DPR waits for its DPA.
-    Closing { hop_by_hop: u32, cause: DisconnectCause, deadline: Instant },
+    Closing {
+        hop_by_hop: u32,
+        cause: DisconnectCause,
+        deadline: Instant,
+    },
     /// Closing: the peer's DPR is answered, the peer is to hang up.
-    Leaving { cause: DisconnectCause, deadline: Instant },
+    Leaving {
+        cause: DisconnectCause,
+        deadline: Instant,
+    },
     /// Closed for good.
     Closed,
 }
@@ -78,7 +84,11 @@ impl Peer {
             Input::Received(message) => self.received(message, now),
             Input::Undecodable(error) => self.undecodable(error, now),
             Input::TransportDown => self.transport_down(),
-            Input::Send { token, timeout, mut request } => {
+            Input::Send {
+                token,
+                timeout,
+                mut request,
+            } => {
                 let header = request.header;
                 let sent = self.send_request(token, timeout, now, header, |header, out| {
                     request.header = *header;
@@ -107,12 +117,16 @@ impl Peer {
             State::WaitCea { deadline, .. } | State::WaitCer { deadline } if deadline <= now => {
                 self.end(CloseReason::ExchangeTimeout);
             }
-            State::Open { watchdog, deadline, .. } if deadline <= now => {
+            State::Open {
+                watchdog, deadline, ..
+            } if deadline <= now => {
                 let (next, action) = watchdog.on_timer();
                 self.watch(next, action, now);
             }
             // Closing, Timeout: Error -> Closed
-            State::Closing { cause, deadline, .. } if deadline <= now => {
+            State::Closing {
+                cause, deadline, ..
+            } if deadline <= now => {
                 self.end(CloseReason::WeDisconnected(cause));
             }
             State::Leaving { cause, deadline } if deadline <= now => {
@@ -216,7 +230,10 @@ impl Peer {
             (State::Idle, Role::Initiator) => {
                 let header = self.own_header(Capabilities::header());
                 self.config.local.encode_request(&header, &mut self.out);
-                self.state = State::WaitCea { hop_by_hop: header.hop_by_hop, deadline };
+                self.state = State::WaitCea {
+                    hop_by_hop: header.hop_by_hop,
+                    deadline,
+                };
             }
             // Closed, R-Conn: R-Accept; the CER is to come first
             (State::Idle, Role::Responder) => self.state = State::WaitCer { deadline },
@@ -245,7 +262,11 @@ impl Peer {
                 let header = self.own_header(DisconnectPeer::header());
                 DisconnectPeer { cause }.encode(&header, &self.origin, &mut self.out);
                 let deadline = now + self.config.exchange_timeout;
-                self.state = State::Closing { hop_by_hop: header.hop_by_hop, cause, deadline };
+                self.state = State::Closing {
+                    hop_by_hop: header.hop_by_hop,
+                    cause,
+                    deadline,
+                };
             }
             State::Idle | State::WaitCea { .. } | State::WaitCer { .. } => {
                 self.end(CloseReason::WeDisconnected(cause));
@@ -254,167 +275,7 @@ impl Peer {
         }
     }
 
-    fn received(&mut self, message: Message, now: Instant) {
-        let (request, code) = (message.header.is_request(), message.header.command_code);
-        match self.state {
-            State::Idle | State::Closed | State::Leaving { .. } => {}
-            State::WaitCea { hop_by_hop, .. } => {
-                let cea = !request
-                    && code == command::CAPABILITIES_EXCHANGE
-                    && message.header.hop_by_hop == hop_by_hop;
-                // Wait-I-CEA, I-Rcv-CEA: Process-CEA -> I-Open
-                // Wait-I-CEA, I-Rcv-Non-CEA: Error -> Closed
-                match cea.then(|| read_cea(&message, &self.config)) {
-                    Some(agreed) => self.agreed(agreed, now),
-                    None => self.end(CloseReason::ExchangeBroken),
-                }
-            }
-            State::WaitCer { .. } => {
-                // Closed, R-Conn-CER: Process-CER, R-Snd-CEA -> R-Open
-                if request && code == command::CAPABILITIES_EXCHANGE {
-                    let agreed =
-                        answer_cer(&message, &self.config, &self.origin, &mut self.out);
-                    self.agreed(agreed, now);
-                } else {
-                    self.end(CloseReason::ExchangeBroken);
-                }
-            }
-            State::Open { watchdog, .. } => {
-                let dwa = !request && code == command::DEVICE_WATCHDOG;
-                if !dwa {
-                    let (next, action) = watchdog.on_other();
-                    self.watch(next, action, now);
-                }
-                self.route(message, now);
-            }
-            // answers may still come while the DPR waits for its own
-            State::Closing { .. } => self.route(message, now),
-        }
-    }
-
-    fn agreed(&mut self, agreed: Result<Opened, CloseReason>, now: Instant) {
-        match agreed {
-            Ok(opened) => {
-                self.events.push_back(Event::Open(Box::new(opened)));
-                let (watchdog, action) = Watchdog::start(self.config.reopen);
-                self.state = State::Open { watchdog, dwr: None, deadline: now };
-                self.watch(watchdog, action, now);
-                self.set_watchdog(now);
-            }
-            Err(why) => self.end(why),
-        }
-    }
-
-    /// One message of an open or closing connection.
-    fn route(&mut self, message: Message, now: Instant) {
-        let header = message.header;
-        let base = header.application_id == application::BASE;
-        match (header.is_request(), header.command_code) {
-            // Open, Rcv-DWR: Process-DWR, Snd-DWA -> Open
-            (true, command::DEVICE_WATCHDOG) if base => self.answer_own(&message),
-            // Open, Rcv-DWA: Process-DWA -> Open
-            (false, command::DEVICE_WATCHDOG) if base => self.received_dwa(message, now),
-            (true, command::DISCONNECT_PEER) if base => self.received_dpr(&message, now),
-            (false, command::DISCONNECT_PEER) if base => self.received_dpa(message),
-            // no row: capabilities are exchanged once, at the start
-            (true, command::CAPABILITIES_EXCHANGE) if base => {
-                let code = ResultCode::UNABLE_TO_COMPLY;
-                refuse(&message, code, &[], None, &self.origin, &mut self.out);
-            }
-            // Open, Rcv-Message: Process -> Open
-            (true, _) => self.events.push_back(Event::Request(message)),
-            (false, _) => self.events.push_back(match self.pending.take(&header) {
-                Some(token) => Event::Answer { token, message },
-                None => Event::UnexpectedAnswer(message),
-            }),
-        }
-    }
-
-    fn answer_own(&mut self, request: &Message) {
-        let origin_state_id = self.config.local.origin_state_id;
-        PlainAnswer { outcome: Outcome::SUCCESS, origin_state_id }.encode(
-            &ReplyTo::new(request),
-            &self.origin,
-            &mut self.out,
-        );
-    }
-
-    fn received_dwa(&mut self, message: Message, now: Instant) {
-        let State::Open { watchdog, dwr, .. } = &mut self.state else {
-            return;
-        };
-        if *dwr != Some(message.header.hop_by_hop) {
-            // a DWA that answers nothing proves nothing
-            self.events.push_back(Event::UnexpectedAnswer(message));
-            return;
-        }
-        *dwr = None;
-        let (next, action) = watchdog.on_answer(self.config.reopen_answers);
-        self.watch(next, action, now);
-    }
-
-    fn received_dpr(&mut self, message: &Message, now: Instant) {
-        let cause = match DisconnectPeer::parse(message) {
-            Ok(dpr) => dpr.cause,
-            Err(error) => {
-                refuse_avp(message, &error, &self.origin, &mut self.out);
-                return;
-            }
-        };
-        PlainAnswer { outcome: Outcome::SUCCESS, origin_state_id: None }.encode(
-            &ReplyTo::new(message),
-            &self.origin,
-            &mut self.out,
-        );
-        match self.state {
-            // both sides disconnect at once: our own DPR decides
-            State::Closing { .. } => {}
-            // Open, Rcv-DPR: Snd-DPA -> Closing
-            _ => {
-                let deadline = now + self.config.exchange_timeout;
-                self.state = State::Leaving { cause, deadline };
-                self.fail_pending();
-            }
-        }
-    }
-
-    fn received_dpa(&mut self, message: Message) {
-        match self.state {
-            // Closing, Rcv-DPA: Disc -> Closed
-            State::Closing { hop_by_hop, cause, .. }
-                if message.header.hop_by_hop == hop_by_hop =>
-            {
-                self.end(CloseReason::WeDisconnected(cause));
-            }
-            _ => self.events.push_back(Event::UnexpectedAnswer(message)),
-        }
-    }
-
-    fn undecodable(&mut self, error: DecodeError, now: Instant) {
-        if matches!(self.state, State::Idle | State::Closed) {
-            return;
-        }
-        refuse_undecoded(&error, &self.origin, &mut self.out);
-        match (&self.state, &error) {
-            // the stream is still whole: one bad message, answered or failed
-            (State::Open { watchdog, .. }, DecodeError::Avp { message, .. }) => {
-                let header = message.header;
-                let (next, action) = watchdog.on_other();
-                self.watch(next, action, now);
-                if header.is_request() {
-                    return;
-                }
-                if let Some(token) = self.pending.take(&header) {
-                    let why = RequestFailure::Undecodable(error);
-                    self.events.push_back(Event::RequestFailed { token, why });
-                }
-            }
-            (State::Closing { .. } | State::Leaving { .. }, DecodeError::Avp { .. }) => {}
-            _ => self.end(CloseReason::Undecodable(error)),
-        }
-    }
-
-    fn watch(&mut self, next: Watchdog, action: Action, now: Instant) {
+    pub(super) fn watch(&mut self, next: Watchdog, action: Action, now: Instant) {
         if let State::Open { watchdog, .. } = &mut self.state {
             *watchdog = next;
         }
@@ -442,7 +303,7 @@ impl Peer {
         }
     }
 
-    fn set_watchdog(&mut self, now: Instant) {
+    pub(super) fn set_watchdog(&mut self, now: Instant) {
         let period = self.sequence.watchdog_period(self.config.watchdog);
         if let State::Open { deadline, .. } = &mut self.state {
             *deadline = now + period;
@@ -450,14 +311,14 @@ impl Peer {
     }
 
     /// Closes the transport and says why; every request that waits fails.
-    fn end(&mut self, why: CloseReason) {
+    pub(super) fn end(&mut self, why: CloseReason) {
         self.fail_pending();
         self.state = State::Closed;
         self.close = true;
         self.events.push_back(Event::Closed(why));
     }
 
-    fn fail_pending(&mut self) {
+    pub(super) fn fail_pending(&mut self) {
         for token in self.pending.take_all() {
             let why = RequestFailure::Disconnected;
             self.events.push_back(Event::RequestFailed { token, why });
@@ -477,6 +338,10 @@ impl Peer {
     /// The header of a request of the machine's own.
     fn own_header(&mut self, header: Header) -> Header {
         self.next_end_to_end = self.next_end_to_end.wrapping_add(1);
-        Header { hop_by_hop: self.hop_by_hop(), end_to_end: self.next_end_to_end, ..header }
+        Header {
+            hop_by_hop: self.hop_by_hop(),
+            end_to_end: self.next_end_to_end,
+            ..header
+        }
     }
 }

@@ -20,6 +20,7 @@
 
 mod config;
 mod handshake;
+mod inbound;
 mod machine;
 mod pending;
 mod watchdog;
@@ -165,12 +166,18 @@ impl CloseReason {
     /// False where the peer asked not to be connected to again
     /// (DO_NOT_WANT_TO_TALK_TO_YOU, RFC 6733 section 5.4.3).
     pub const fn may_reconnect(&self) -> bool {
-        !matches!(self, Self::PeerDisconnected(DisconnectCause::DoNotWantToTalkToYou))
+        !matches!(
+            self,
+            Self::PeerDisconnected(DisconnectCause::DoNotWantToTalkToYou)
+        )
     }
 
     /// True where the next connection to this peer starts with
     /// [`Config::reopen`]: it ended without a DPR (RFC 3539 section 3.4.1).
     pub const fn must_reopen(&self) -> bool {
-        matches!(self, Self::TransportDown | Self::Silent | Self::Undecodable(_))
+        matches!(
+            self,
+            Self::TransportDown | Self::Silent | Self::Undecodable(_)
+        )
     }
 }

@@ -28,9 +28,17 @@ impl Pending {
 
     pub(super) fn insert(&mut self, header: &Header, token: Token, deadline: Instant) {
         let (command_code, end_to_end) = (header.command_code, header.end_to_end);
-        let waiting = Waiting { token, command_code, end_to_end, deadline };
+        let waiting = Waiting {
+            token,
+            command_code,
+            end_to_end,
+            deadline,
+        };
         let before = self.waiting.insert(header.hop_by_hop, waiting);
-        assert!(before.is_none(), "hop-by-hop ids do not wrap onto a waiting request");
+        assert!(
+            before.is_none(),
+            "hop-by-hop ids do not wrap onto a waiting request"
+        );
         self.deadlines.insert((deadline, header.hop_by_hop));
     }
 
@@ -41,13 +49,14 @@ impl Pending {
     /// The request that this answer belongs to: same ids, same command.
     pub(super) fn take(&mut self, answer: &Header) -> Option<Token> {
         let waiting = self.waiting.get(&answer.hop_by_hop)?;
-        let same = waiting.end_to_end == answer.end_to_end
-            && waiting.command_code == answer.command_code;
+        let same =
+            waiting.end_to_end == answer.end_to_end && waiting.command_code == answer.command_code;
         if !same {
             return None;
         }
         let waiting = self.waiting.remove(&answer.hop_by_hop)?;
-        self.deadlines.remove(&(waiting.deadline, answer.hop_by_hop));
+        self.deadlines
+            .remove(&(waiting.deadline, answer.hop_by_hop));
         Some(waiting.token)
     }
 
@@ -58,7 +67,9 @@ impl Pending {
             return None;
         }
         self.deadlines.pop_first();
-        self.waiting.remove(&hop_by_hop).map(|waiting| waiting.token)
+        self.waiting
+            .remove(&hop_by_hop)
+            .map(|waiting| waiting.token)
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {

@@ -34,7 +34,13 @@ impl Watchdog {
     pub(super) const fn start(reopen: bool) -> (Self, Action) {
         if reopen {
             // DOWN, connection up: NumDWA = 0, SendWatchdog, Pending -> REOPEN
-            (Self::Reopen { pending: true, answers: Some(0) }, Action::SendWatchdog)
+            (
+                Self::Reopen {
+                    pending: true,
+                    answers: Some(0),
+                },
+                Action::SendWatchdog,
+            )
         } else {
             // INITIAL, connection up: SetWatchdog, OpenConnection -> OKAY
             (Self::Okay { pending: false }, Action::SetWatchdog)
@@ -58,7 +64,13 @@ impl Watchdog {
                     (Self::Okay { pending: false }, Action::Failback)
                 } else {
                     // REOPEN, receive DWA & NumDWA < 2: Pending = FALSE, NumDWA++ -> REOPEN
-                    (Self::Reopen { pending: false, answers: Some(answers) }, Action::None)
+                    (
+                        Self::Reopen {
+                            pending: false,
+                            answers: Some(answers),
+                        },
+                        Action::None,
+                    )
                 }
             }
         }
@@ -81,23 +93,38 @@ impl Watchdog {
     pub(super) const fn on_timer(self) -> (Self, Action) {
         match self {
             // OKAY, timer expires & !Pending: SendWatchdog, SetWatchdog, Pending -> OKAY
-            Self::Okay { pending: false } => {
-                (Self::Okay { pending: true }, Action::SendWatchdog)
-            }
+            Self::Okay { pending: false } => (Self::Okay { pending: true }, Action::SendWatchdog),
             // OKAY, timer expires & Pending: Failover, SetWatchdog -> SUSPECT
             Self::Okay { pending: true } => (Self::Suspect, Action::Failover),
             // SUSPECT, timer expires: CloseConnection, SetWatchdog -> DOWN
             Self::Suspect => (Self::Suspect, Action::CloseConnection),
             // REOPEN, timer expires & !Pending: SendWatchdog, SetWatchdog, Pending -> REOPEN
-            Self::Reopen { pending: false, answers } => {
-                (Self::Reopen { pending: true, answers }, Action::SendWatchdog)
-            }
+            Self::Reopen {
+                pending: false,
+                answers,
+            } => (
+                Self::Reopen {
+                    pending: true,
+                    answers,
+                },
+                Action::SendWatchdog,
+            ),
             // REOPEN, timer expires & Pending & NumDWA >= 0: NumDWA = -1, SetWatchdog -> REOPEN
-            Self::Reopen { pending: true, answers: Some(_) } => {
-                (Self::Reopen { pending: true, answers: None }, Action::SetWatchdog)
-            }
+            Self::Reopen {
+                pending: true,
+                answers: Some(_),
+            } => (
+                Self::Reopen {
+                    pending: true,
+                    answers: None,
+                },
+                Action::SetWatchdog,
+            ),
             // REOPEN, timer expires & Pending & NumDWA < 0: CloseConnection, SetWatchdog -> DOWN
-            Self::Reopen { pending: true, answers: None } => (self, Action::CloseConnection),
+            Self::Reopen {
+                pending: true,
+                answers: None,
+            } => (self, Action::CloseConnection),
         }
     }
 

@@ -6,7 +6,7 @@ use super::request::CcRequestType;
 use super::units::{Money, Units};
 use crate::answer::{Origin, ReplyTo};
 use crate::apps::route::{Answered, need};
-use crate::apps::{List, enumerated};
+use crate::apps::{FromAvp, List, enumerated};
 use crate::codec::{Avp, AvpError, Message, Time, Writer};
 use crate::dictionary::{self as dict, application, key};
 use crate::result_code::{Outcome, ResultCode};
@@ -158,11 +158,7 @@ pub struct CcAnswer<'a> {
 
 impl<'a> CcAnswer<'a> {
     /// An answer with what the grammar requires and nothing else.
-    pub const fn new(
-        outcome: Outcome,
-        request_type: CcRequestType,
-        request_number: u32,
-    ) -> Self {
+    pub const fn new(outcome: Outcome, request_type: CcRequestType, request_number: u32) -> Self {
         Self {
             outcome,
             request_type,
@@ -222,7 +218,7 @@ impl<'a> CcAnswer<'a> {
         let outcome = Answered::parse(message)?.outcome;
         let (mut request_type, mut request_number) = (None, None);
         let mut answer = Self {
-            services: List::wire(avps, key::MULTIPLE_SERVICES_CREDIT_CONTROL, ServiceAnswer::read),
+            services: List::wire(avps, key::MULTIPLE_SERVICES_CREDIT_CONTROL),
             ..Self::new(outcome, CcRequestType::Event, 0)
         };
         for avp in avps {
@@ -256,7 +252,7 @@ impl<'a> ServiceAnswer<'a> {
     fn read(avp: &Avp<'a>) -> Result<Self, AvpError> {
         let members = avp.grouped()?;
         let mut service = Self {
-            service_identifiers: List::wire(members, key::SERVICE_IDENTIFIER, |avp| avp.u32()),
+            service_identifiers: List::wire(members, key::SERVICE_IDENTIFIER),
             ..Self::default()
         };
         for member in members {
@@ -332,7 +328,12 @@ impl Grant {
 impl<'a> FinalUnit<'a> {
     /// The last grant, and then the action without a redirection or filter.
     pub const fn new(action: FinalUnitAction) -> Self {
-        Self { action, redirect: None, filter_rules: List::EMPTY, filter_ids: List::EMPTY }
+        Self {
+            action,
+            redirect: None,
+            filter_rules: List::EMPTY,
+            filter_ids: List::EMPTY,
+        }
     }
 
     fn read(avp: &Avp<'a>) -> Result<Self, AvpError> {
@@ -348,8 +349,8 @@ impl<'a> FinalUnit<'a> {
         Ok(Self {
             action: need(action, &dict::FINAL_UNIT_ACTION)?,
             redirect,
-            filter_rules: List::wire(members, key::RESTRICTION_FILTER_RULE, |avp| avp.text()),
-            filter_ids: List::wire(members, key::FILTER_ID, |avp| avp.text()),
+            filter_rules: List::wire(members, key::RESTRICTION_FILTER_RULE),
+            filter_ids: List::wire(members, key::FILTER_ID),
         })
     }
 
@@ -387,5 +388,11 @@ impl<'a> RedirectServer<'a> {
             kind: need(kind, &dict::REDIRECT_ADDRESS_TYPE)?,
             address: need(address, &dict::REDIRECT_SERVER_ADDRESS)?,
         })
+    }
+}
+
+impl<'a> FromAvp<'a> for ServiceAnswer<'a> {
+    fn from_avp(avp: &Avp<'a>) -> Result<Self, AvpError> {
+        Self::read(avp)
     }
 }

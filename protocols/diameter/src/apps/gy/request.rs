@@ -6,7 +6,7 @@ use super::service_information::{ServiceInformation, Subscriber};
 use super::units::{ReportingReason, Units, UsedUnit};
 use crate::apps::base::TerminationCause;
 use crate::apps::route::{Route, RouteReader, need};
-use crate::apps::{List, enumerated};
+use crate::apps::{FromAvp, List, enumerated};
 use crate::codec::{Avp, AvpError, Header, Message, Time, Writer};
 use crate::dictionary::{self as dict, application, command, key};
 
@@ -171,12 +171,8 @@ impl<'a> CcRequest<'a> {
             destination_realm: "",
         };
         let mut request = Self {
-            services: List::wire(
-                avps,
-                key::MULTIPLE_SERVICES_CREDIT_CONTROL,
-                ServiceRequest::read,
-            ),
-            used: List::wire(avps, key::USED_SERVICE_UNIT, UsedUnit::read),
+            services: List::wire(avps, key::MULTIPLE_SERVICES_CREDIT_CONTROL),
+            used: List::wire(avps, key::USED_SERVICE_UNIT),
             ..Self::new(blank, "", CcRequestType::Event, 0)
         };
         for avp in avps {
@@ -279,8 +275,8 @@ impl<'a> ServiceRequest<'a> {
     fn read(avp: &Avp<'a>) -> Result<Self, AvpError> {
         let members = avp.grouped()?;
         let mut service = Self {
-            service_identifiers: List::wire(members, key::SERVICE_IDENTIFIER, |avp| avp.u32()),
-            used: List::wire(members, key::USED_SERVICE_UNIT, UsedUnit::read),
+            service_identifiers: List::wire(members, key::SERVICE_IDENTIFIER),
+            used: List::wire(members, key::USED_SERVICE_UNIT),
             ..Self::default()
         };
         for member in members {
@@ -341,5 +337,11 @@ impl<'a> UserEquipment<'a> {
                 .i32(&dict::USER_EQUIPMENT_INFO_TYPE, self.kind.value())
                 .octets(&dict::USER_EQUIPMENT_INFO_VALUE, self.value);
         });
+    }
+}
+
+impl<'a> FromAvp<'a> for ServiceRequest<'a> {
+    fn from_avp(avp: &Avp<'a>) -> Result<Self, AvpError> {
+        Self::read(avp)
     }
 }

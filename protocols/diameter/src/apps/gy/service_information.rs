@@ -3,8 +3,8 @@
 
 use std::net::IpAddr;
 
-use crate::apps::List;
 use crate::apps::route::need;
+use crate::apps::{FromAvp, List};
 use crate::codec::{Avp, AvpError, Time, Writer};
 use crate::dictionary::{self as dict, AvpDef, key};
 
@@ -114,8 +114,11 @@ pub struct PsInformation<'a> {
 impl<'a> PsInformation<'a> {
     fn read(avp: &Avp<'a>) -> Result<Self, AvpError> {
         let members = avp.grouped()?;
-        let traffic = List::wire(members, key::TRAFFIC_DATA_VOLUMES, TrafficVolume::read);
-        let mut ps = Self { traffic, ..Self::default() };
+        let traffic = List::wire(members, key::TRAFFIC_DATA_VOLUMES);
+        let mut ps = Self {
+            traffic,
+            ..Self::default()
+        };
         for member in members {
             match member.key() {
                 key::CALLED_STATION_ID => ps.called_station_id = Some(member.text()?),
@@ -140,9 +143,18 @@ impl<'a> PsInformation<'a> {
         writer.group(&dict::PS_INFORMATION, |group| {
             let octets: [(&AvpDef, Option<&[u8]>); 7] = [
                 (&dict::TGPP_CHARGING_ID, self.charging_id),
-                (&dict::CALLED_STATION_ID, self.called_station_id.map(str::as_bytes)),
-                (&dict::TGPP_SGSN_MCC_MNC, self.sgsn_mcc_mnc.map(str::as_bytes)),
-                (&dict::TGPP_IMSI_MCC_MNC, self.imsi_mcc_mnc.map(str::as_bytes)),
+                (
+                    &dict::CALLED_STATION_ID,
+                    self.called_station_id.map(str::as_bytes),
+                ),
+                (
+                    &dict::TGPP_SGSN_MCC_MNC,
+                    self.sgsn_mcc_mnc.map(str::as_bytes),
+                ),
+                (
+                    &dict::TGPP_IMSI_MCC_MNC,
+                    self.imsi_mcc_mnc.map(str::as_bytes),
+                ),
                 (&dict::TGPP_RAT_TYPE, self.rat_type),
                 (&dict::TGPP_USER_LOCATION_INFO, self.user_location),
                 (
@@ -234,5 +246,11 @@ impl TrafficVolume {
                 group.time(&dict::CHANGE_TIME, time);
             }
         });
+    }
+}
+
+impl<'a> FromAvp<'a> for TrafficVolume {
+    fn from_avp(avp: &Avp<'a>) -> Result<Self, AvpError> {
+        Self::read(avp)
     }
 }

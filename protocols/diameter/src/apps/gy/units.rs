@@ -1,7 +1,7 @@
 //! Units of service: requested, granted, used (RFC 8506 sections 8.17 to 8.27).
 
-use crate::apps::enumerated;
 use crate::apps::route::need;
+use crate::apps::{FromAvp, enumerated};
 use crate::codec::{Avp, AvpError, Writer};
 use crate::dictionary::{self as dict, AvpDef, key};
 
@@ -156,7 +156,11 @@ impl Money {
                 _ => {}
             }
         }
-        Ok(Self { digits: need(digits, &dict::VALUE_DIGITS)?, exponent, currency })
+        Ok(Self {
+            digits: need(digits, &dict::VALUE_DIGITS)?,
+            exponent,
+            currency,
+        })
     }
 
     pub(super) fn write(&self, writer: &mut Writer<'_>) {
@@ -210,5 +214,11 @@ impl UsedUnit {
             }
             self.units.write(group);
         });
+    }
+}
+
+impl<'a> FromAvp<'a> for UsedUnit {
+    fn from_avp(avp: &Avp<'a>) -> Result<Self, AvpError> {
+        Self::read(avp)
     }
 }

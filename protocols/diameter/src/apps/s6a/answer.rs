@@ -26,7 +26,11 @@ pub struct S6aAnswer<'a> {
 impl<'a> S6aAnswer<'a> {
     /// An answer that says its outcome and nothing more.
     pub const fn new(outcome: Outcome) -> Self {
-        Self { outcome, flags: None, subscription_data: None }
+        Self {
+            outcome,
+            flags: None,
+            subscription_data: None,
+        }
     }
 
     /// Appends the answer.
@@ -54,7 +58,11 @@ impl<'a> S6aAnswer<'a> {
             Some(avp) => Some(SubscriptionData::read(&avp)?),
             None => None,
         };
-        Ok(Self { outcome, flags, subscription_data })
+        Ok(Self {
+            outcome,
+            flags,
+            subscription_data,
+        })
     }
 }
 

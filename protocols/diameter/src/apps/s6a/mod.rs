@@ -41,5 +41,8 @@ pub const UNKNOWN_SERVING_NODE: Outcome = experimental(5423);
 pub const AUTHENTICATION_DATA_UNAVAILABLE: Outcome = experimental(4181);
 
 const fn experimental(code: u32) -> Outcome {
-    Outcome::Experimental { vendor: vendor::TGPP, code }
+    Outcome::Experimental {
+        vendor: vendor::TGPP,
+        code,
+    }
 }

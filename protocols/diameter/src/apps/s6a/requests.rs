@@ -3,9 +3,7 @@
 use bytes::BytesMut;
 
 use super::subscription::SubscriptionData;
-use crate::apps::route::{
-    NO_STATE_MAINTAINED, Route, RouteReader, need, write_vendor_application,
-};
+use crate::apps::route::{NO_STATE_MAINTAINED, Route, RouteReader, need, write_vendor_application};
 use crate::apps::{List, enumerated};
 use crate::codec::{Avp, AvpError, Header, Message, Writer};
 use crate::dictionary::{self as dict, AvpDef, application, command, key, vendor};
@@ -165,7 +163,11 @@ impl<'a> AuthenticationInformationRequest<'a> {
     pub fn parse(message: &'a Message) -> Result<Self, AvpError> {
         let (route, user_name) = parse(message, |_| Ok(()))?;
         let plmn = need(message.find(key::VISITED_PLMN_ID), &dict::VISITED_PLMN_ID)?;
-        Ok(Self { route, user_name, visited_plmn_id: plmn.octets() })
+        Ok(Self {
+            route,
+            user_name,
+            visited_plmn_id: plmn.octets(),
+        })
     }
 
     /// Appends the request.
@@ -197,7 +199,11 @@ impl<'a> PurgeUeRequest<'a> {
     /// Reads a PUR.
     pub fn parse(message: &'a Message) -> Result<Self, AvpError> {
         let (route, user_name) = parse(message, |_| Ok(()))?;
-        Ok(Self { route, user_name, pur_flags: optional_u32(message, key::PUR_FLAGS)? })
+        Ok(Self {
+            route,
+            user_name,
+            pur_flags: optional_u32(message, key::PUR_FLAGS)?,
+        })
     }
 
     /// Appends the request.
@@ -237,7 +243,12 @@ impl<'a> NotifyRequest<'a> {
             Ok(())
         })?;
         let nor_flags = optional_u32(message, key::NOR_FLAGS)?;
-        Ok(Self { route, user_name, nor_flags, service_selection })
+        Ok(Self {
+            route,
+            user_name,
+            nor_flags,
+            service_selection,
+        })
     }
 
     /// Appends the request.
@@ -274,7 +285,10 @@ impl<'a> InsertSubscriberDataRequest<'a> {
     /// Reads an IDR.
     pub fn parse(message: &'a Message) -> Result<Self, AvpError> {
         let (route, user_name) = parse(message, |_| Ok(()))?;
-        let data = need(message.find(key::SUBSCRIPTION_DATA), &dict::SUBSCRIPTION_DATA)?;
+        let data = need(
+            message.find(key::SUBSCRIPTION_DATA),
+            &dict::SUBSCRIPTION_DATA,
+        )?;
         Ok(Self {
             route,
             user_name,
@@ -320,9 +334,7 @@ impl<'a> DeleteSubscriberDataRequest<'a> {
             route,
             user_name,
             dsr_flags: need(optional_u32(message, key::DSR_FLAGS)?, &dict::DSR_FLAGS)?,
-            context_identifiers: List::wire(message.avps(), key::CONTEXT_IDENTIFIER, |avp| {
-                avp.u32()
-            }),
+            context_identifiers: List::wire(message.avps(), key::CONTEXT_IDENTIFIER),
         })
     }
 
@@ -360,7 +372,10 @@ impl<'a> CancelLocationRequest<'a> {
     /// Reads a CLR.
     pub fn parse(message: &'a Message) -> Result<Self, AvpError> {
         let (route, user_name) = parse(message, |_| Ok(()))?;
-        let kind = need(message.find(key::CANCELLATION_TYPE), &dict::CANCELLATION_TYPE)?;
+        let kind = need(
+            message.find(key::CANCELLATION_TYPE),
+            &dict::CANCELLATION_TYPE,
+        )?;
         Ok(Self {
             route,
             user_name,

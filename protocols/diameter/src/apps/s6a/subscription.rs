@@ -1,7 +1,7 @@
 //! Subscription-Data 1400 (TS 29.272 section 7.3.2): what the gateway sets.
 
 use crate::apps::route::need;
-use crate::apps::{List, enumerated};
+use crate::apps::{FromAvp, List, enumerated};
 use crate::codec::{Avp, AvpError, Writer};
 use crate::dictionary::{self as dict, key};
 
@@ -62,7 +62,10 @@ impl Msisdn {
         }
         let mut digits = [0; MSISDN_DIGITS_MAX + 1];
         digits[..text.len()].copy_from_slice(text.as_bytes());
-        Some(Self { digits, length: text.len() as u8 })
+        Some(Self {
+            digits,
+            length: text.len() as u8,
+        })
     }
 
     /// The digits.
@@ -91,7 +94,10 @@ impl Msisdn {
         if length == 0 {
             return Err(bad());
         }
-        Ok(Self { digits, length: length as u8 })
+        Ok(Self {
+            digits,
+            length: length as u8,
+        })
     }
 
     fn write(&self, writer: &mut Writer<'_>) {
@@ -245,7 +251,7 @@ impl<'a> ApnProfile<'a> {
                 1 => false,
                 _ => return Err(included.value_error("0 or 1")),
             },
-            apns: List::wire(members, key::APN_CONFIGURATION, ApnConfiguration::read),
+            apns: List::wire(members, key::APN_CONFIGURATION),
         })
     }
 
@@ -329,9 +335,15 @@ impl<'a> SubscriptionData<'a> {
                 group.i32(&dict::NETWORK_ACCESS_MODE, mode.value());
             }
             let numbers = [
-                (&dict::OPERATOR_DETERMINED_BARRING, self.operator_determined_barring),
+                (
+                    &dict::OPERATOR_DETERMINED_BARRING,
+                    self.operator_determined_barring,
+                ),
                 (&dict::ACCESS_RESTRICTION_DATA, self.access_restriction),
-                (&dict::SUBSCRIBED_PERIODIC_RAU_TAU_TIMER, self.periodic_tau_timer),
+                (
+                    &dict::SUBSCRIBED_PERIODIC_RAU_TAU_TIMER,
+                    self.periodic_tau_timer,
+                ),
             ];
             for (def, value) in numbers {
                 if let Some(value) = value {
@@ -348,5 +360,11 @@ impl<'a> SubscriptionData<'a> {
                 profile.write(group);
             }
         });
+    }
+}
+
+impl<'a> FromAvp<'a> for ApnConfiguration<'a> {
+    fn from_avp(avp: &Avp<'a>) -> Result<Self, AvpError> {
+        Self::read(avp)
     }
 }
