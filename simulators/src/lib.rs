@@ -28,8 +28,8 @@ pub mod lines;
 pub mod load;
 pub mod modem;
 pub mod peer;
-pub mod sinks;
 mod rest;
+pub mod sinks;
 mod wire;
 
 pub use wire::Identity;

@@ -49,7 +49,11 @@ impl LineRange {
         for n in 0..self.lines {
             let imsi = self.imsi(n);
             let (line, msisdn, device) = (self.line_id(n), self.msisdn(n), self.device(n));
-            writeln!(out, "{line},customer-{imsi},cellular,{imsi},{msisdn},{device},{},{},active", self.apn, self.plan)?;
+            writeln!(
+                out,
+                "{line},customer-{imsi},cellular,{imsi},{msisdn},{device},{},{},active",
+                self.apn, self.plan
+            )?;
         }
         Ok(())
     }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use linegate_simulators::desk::{CallAct, Desk, DeskConfig, WorkAct};
+use linegate_simulators::clock;
+use linegate_simulators::desk::{CallAct, Desk, DeskConfig, DeskHandle, WorkAct};
 use linegate_simulators::element::{Element, ElementConfig, ElementHandle, Fault, Role, SessionConfig, UsageStep};
 use linegate_simulators::ledger::{self, LedgerConfig};
 use linegate_simulators::lines::LineRange;
@@ -199,7 +200,7 @@ struct DeskArgs {
     /// Carry out no work orders.
     #[arg(long)]
     no_visits: bool,
-    /// A customer, phone or order whose first call nobody answers; may be given again.
+    /// A phone, order or appointment whose first call nobody answers; may be given again.
     #[arg(long = "no-answer-once")]
     no_answer_once: Vec<String>,
     /// A customer or order whose first visit is returned; may be given again.
@@ -208,6 +209,13 @@ struct DeskArgs {
     /// Reason code of those returns.
     #[arg(long, default_value = "no-signal")]
     return_reason: String,
+    /// Have those customers called for another time.
+    #[arg(long)]
+    reschedule: bool,
+    /// Enter a worker of these skills, with commas, who has the next seven days
+    /// free, an hour a slot.
+    #[arg(long = "with-worker", value_delimiter = ',')]
+    with_worker: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -508,8 +516,11 @@ async fn act(element: &ElementHandle, args: &ElementArgs) -> anyhow::Result<()> 
         let attachment = element.attach(imsi).await.with_context(|| format!("attach {imsi}"))?;
         eprintln!("{imsi}: attached, {attachment:?}");
     }
-    let step =
-        UsageStep { after: Duration::from_millis(args.report_ms), up: args.octets / 4, down: args.octets - args.octets / 4 };
+    let step = UsageStep {
+        after: Duration::from_millis(args.report_ms),
+        up: args.octets / 4,
+        down: args.octets - args.octets / 4,
+    };
     let script = vec![step; args.reports];
     for imsi in &args.sessions {
         let (session, answer) = element.open_session(SessionConfig::new(imsi, &args.apn)).await?;
@@ -547,7 +558,7 @@ async fn modem(args: ModemArgs) -> anyhow::Result<()> {
             content_type,
             token: args.wire.token.clone(),
             // Another run is another boot.
-            boot: linegate_simulators::clock::unix_seconds(),
+            boot: clock::unix_seconds(),
             ..ModemConfig::new(&device, args.gateway)
         }
     };
@@ -591,7 +602,13 @@ async fn desk(args: DeskArgs) -> anyhow::Result<()> {
         desk.script_calls(subject, [CallAct::NoAnswer]);
     }
     for subject in &args.return_once {
-        desk.script_visits(subject, [WorkAct::Return(args.return_reason.clone())]);
+        desk.script_visits(
+            subject,
+            [WorkAct::Return { reason: args.return_reason.clone(), reschedule: args.reschedule }],
+        );
+    }
+    if !args.with_worker.is_empty() {
+        enter_worker(&desk, &args.with_worker).await?;
     }
     let watch = async {
         let mut seen = (0, 0);
@@ -609,6 +626,18 @@ async fn desk(args: DeskArgs) -> anyhow::Result<()> {
         outcome = interrupted() => outcome?,
     }
     desk.shutdown();
+    Ok(())
+}
+
+async fn enter_worker(desk: &DeskHandle, skills: &[String]) -> anyhow::Result<()> {
+    const HOUR_MS: i64 = 3_600_000;
+    let skills: Vec<&str> = skills.iter().map(String::as_str).collect();
+    desk.put_worker("worker-sim", "Simulated worker", &skills).await?;
+    let begin = clock::unix_ms() / HOUR_MS * HOUR_MS + HOUR_MS;
+    for hour in 0..7 * 24 {
+        let from = begin + hour * HOUR_MS;
+        desk.put_slot("worker-sim", from, from + HOUR_MS, 1).await?;
+    }
     Ok(())
 }
 

@@ -463,10 +463,6 @@ fn end_later(session: Session) {
 }
 
 fn answered(peer: &Peer, request: &Message, code: ResultCode) -> Dealt {
-    let answer =
-        PlainAnswer { outcome: Outcome::Result(code), origin_state_id: Some(peer.identity().origin_state_id) };
-    Dealt {
-        frame: encoded(|out| answer.encode(&ReplyTo::new(request), peer.origin(), out)),
-        result_code: code.0,
-    }
+    let answer = PlainAnswer { outcome: Outcome::Result(code), origin_state_id: Some(peer.identity().origin_state_id) };
+    Dealt { frame: encoded(|out| answer.encode(&ReplyTo::new(request), peer.origin(), out)), result_code: code.0 }
 }

@@ -53,13 +53,8 @@ pub enum Role {
 
 impl Role {
     /// Every role, with the name that the command line uses.
-    pub const ALL: [(&'static str, Role); 5] = [
-        ("hss", Role::Hss),
-        ("mme", Role::Mme),
-        ("pgw", Role::PgwC),
-        ("olt", Role::Olt),
-        ("tv", Role::TvHeadEnd),
-    ];
+    pub const ALL: [(&'static str, Role); 5] =
+        [("hss", Role::Hss), ("mme", Role::Mme), ("pgw", Role::PgwC), ("olt", Role::Olt), ("tv", Role::TvHeadEnd)];
 
     /// What CER announces for it.
     pub const fn applications(self) -> &'static [Application] {
@@ -423,10 +418,7 @@ impl Core {
 }
 
 fn refused(peer: &Peer, request: &Message, code: ResultCode) -> Dealt {
-    Dealt {
-        frame: encoded(|out| refuse(request, code, &[], None, peer.origin(), out)),
-        result_code: code.0,
-    }
+    Dealt { frame: encoded(|out| refuse(request, code, &[], None, peer.origin(), out)), result_code: code.0 }
 }
 
 /// Line, subscriber or session that a request is about, as far as it can be read.

@@ -16,8 +16,8 @@ use bytes::BytesMut;
 use linegate_diameter::answer::{Origin, ReplyTo, refuse};
 use linegate_diameter::apps::base::{PlainAnswer, TerminationCause};
 use linegate_diameter::apps::gy::{
-    CcAnswer, CcRequest, CcRequestType, PsInformation, ReportingReason, ServiceInformation, ServiceRequest,
-    Subscriber, Units, UsedUnit,
+    CcAnswer, CcRequest, CcRequestType, PsInformation, ReportingReason, ServiceInformation, ServiceRequest, Subscriber,
+    Units, UsedUnit,
 };
 use linegate_diameter::apps::{Answered, Route};
 use linegate_diameter::dictionary::command;
@@ -82,9 +82,8 @@ pub async fn run(config: GyLoad) -> anyhow::Result<Summary> {
     let mut opened = Vec::new();
     for index in 0..config.peers.max(1) {
         let identity = Identity::new(&format!("load-{index}.network.example"), Role::PgwC.applications());
-        let stream = TcpStream::connect(config.gateway)
-            .await
-            .with_context(|| format!("connect to {}", config.gateway))?;
+        let stream =
+            TcpStream::connect(config.gateway).await.with_context(|| format!("connect to {}", config.gateway))?;
         let dialled = timeout(LAST_WAIT, wire::dial(stream, &identity)).await.context("no CEA in time")??;
         opened.push((index, dialled, identity));
     }
@@ -295,14 +294,7 @@ fn count_codes(message: &Message, tally: &mut Tally) -> bool {
     answered.outcome.is_success()
 }
 
-fn encode(
-    config: &GyLoad,
-    identity: &Identity,
-    slot: &Slot,
-    kind: CcRequestType,
-    header: &Header,
-    out: &mut BytesMut,
-) {
+fn encode(config: &GyLoad, identity: &Identity, slot: &Slot, kind: CcRequestType, header: &Header, out: &mut BytesMut) {
     let imsi = config.lines.imsi(slot.line);
     let (up, down) = (config.octets / 4, config.octets - config.octets / 4);
     let used = [UsedUnit { units: charging::octets_of(up, down), ..UsedUnit::default() }];

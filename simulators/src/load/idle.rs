@@ -106,7 +106,8 @@ impl Fleet {
             IdleProtocol::Mqtt => {
                 let lines = config.lines.clone();
                 let gateway = config.gateway;
-                let modem = move |n| ModemConfig { keep_alive_secs: 300, ..ModemConfig::new(&lines.device(n), gateway) };
+                let modem =
+                    move |n| ModemConfig { keep_alive_secs: 300, ..ModemConfig::new(&lines.device(n), gateway) };
                 let fleet = Modem::start_fleet(config.connections, config.per_second, modem).await;
                 Ok(Fleet::Modems(fleet.context("start modems")?))
             }

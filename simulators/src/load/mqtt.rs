@@ -90,8 +90,7 @@ pub async fn run(config: MqttLoad) -> anyhow::Result<Summary> {
         opened.push(one.context("open connection")??);
     }
     let course = Course::new(config.bounds);
-    let tasks =
-        opened.into_iter().map(|link| tokio::spawn(Publisher::new(link, Arc::clone(&course)).run())).collect();
+    let tasks = opened.into_iter().map(|link| tokio::spawn(Publisher::new(link, Arc::clone(&course)).run())).collect();
     Ok(conduct("mqtt", course, config.server_pid, tasks).await)
 }
 
@@ -109,8 +108,13 @@ impl Link {
         let device = DeviceId::new(&config.lines.device(n % config.lines.lines.max(1))).context("name device")?;
         let stream = timeout(LAST_WAIT, TcpStream::connect(config.gateway)).await.context("connect")??;
         stream.set_nodelay(true)?;
-        let mut link =
-            Self { client: Client::new(config.version), outstanding: config.outstanding.max(1), config, stream, device };
+        let mut link = Self {
+            client: Client::new(config.version),
+            outstanding: config.outstanding.max(1),
+            config,
+            stream,
+            device,
+        };
         let options = ConnectOptions {
             username: Some(link.device.as_str().to_owned()),
             password: link.config.token.as_ref().map(|token| Bytes::copy_from_slice(token.as_bytes())),

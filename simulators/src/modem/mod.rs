@@ -17,9 +17,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 pub use linegate_mqtt::payload::{Desired, LineState, UsageRecord};
-pub use linegate_mqtt::{ContentType, Version};
 use linegate_mqtt::payload::{Payload, Usage};
 use linegate_mqtt::topic::{DeviceId, TopicError};
+pub use linegate_mqtt::{ContentType, Version};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 

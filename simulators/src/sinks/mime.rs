@@ -49,11 +49,7 @@ impl Mail {
             let disposition = find(&part.headers, "content-disposition").unwrap_or_default();
             let content_type = find(&part.headers, "content-type").unwrap_or_default();
             let file_name = parameter(disposition, "filename").or_else(|| parameter(content_type, "name"))?;
-            Some(Attachment {
-                file_name,
-                content_type: essence(content_type).to_owned(),
-                bytes: part.decoded(),
-            })
+            Some(Attachment { file_name, content_type: essence(content_type).to_owned(), bytes: part.decoded() })
         };
         self.parts().iter().filter_map(named).collect()
     }
@@ -281,8 +277,11 @@ mod tests {
         let mail = Mail { from: String::new(), to: Vec::new(), raw: raw.as_bytes().to_vec() };
         assert_eq!(mail.header("message-id").as_deref(), Some("<a@b>"));
         assert_eq!(mail.text(), "ten won!");
-        let attachment =
-            Attachment { file_name: "bill.pdf".into(), content_type: "application/pdf".into(), bytes: b"%PDF".to_vec() };
+        let attachment = Attachment {
+            file_name: "bill.pdf".into(),
+            content_type: "application/pdf".into(),
+            bytes: b"%PDF".to_vec(),
+        };
         assert_eq!(mail.attachments(), [attachment]);
     }
 }
