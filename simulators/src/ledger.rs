@@ -340,7 +340,9 @@ async fn charge_sessions(shared: Arc<Shared>, element: ElementHandle, worker: u6
 fn settle_credit(shared: &Shared, entry: &Entry<'_>, answer: anyhow::Result<CreditAnswer>) -> bool {
     match answer {
         // A group that is refused for good has its usage in suspense, not on the account.
-        Ok(answer) if answer.is_success() && answer.groups.iter().all(|group| group.result_code.unwrap_or(2001) < 5000) => {
+        Ok(answer)
+            if answer.is_success() && answer.groups.iter().all(|group| group.result_code.unwrap_or(2001) < 5000) =>
+        {
             shared.settle(entry, Outcome::Acknowledged, Some(answer.result_code));
             false
         }

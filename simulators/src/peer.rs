@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -134,6 +134,7 @@ struct Shared {
     pending: Mutex<HashMap<u32, oneshot::Sender<Message>>>,
     next_id: AtomicU32,
     connections: AtomicU64,
+    dismissed: AtomicBool,
     stop: CancellationToken,
 }
 
@@ -162,6 +163,7 @@ impl Peer {
             pending: Mutex::new(HashMap::new()),
             next_id: AtomicU32::new(first_id | 2),
             connections: AtomicU64::new(0),
+            dismissed: AtomicBool::new(false),
             stop: CancellationToken::new(),
         });
         let peer = Self { shared };
@@ -364,6 +366,9 @@ impl Link {
         let outcome = self.exchange(opened).await;
         shared.up.send_replace(false);
         self.peer.pending().clear();
+        if shared.dismissed.swap(false, Ordering::Relaxed) {
+            shared.wanted.send_replace(Wanted::Cut);
+        }
         outcome
     }
 
@@ -428,8 +433,12 @@ impl Peer {
                 true
             }
             command::DISCONNECT_PEER => {
+                // RFC 6733 section 5.4: the sender of DPR closes once DPA is there,
+                // and who does not want to talk is not dialled again.
+                let asked = DisconnectPeer::parse(&message).map(|request| request.cause);
+                let dismissed = asked == Ok(DisconnectCause::DoNotWantToTalkToYou);
+                self.shared.dismissed.store(dismissed, Ordering::Relaxed);
                 self.push(self.plain(&message)).await;
-                // RFC 6733 section 5.4: the sender of DPR closes once DPA is there.
                 true
             }
             _ => match handler.handle(self, message) {

@@ -12,8 +12,12 @@ use serde_json::{Value, json};
 /// How long an answer may take.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
 
-/// Entries of the call list that are due.
-pub(crate) const CALLS_DUE: &str = "/linegate/v1/calls?state=due";
+/// Entries of the call list whose time has come (`state=due` lists later ones too).
+pub(crate) const CALLS_DUE: &str = "/linegate/v1/calls?due=true";
+/// Workers.
+pub(crate) const WORKERS: &str = "/linegate/v1/workers";
+/// Their slots.
+pub(crate) const SLOTS: &str = "/linegate/v1/slots";
 /// TMF646: free slots.
 pub(crate) const SEARCH_TIME_SLOT: &str = "/tmf-api/appointment/v4/searchTimeSlot";
 /// TMF697, by analogy with TMF641.
@@ -115,7 +119,7 @@ pub(crate) fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
 /// order, appointment.
 pub(crate) fn subjects(value: &Value) -> Vec<String> {
     let mut found = Vec::new();
-    for name in ["customer", "customerId", "phone", "order", "orderId", "appointment", "appointmentId"] {
+    for name in ["customer", "phone", "order", "serviceOrder", "appointment"] {
         match value.get(name) {
             Some(Value::String(text)) => found.push(text.clone()),
             Some(reference) => found.extend(text(reference, "id").map(str::to_owned)),
@@ -123,21 +127,21 @@ pub(crate) fn subjects(value: &Value) -> Vec<String> {
         }
     }
     let parties = value.get("relatedParty").and_then(Value::as_array).into_iter().flatten();
-    found.extend(parties.filter_map(|party| text(party, "id")).map(str::to_owned));
+    let customers = parties.filter(|party| text(party, "role").is_none_or(|role| role == "customer"));
+    found.extend(customers.filter_map(|party| text(party, "id")).map(str::to_owned));
     found
 }
 
-/// The appointment that a call is to agree on.
-pub(crate) fn appointment_of(call: &Value) -> Option<&str> {
-    let direct = text(call, "appointment").or_else(|| text(call, "appointmentId"));
-    direct.or_else(|| text(call.get("appointment")?, "id"))
+/// The order whose visit a call is to agree on.
+pub(crate) fn order_of(call: &Value) -> Option<&str> {
+    text(call, "order").or_else(|| text(call.get("order")?, "id"))
 }
 
-/// TMF646 SearchTimeSlot for an appointment.
-pub(crate) fn time_slot_search(appointment: &str) -> Value {
+/// TMF646 SearchTimeSlot for the visit that an order wants.
+pub(crate) fn time_slot_search(order: &str) -> Value {
     json!({
         "@type": "SearchTimeSlot",
-        "relatedEntity": [{ "id": appointment, "@referredType": "Appointment" }],
+        "relatedEntity": [{ "id": order, "@referredType": "ServiceOrder" }],
         "requestedTimeSlot": [],
     })
 }
@@ -171,8 +175,19 @@ pub(crate) fn work_done(serial_number: &str) -> Value {
 }
 
 /// PATCH of a work order that is returned.
-pub(crate) fn work_returned(reason: &str) -> Value {
-    json!({ "state": "failed", "returnReason": reason })
+pub(crate) fn work_returned(reason: &str, reschedule: bool) -> Value {
+    json!({ "state": "failed", "returnReason": reason, "reschedule": reschedule })
+}
+
+/// POST of a worker who goes everywhere.
+pub(crate) fn worker(id: &str, name: &str, skills: &[&str]) -> Value {
+    json!({ "id": id, "name": name, "skills": skills, "area": "" })
+}
+
+/// POST of a worker's slot.
+pub(crate) fn slot(worker: &str, from_ms: i64, until_ms: i64, capacity: u32) -> Value {
+    let time = |ms| jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::MAX).to_string();
+    json!({ "worker": worker, "start": time(from_ms), "end": time(until_ms), "capacity": capacity })
 }
 
 /// TMF641: activate one cellular line.
@@ -217,9 +232,21 @@ mod tests {
 
     #[test]
     fn a_subject_is_found_under_any_of_its_names() {
+<<<<<<< HEAD
         let call =
             json!({ "id": "c", "appointment": { "id": "a-1" }, "phone": "010", "relatedParty": [{ "id": "kim" }] });
         assert_eq!(subjects(&call), ["010", "a-1", "kim"]);
         assert_eq!(appointment_of(&call), Some("a-1"));
+=======
+        let work = json!({
+            "id": "w",
+            "serviceOrder": { "id": "o-1" },
+            "appointment": { "id": "a-1" },
+            "relatedParty": [{ "id": "kim", "role": "customer" }, { "id": "park", "role": "worker" }],
+        });
+        assert_eq!(subjects(&work), ["o-1", "a-1", "kim"]);
+        let call = json!({ "id": "c", "appointment": "a-1", "order": "o-1", "phone": "010" });
+        assert_eq!((subjects(&call).len(), order_of(&call)), (3, Some("o-1")));
+>>>>>>> w-sim
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! The desk polls the calls that are due, asks for free slots, and posts what
 //! came of the call; the workers poll their work orders, begin and end them.
-//! What happens is scripted for each customer (or phone, order or appointment):
+//! What happens is scripted by subject: the order or appointment of both, a
+//! call's phone, a work order's customer (a call names none) —
 //! one act for each attempt, and the default when the script is used up.
 //!
 //! Owns the scripts and the record of what was done, nothing else: an act that
@@ -44,8 +45,13 @@ pub enum WorkAct {
     /// Done.
     #[default]
     Complete,
-    /// Returned with this reason code: `no-access`, `no-signal`, `customer-absent`, `other`.
-    Return(String),
+    /// Returned (반송).
+    Return {
+        /// Reason code: `no-access`, `no-signal`, `customer-absent`, `other`.
+        reason: String,
+        /// The customer is to be called for another time.
+        reschedule: bool,
+    },
     /// Begun and never ended.
     Stall,
 }
@@ -92,7 +98,7 @@ impl DeskConfig {
 pub struct Act {
     /// Call or work order.
     pub id: String,
-    /// Customer, phone, order, appointment: what a script may name it by.
+    /// Order, appointment, phone of a call, customer of a visit: what a script may name it by.
     pub subjects: Vec<String>,
     /// As the gateway was told: `agreed`, `noAnswer`, `inProgress`, `completed`.
     pub told: String,
@@ -151,6 +157,22 @@ impl DeskHandle {
     pub async fn acts_within(&self, count: usize, wait: Duration) -> bool {
         let mut counted = self.shared.count.subscribe();
         matches!(tokio::time::timeout(wait, counted.wait_for(|have| *have >= count)).await, Ok(Ok(_)))
+    }
+
+    /// Enters a worker who goes everywhere.
+    pub async fn put_worker(&self, id: &str, name: &str, skills: &[&str]) -> anyhow::Result<()> {
+        self.put(rest::WORKERS, &rest::worker(id, name, skills)).await
+    }
+
+    /// Enters a slot of a worker, from and until in milliseconds since the Unix epoch.
+    pub async fn put_slot(&self, worker: &str, from_ms: i64, until_ms: i64, capacity: u32) -> anyhow::Result<()> {
+        self.put(rest::SLOTS, &rest::slot(worker, from_ms, until_ms, capacity)).await
+    }
+
+    async fn put(&self, path: &str, body: &Value) -> anyhow::Result<()> {
+        let answer = self.shared.rest.post(path, body).await?;
+        anyhow::ensure!(answer.is_success(), "POST {path}: status {}: {}", answer.status, answer.body);
+        Ok(())
     }
 
     /// Stops polling until [`DeskHandle::resume`].
@@ -251,8 +273,8 @@ async fn make_call(shared: &Shared, call: &Value) -> anyhow::Result<()> {
     let agent = &shared.config.agent;
     let bodies = match &act {
         CallAct::Agree => {
-            let appointment = rest::appointment_of(call).unwrap_or_default();
-            let found = shared.rest.post(rest::SEARCH_TIME_SLOT, &rest::time_slot_search(appointment)).await?;
+            let order = rest::order_of(call).context("call without order")?;
+            let found = shared.rest.post(rest::SEARCH_TIME_SLOT, &rest::time_slot_search(order)).await?;
             let slots = rest::free_slots(&found.body);
             slots.iter().map(|slot| rest::call_outcome(agent, "agreed", Some(slot), None)).collect()
         }
@@ -292,7 +314,7 @@ async fn visit(shared: &Shared, order: &Value) -> anyhow::Result<()> {
     let mut bodies = vec![rest::work_begun()];
     match &act {
         WorkAct::Complete => bodies.push(rest::work_done(&format!("SN-{id}"))),
-        WorkAct::Return(reason) => bodies.push(rest::work_returned(reason)),
+        WorkAct::Return { reason, reschedule } => bodies.push(rest::work_returned(reason, *reschedule)),
         WorkAct::Stall => {}
     }
     for body in bodies {

@@ -192,6 +192,19 @@ impl ElementHandle {
         self.core.state().commands.iter().cloned().collect()
     }
 
+    /// How many commands came in all, those no longer kept too.
+    pub fn commands_count(&self) -> u64 {
+        self.core.state().commands_total
+    }
+
+    /// The commands that came after the first `seen`, as far as they are kept.
+    pub fn commands_since(&self, seen: u64) -> Vec<ReceivedCommand> {
+        let state = self.core.state();
+        let kept = state.commands.len();
+        let new = usize::try_from(state.commands_total.saturating_sub(seen)).unwrap_or(kept);
+        state.commands.iter().skip(kept - new.min(kept)).cloned().collect()
+    }
+
     /// Whether its link to the gateway is up.
     pub fn is_connected(&self) -> bool {
         self.peer.is_connected()
@@ -257,6 +270,7 @@ struct State {
     attached: BTreeMap<String, Attachment>,
     sessions: HashMap<String, Session>,
     commands: VecDeque<ReceivedCommand>,
+    commands_total: u64,
 }
 
 /// One request dealt with: the answer, and its code.
@@ -276,6 +290,7 @@ impl Core {
         if state.commands.len() >= self.commands_kept_max.max(1) {
             state.commands.pop_front();
         }
+        state.commands_total += 1;
         state.commands.push_back(ReceivedCommand {
             command_code: request.header.command_code,
             name: name_of(request.header.command_code),

@@ -37,16 +37,20 @@ async fn office() -> (String, Shared) {
 
 async fn calls(State(shared): State<Shared>) -> Json<Value> {
     let due = !shared.lock().unwrap().agreed;
-    let call = json!({ "id": "call-1", "appointment": "app-1", "phone": "01012345678" });
+    let call = json!({ "id": "call-1", "appointment": "app-1", "order": "order-1", "phone": "01012345678" });
     Json(Value::Array(if due { vec![call] } else { Vec::new() }))
 }
 
 async fn slots(Json(body): Json<Value>) -> Json<Value> {
-    assert_eq!(body["relatedEntity"][0]["id"], "app-1");
+    assert_eq!(body["relatedEntity"][0]["id"], "order-1");
     Json(json!({ "availableTimeSlot": [{ "id": "slot-1" }, { "id": "slot-2" }] }))
 }
 
-async fn outcome(State(shared): State<Shared>, Path(id): Path<String>, Json(body): Json<Value>) -> axum::http::StatusCode {
+async fn outcome(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+    Json(body): Json<Value>,
+) -> axum::http::StatusCode {
     assert_eq!(id, "call-1");
     let mut office = shared.lock().unwrap();
     office.outcomes.push(body.clone());
@@ -60,7 +64,8 @@ async fn outcome(State(shared): State<Shared>, Path(id): Path<String>, Json(body
 async fn work_orders(State(shared): State<Shared>) -> Json<Value> {
     let office = shared.lock().unwrap();
     let open = office.agreed && !office.done;
-    let order = json!({ "id": format!("wo-{}", office.returns), "relatedParty": [{ "id": "kim", "role": "customer" }] });
+    let order =
+        json!({ "id": format!("wo-{}", office.returns), "relatedParty": [{ "id": "kim", "role": "customer" }] });
     Json(Value::Array(if open { vec![order] } else { Vec::new() }))
 }
 
@@ -78,7 +83,7 @@ async fn scripts_decide_what_comes_of_calls_and_visits() {
     let config = DeskConfig { poll: Duration::from_millis(5), ..DeskConfig::new(&gateway) };
     let desk = Desk::start(config).unwrap();
     desk.script_calls("01012345678", [CallAct::NoAnswer, CallAct::CallBack(Duration::from_secs(60))]);
-    desk.script_visits("kim", [WorkAct::Return("no-signal".into())]);
+    desk.script_visits("kim", [WorkAct::Return { reason: "no-signal".into(), reschedule: true }]);
     assert!(desk.acts_within(8, Duration::from_secs(5)).await);
     desk.shutdown();
 
@@ -90,5 +95,5 @@ async fn scripts_decide_what_comes_of_calls_and_visits() {
     let office = shared.lock().unwrap();
     assert_eq!(office.outcomes[3], json!({ "agent": "desk", "outcome": "agreed", "slot": "slot-2" }));
     assert!(office.outcomes[1]["at"].as_str().unwrap().ends_with('Z'));
-    assert_eq!(office.patches[1], json!({ "state": "failed", "returnReason": "no-signal" }));
+    assert_eq!(office.patches[1], json!({ "state": "failed", "returnReason": "no-signal", "reschedule": true }));
 }

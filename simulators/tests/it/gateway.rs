@@ -75,8 +75,7 @@ impl Gateway {
 
     pub async fn abort(&self, session: &str, host: &str) -> Message {
         let application_id = application::CREDIT_CONTROL;
-        let request =
-            AbortSessionRequest { route: self.route(session, host), application_id, origin_state_id: None };
+        let request = AbortSessionRequest { route: self.route(session, host), application_id, origin_state_id: None };
         let mut frame = BytesMut::new();
         request.encode(&self.peer.header(AbortSessionRequest::header(application_id)), &mut frame);
         self.peer.call(frame).await.unwrap()

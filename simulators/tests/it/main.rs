@@ -6,5 +6,6 @@ mod desk;
 mod element;
 mod gateway;
 mod load;
+mod machine;
 mod modem;
 mod sinks;

@@ -32,7 +32,10 @@ async fn mail_is_kept_with_its_headers_and_put_off_on_demand() {
     let messages = sink.messages();
     assert_eq!((messages.len(), sink.put_off()), (2, 1));
     let mail = &messages[0];
-    assert_eq!((mail.from.as_str(), mail.to.as_slice()), ("bill@linegate.example", &["kim@example.com".to_owned()][..]));
+    assert_eq!(
+        (mail.from.as_str(), mail.to.as_slice()),
+        ("bill@linegate.example", &["kim@example.com".to_owned()][..])
+    );
     assert_eq!(mail.header("Subject").as_deref(), Some("청구서"));
     assert_eq!(mail.text(), ".dot\r\nend\r\n");
 }
@@ -40,7 +43,9 @@ async fn mail_is_kept_with_its_headers_and_put_off_on_demand() {
 async fn post(sink: &HttpSink, body: &str) -> u16 {
     let mut stream = TcpStream::connect(sink.address()).await.unwrap();
     let length = body.len();
-    let head = format!("POST /sms?x=1 HTTP/1.1\r\nhost: x\r\nx-id: 7\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+    let head = format!(
+        "POST /sms?x=1 HTTP/1.1\r\nhost: x\r\nx-id: 7\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+    );
     stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();

@@ -1,416 +1,26 @@
 //! The simulators from the command line: a thin layer over the library, which
 //! has every knob.
 
+mod args;
+
 use std::io::Write;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use linegate_simulators::desk::{CallAct, Desk, DeskConfig, WorkAct};
+use clap::Parser;
+use linegate_simulators::clock;
+use linegate_simulators::desk::{CallAct, Desk, DeskConfig, DeskHandle, WorkAct};
 use linegate_simulators::element::{Element, ElementConfig, ElementHandle, Fault, Role, SessionConfig, UsageStep};
 use linegate_simulators::ledger::{self, LedgerConfig};
 use linegate_simulators::lines::LineRange;
-use linegate_simulators::load::{self, Bounds, GyLoad, IdleLoad, IdleProtocol, MqttLoad, OrderLoad};
-use linegate_simulators::modem::{ContentType, Modem, ModemConfig, UsageSample, Version};
+use linegate_simulators::load::{self, GyLoad, IdleLoad, IdleProtocol, MqttLoad, OrderLoad};
+use linegate_simulators::modem::{Modem, ModemConfig, ModemHandle, UsageSample};
 use linegate_simulators::peer::Endpoint;
 use linegate_simulators::sinks::{HttpFault, HttpSink, MailFault, MailSink};
 use serde::Serialize;
 
-/// Network elements, modems, a call desk and load for Linegate, over real sockets.
-#[derive(Debug, Parser)]
-#[command(name = "linegate-sim", version)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Play a network element until interrupted.
-    Element(ElementArgs),
-    /// Play one modem, or a fleet, until interrupted.
-    Modem(ModemArgs),
-    /// Play the call desk and the field workers until interrupted.
-    Desk(DeskArgs),
-    /// Take mail, or SMS and webhooks, until interrupted.
-    Sink(SinkArgs),
-    /// Load a listener and sum up in JSON on stdout.
-    #[command(subcommand)]
-    Load(LoadCommand),
-    /// Print a lines file whose identifiers match those of the load.
-    LinesCsv(LineArgs),
-}
-
-#[derive(Debug, Args)]
-struct ElementArgs {
-    /// What it is; several make one element of all.
-    #[arg(long = "role", value_enum, required = true)]
-    roles: Vec<RoleName>,
-    /// Origin-Host; the role's name in network.example when not given.
-    #[arg(long)]
-    host: Option<String>,
-    /// Origin-Realm.
-    #[arg(long, default_value = "network.example")]
-    realm: String,
-    /// Destination-Realm: the gateway's.
-    #[arg(long, default_value = "linegate.example")]
-    gateway_realm: String,
-    /// The gateway's Diameter listener, to dial.
-    #[arg(long, default_value = "127.0.0.1:3868")]
-    gateway: SocketAddr,
-    /// Listen on this address and let the gateway dial, instead.
-    #[arg(long)]
-    listen: Option<SocketAddr>,
-    /// Watchdog Tw, seconds.
-    #[arg(long, default_value_t = 30)]
-    watchdog_secs: u64,
-    /// What goes wrong with every command.
-    #[arg(long, value_enum)]
-    fault: Option<FaultName>,
-    /// Delay of the fault `slow`, milliseconds.
-    #[arg(long, default_value_t = 2000)]
-    delay_ms: u64,
-    /// Result-Code of the fault `refuse`.
-    #[arg(long, default_value_t = 5012)]
-    code: u32,
-    /// Attach this IMSI once the link is up (role mme); may be given again.
-    #[arg(long = "attach")]
-    attach: Vec<String>,
-    /// Charge a session of this IMSI once the link is up (role pgw); may be given again.
-    #[arg(long = "session")]
-    sessions: Vec<String>,
-    /// APN of those sessions.
-    #[arg(long, default_value = "iot.example")]
-    apn: String,
-    /// Reports of each session before it ends.
-    #[arg(long, default_value_t = 10)]
-    reports: usize,
-    /// Octets of each report.
-    #[arg(long, default_value_t = 100_000)]
-    octets: u64,
-    /// Between two reports, milliseconds.
-    #[arg(long, default_value_t = 1000)]
-    report_ms: u64,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum RoleName {
-    /// HSS front end: cellular lines.
-    Hss,
-    /// MME: S6a.
-    Mme,
-    /// PGW-C: Gy and Rf.
-    Pgw,
-    /// OLT: internet lines.
-    Olt,
-    /// Television head end.
-    Tv,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum FaultName {
-    /// Never answer.
-    Silent,
-    /// Answer late.
-    Slow,
-    /// Carry out, never answer.
-    AnswerLost,
-    /// Store a part and answer busy, the first time.
-    HalfApplied,
-    /// Cut the link and stay away.
-    Disconnect,
-    /// Refuse with a code.
-    Refuse,
-}
-
-#[derive(Debug, Args)]
-struct ModemArgs {
-    /// The gateway's MQTT listener.
-    #[arg(long, default_value = "127.0.0.1:1883")]
-    gateway: SocketAddr,
-    /// Device id; when not given, the devices of the lines.
-    #[arg(long)]
-    device: Option<String>,
-    /// How many modems.
-    #[arg(long, default_value_t = 1)]
-    count: u64,
-    /// Modems that connect in a second.
-    #[arg(long, default_value_t = 500)]
-    per_second: u64,
-    #[command(flatten)]
-    wire: MqttWire,
-    /// A usage record each so many milliseconds; 0 for none.
-    #[arg(long, default_value_t = 0)]
-    usage_ms: u64,
-    /// Octets of each record.
-    #[arg(long, default_value_t = 1000)]
-    octets: u64,
-    #[command(flatten)]
-    lines: LineArgs,
-}
-
-#[derive(Debug, Args)]
-struct MqttWire {
-    /// MQTT version: 3 for 3.1.1, 5 for 5.
-    #[arg(long, default_value_t = 5)]
-    mqtt: u8,
-    /// Write payloads in CBOR; JSON otherwise.
-    #[arg(long)]
-    cbor: bool,
-    /// Password, beside the device id as the user name.
-    #[arg(long)]
-    token: Option<String>,
-}
-
-impl MqttWire {
-    fn version(&self) -> anyhow::Result<Version> {
-        match self.mqtt {
-            3 => Ok(Version::V311),
-            5 => Ok(Version::V5),
-            other => bail!("--mqtt {other}: 3 or 5"),
-        }
-    }
-
-    fn content_type(&self) -> ContentType {
-        if self.cbor { ContentType::Cbor } else { ContentType::Json }
-    }
-}
-
-#[derive(Debug, Args)]
-struct DeskArgs {
-    /// The gateway's URL without a path, plain HTTP.
-    #[arg(long, default_value = "http://127.0.0.1:8088")]
-    gateway: String,
-    /// Bearer token.
-    #[arg(long)]
-    token: Option<String>,
-    /// The agent's name.
-    #[arg(long, default_value = "desk")]
-    agent: String,
-    /// Between two polls, milliseconds.
-    #[arg(long, default_value_t = 1000)]
-    poll_ms: u64,
-    /// Make no calls.
-    #[arg(long)]
-    no_calls: bool,
-    /// Carry out no work orders.
-    #[arg(long)]
-    no_visits: bool,
-    /// A customer, phone or order whose first call nobody answers; may be given again.
-    #[arg(long = "no-answer-once")]
-    no_answer_once: Vec<String>,
-    /// A customer or order whose first visit is returned; may be given again.
-    #[arg(long = "return-once")]
-    return_once: Vec<String>,
-    /// Reason code of those returns.
-    #[arg(long, default_value = "no-signal")]
-    return_reason: String,
-}
-
-#[derive(Debug, Args)]
-struct SinkArgs {
-    /// Listen for mail (SMTP) here.
-    #[arg(long)]
-    smtp: Option<SocketAddr>,
-    /// Listen for SMS and webhooks (HTTP) here.
-    #[arg(long)]
-    http: Option<SocketAddr>,
-    /// Put off every mail, and refuse every HTTP request with 503.
-    #[arg(long)]
-    fail: bool,
-}
-
-#[derive(Debug, Subcommand)]
-enum LoadCommand {
-    /// Credit-control sessions over Diameter; a unit is a request.
-    Gy(GyArgs),
-    /// Usage at QoS 1 over MQTT; a unit is a publish.
-    Mqtt(MqttArgs),
-    /// Activate orders over REST; a unit is an order.
-    Orders(OrderArgs),
-    /// Idle connections, and what they cost the gateway in memory.
-    Idle(IdleArgs),
-    /// Usage of known amounts that survives restarts of the gateway.
-    Ledger(LedgerArgs),
-}
-
-#[derive(Debug, Args)]
-struct BoundArgs {
-    /// Units in all; 0 for no limit.
-    #[arg(long, default_value_t = 0)]
-    count: u64,
-    /// Seconds.
-    #[arg(long, default_value_t = 10)]
-    seconds: u64,
-    /// Units a second; as fast as answers come when not given.
-    #[arg(long)]
-    rate: Option<u64>,
-    /// The gateway's process id, for its CPU time and memory.
-    #[arg(long)]
-    server_pid: Option<u32>,
-}
-
-impl BoundArgs {
-    fn bounds(&self) -> Bounds {
-        Bounds { count_max: self.count, time_max: Duration::from_secs(self.seconds), rate: self.rate }
-    }
-}
-
-#[derive(Debug, Args)]
-struct LineArgs {
-    /// IMSI of the first line.
-    #[arg(long, default_value_t = 450_080_000_000_001)]
-    imsi_from: u64,
-    /// How many lines.
-    #[arg(long, default_value_t = 10_000)]
-    lines: u64,
-    /// Their APN.
-    #[arg(long = "line-apn", default_value = "iot.example")]
-    apn: String,
-    /// Their plan.
-    #[arg(long, default_value = "iot-payg")]
-    plan: String,
-}
-
-impl LineArgs {
-    fn range(&self) -> LineRange {
-        LineRange { imsi_from: self.imsi_from, lines: self.lines, apn: self.apn.clone(), plan: self.plan.clone() }
-    }
-}
-
-#[derive(Debug, Args)]
-struct GyArgs {
-    /// The gateway's Diameter listener.
-    #[arg(long, default_value = "127.0.0.1:3868")]
-    gateway: SocketAddr,
-    /// Peer connections.
-    #[arg(long, default_value_t = 2)]
-    peers: u64,
-    /// Sessions under way on each.
-    #[arg(long, default_value_t = 64)]
-    outstanding: u32,
-    /// CCR-U of each session.
-    #[arg(long, default_value_t = 3)]
-    updates: u32,
-    /// Octets of each report, for each rating group.
-    #[arg(long, default_value_t = 10_000)]
-    octets: u64,
-    /// Rating groups of each session, with commas.
-    #[arg(long, value_delimiter = ',', default_value = "1")]
-    rating_groups: Vec<u32>,
-    #[command(flatten)]
-    lines: LineArgs,
-    #[command(flatten)]
-    bounds: BoundArgs,
-}
-
-#[derive(Debug, Args)]
-struct MqttArgs {
-    /// The gateway's MQTT listener.
-    #[arg(long, default_value = "127.0.0.1:1883")]
-    gateway: SocketAddr,
-    /// Modems.
-    #[arg(long, default_value_t = 100)]
-    connections: u64,
-    /// Unacknowledged publishes of each.
-    #[arg(long, default_value_t = 8)]
-    outstanding: usize,
-    /// Records in each publish.
-    #[arg(long, default_value_t = 1)]
-    records: u64,
-    /// Octets of each record.
-    #[arg(long, default_value_t = 1000)]
-    octets: u64,
-    #[command(flatten)]
-    wire: MqttWire,
-    #[command(flatten)]
-    lines: LineArgs,
-    #[command(flatten)]
-    bounds: BoundArgs,
-}
-
-#[derive(Debug, Args)]
-struct OrderArgs {
-    /// The gateway's URL without a path, plain HTTP.
-    #[arg(long, default_value = "http://127.0.0.1:8088")]
-    gateway: String,
-    /// Bearer token.
-    #[arg(long)]
-    token: Option<String>,
-    /// Requests under way.
-    #[arg(long, default_value_t = 8)]
-    concurrency: u64,
-    #[command(flatten)]
-    lines: LineArgs,
-    #[command(flatten)]
-    bounds: BoundArgs,
-}
-
-#[derive(Debug, Args)]
-struct IdleArgs {
-    /// The listener: MQTT, or Diameter with --diameter.
-    #[arg(long, default_value = "127.0.0.1:1883")]
-    gateway: SocketAddr,
-    /// Diameter peers instead of modems.
-    #[arg(long)]
-    diameter: bool,
-    /// How many.
-    #[arg(long, default_value_t = 1000)]
-    connections: u64,
-    /// Opened in a second.
-    #[arg(long, default_value_t = 1000)]
-    per_second: u64,
-    /// How long they stay, seconds.
-    #[arg(long, default_value_t = 5)]
-    hold_secs: u64,
-    /// How long all may take to come, seconds.
-    #[arg(long, default_value_t = 60)]
-    open_secs: u64,
-    #[command(flatten)]
-    lines: LineArgs,
-    /// The gateway's process id.
-    #[arg(long)]
-    server_pid: Option<u32>,
-}
-
-#[derive(Debug, Args)]
-struct LedgerArgs {
-    /// The gateway's Diameter listener; no Gy usage when not given.
-    #[arg(long)]
-    diameter: Option<SocketAddr>,
-    /// The gateway's MQTT listener; no modem usage when not given.
-    #[arg(long)]
-    mqtt: Option<SocketAddr>,
-    /// Lines charged by their modems, behind those charged over Gy.
-    #[arg(long, default_value_t = 100)]
-    modem_lines: u64,
-    /// Gy sessions at once.
-    #[arg(long, default_value_t = 8)]
-    sessions: u64,
-    /// Modems at once.
-    #[arg(long, default_value_t = 4)]
-    modems: u64,
-    /// Records in all; 0 for no limit.
-    #[arg(long, default_value_t = 0)]
-    count: u64,
-    /// Seconds.
-    #[arg(long, default_value_t = 10)]
-    seconds: u64,
-    /// How long a record is sent again before it is given up, seconds.
-    #[arg(long, default_value_t = 60)]
-    give_up_secs: u64,
-    /// Wait between two records of a session or modem, milliseconds.
-    #[arg(long, default_value_t = 0)]
-    pause_ms: u64,
-    /// CSV file of every record and what became of it.
-    #[arg(long)]
-    file: Option<PathBuf>,
-    #[command(flatten)]
-    lines: LineArgs,
-}
+use args::{Cli, Command, DeskArgs, ElementArgs, FaultName, LedgerArgs, LoadCommand, ModemArgs, RoleName, SinkArgs};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -508,8 +118,11 @@ async fn act(element: &ElementHandle, args: &ElementArgs) -> anyhow::Result<()> 
         let attachment = element.attach(imsi).await.with_context(|| format!("attach {imsi}"))?;
         eprintln!("{imsi}: attached, {attachment:?}");
     }
-    let step =
-        UsageStep { after: Duration::from_millis(args.report_ms), up: args.octets / 4, down: args.octets - args.octets / 4 };
+    let step = UsageStep {
+        after: Duration::from_millis(args.report_ms),
+        up: args.octets / 4,
+        down: args.octets - args.octets / 4,
+    };
     let script = vec![step; args.reports];
     for imsi in &args.sessions {
         let (session, answer) = element.open_session(SessionConfig::new(imsi, &args.apn)).await?;
@@ -529,11 +142,12 @@ async fn watch(element: &ElementHandle) -> anyhow::Result<()> {
     let mut seen = 0;
     loop {
         tokio::time::sleep(Duration::from_millis(200)).await;
-        let commands = element.commands_received();
-        for command in commands.iter().skip(seen) {
+        let (before, total) = (seen, element.commands_count());
+        let commands = element.commands_since(before);
+        seen = total.max(before + commands.len() as u64);
+        for command in &commands {
             eprintln!("{command:?}");
         }
-        seen = commands.len();
     }
 }
 
@@ -547,7 +161,7 @@ async fn modem(args: ModemArgs) -> anyhow::Result<()> {
             content_type,
             token: args.wire.token.clone(),
             // Another run is another boot.
-            boot: linegate_simulators::clock::unix_seconds(),
+            boot: clock::unix_seconds(),
             ..ModemConfig::new(&device, args.gateway)
         }
     };
@@ -564,8 +178,8 @@ async fn modem(args: ModemArgs) -> anyhow::Result<()> {
                 }
             }
             let online = fleet.iter().filter(|modem| modem.is_online()).count();
-            let acknowledged: u64 = fleet.iter().map(linegate_simulators::modem::ModemHandle::acknowledged).sum();
-            let state = fleet.first().and_then(linegate_simulators::modem::ModemHandle::state);
+            let acknowledged: u64 = fleet.iter().map(ModemHandle::acknowledged).sum();
+            let state = fleet.first().and_then(ModemHandle::state);
             eprintln!("{online} of {} online, {acknowledged} records acknowledged, first is {state:?}", fleet.len());
         }
     };
@@ -573,7 +187,7 @@ async fn modem(args: ModemArgs) -> anyhow::Result<()> {
         () = usage => {}
         outcome = interrupted() => outcome?,
     }
-    fleet.iter().for_each(linegate_simulators::modem::ModemHandle::take_leave);
+    fleet.iter().for_each(ModemHandle::take_leave);
     tokio::time::sleep(Duration::from_millis(200)).await;
     Ok(())
 }
@@ -591,7 +205,13 @@ async fn desk(args: DeskArgs) -> anyhow::Result<()> {
         desk.script_calls(subject, [CallAct::NoAnswer]);
     }
     for subject in &args.return_once {
-        desk.script_visits(subject, [WorkAct::Return(args.return_reason.clone())]);
+        desk.script_visits(
+            subject,
+            [WorkAct::Return { reason: args.return_reason.clone(), reschedule: args.reschedule }],
+        );
+    }
+    if !args.with_worker.is_empty() {
+        enter_worker(&desk, &args.with_worker).await?;
     }
     let watch = async {
         let mut seen = (0, 0);
@@ -609,6 +229,18 @@ async fn desk(args: DeskArgs) -> anyhow::Result<()> {
         outcome = interrupted() => outcome?,
     }
     desk.shutdown();
+    Ok(())
+}
+
+async fn enter_worker(desk: &DeskHandle, skills: &[String]) -> anyhow::Result<()> {
+    const HOUR_MS: i64 = 3_600_000;
+    let skills: Vec<&str> = skills.iter().map(String::as_str).collect();
+    desk.put_worker("worker-sim", "Simulated worker", &skills).await?;
+    let begin = clock::unix_ms() / HOUR_MS * HOUR_MS + HOUR_MS;
+    for hour in 0..7 * 24 {
+        let from = begin + hour * HOUR_MS;
+        desk.put_slot("worker-sim", from, from + HOUR_MS, 1).await?;
+    }
     Ok(())
 }
 
