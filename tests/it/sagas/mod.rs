@@ -57,6 +57,11 @@ fn cases() -> Vec<Case> {
     cases
 }
 
+/// The cases whose steps differ: TV lines take the steps of internet lines.
+fn distinct_cases() -> Vec<Case> {
+    cases().into_iter().filter(|c| c.0 == "activate" || !c.1.contains(&TV)).collect()
+}
+
 /// The world before the order: earlier orders done, the device attached with a session.
 async fn prepared(case: &Case, plan: Arc<CrashPlan>) -> World {
     let world = World::new(plan).await;
@@ -85,6 +90,10 @@ async fn agree(world: &World, id: &linegate::domain::ids::OrderId, case: &Case, 
         };
         assert_eq!(world.net.charged(&item.line), charged, "{} {what}: element and charging", case.0);
         assert!(line.queue.is_empty(), "{} {what}: the queue is empty", case.0);
+        if matches!(held, LineState::Suspended | LineState::Terminated) {
+            let imsi = line.profile.imsi.as_deref().unwrap_or_default();
+            assert_eq!(world.net.in_use(&item.line, imsi), (false, false), "{} {what}: in use", case.0);
+        }
         let reached = line.actual == case.4;
         let went = stands.state == OrderState::Completed;
         let moves = case.0 != "modify" && case.0 != "swap sim";
@@ -114,7 +123,7 @@ async fn a_crash_at_any_point_changes_nothing_about_the_end() {
 
 #[tokio::test]
 async fn a_fault_of_any_call_leaves_order_line_and_element_in_agreement() {
-    for case in &cases() {
+    for case in &distinct_cases() {
         for fault in [Fault::Away, Fault::LostAnswer, Fault::LostCommand, Fault::Refused] {
             for n in 0.. {
                 let world = prepared(case, CrashPlan::never()).await;
@@ -144,7 +153,7 @@ async fn a_fault_of_any_call_leaves_order_line_and_element_in_agreement() {
 
 #[tokio::test]
 async fn cancelling_at_any_point_has_one_winner() {
-    for case in &cases() {
+    for case in &distinct_cases() {
         let (mut cancelled, mut late) = (0, 0);
         for n in 0.. {
             let world = prepared(case, CrashPlan::at(n, Side::After)).await;
@@ -179,6 +188,46 @@ async fn cancelling_at_any_point_has_one_winner() {
             }
         }
         assert!(cancelled > 0 && late > 0, "{}: {cancelled} cancelled, {late} late", case.0);
+    }
+}
+
+#[tokio::test]
+async fn suspension_and_change_reach_the_outside_in_their_order() {
+    let case = ("suspend", vec![CELLULAR], vec![SUSPEND], "line", LineState::Suspended);
+    let world = prepared(&case, CrashPlan::never()).await;
+    let table: [(&str, &[&str]); 4] = [
+        (
+            "modify line plan=iot-10mb",
+            &[
+                "hss: provision",
+                "charging: change line",
+                "mme: insert subscriber data",
+                "charging: open sessions",
+                "pgw: reauthorize",
+                "modem: told",
+            ],
+        ),
+        (
+            SUSPEND,
+            &[
+                "charging: stop grants",
+                "pgw: abort session",
+                "hss: provision",
+                "mme: cancel location",
+                "modem: told",
+                "charging: reach",
+            ],
+        ),
+        (RESUME, &["hss: provision", "charging: reach", "mme: insert subscriber data", "modem: told"]),
+        (
+            TERMINATE,
+            &["charging: stop grants", "hss: provision", "mme: cancel location", "modem: told", "charging: reach"],
+        ),
+    ];
+    for (text, expected) in table {
+        world.net.trace();
+        world.carry_out(order(&[text])).await;
+        assert_eq!(world.net.trace(), expected, "{text}");
     }
 }
 
