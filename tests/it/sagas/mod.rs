@@ -6,7 +6,6 @@ mod world;
 
 use std::sync::Arc;
 
-use linegate::adapters::system::ManualClock;
 use linegate::domain::line::LineState;
 use linegate::domain::ordering::OrderState;
 use linegate::domain::request::NewOrder;
@@ -577,5 +576,71 @@ async fn the_engine_runs_everything_and_resumes_what_was_cut_off() {
     tokio::time::timeout(std::time::Duration::from_secs(8), done).await.unwrap();
     stop.cancel();
     running.await.unwrap();
-    let _: &ManualClock = &world.clock;
+}
+
+#[tokio::test]
+async fn a_running_engine_goes_on_when_an_element_is_back_though_no_time_passes() {
+    let world = World::new(CrashPlan::never()).await;
+    world.net.away.lock().unwrap().insert("hss".into());
+    let stop = tokio_util::sync::CancellationToken::new();
+    let running = tokio::spawn(world.engine.clone().run(stop.clone()));
+    let id = world.submit(order(&[CELLULAR])).await.unwrap().order.id;
+    let done = async {
+        while world.order(&id).await.state != OrderState::Pending {
+            tokio::task::yield_now().await;
+        }
+        world.net.away.lock().unwrap().clear();
+        while world.engine.signal_all("element hss:") == 0 {
+            tokio::task::yield_now().await;
+        }
+        while world.order(&id).await.state != OrderState::Completed {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(8), done).await.unwrap();
+    stop.cancel();
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_customer_books_and_moves_a_visit_and_pays_from_the_hand_over() {
+    let world = World::new(CrashPlan::never()).await;
+    let id = world.submit(order(&[INTERNET])).await.unwrap().order.id;
+    world.engine.drive(&id.as_str().into()).await.unwrap();
+    let booked = world.scheduling.book(&id, &"day-2".into()).await.unwrap();
+    let work = until_work(&world, &id).await;
+    assert_eq!(Some(work.planned), booked.span);
+    let moved = world.scheduling.reschedule(&booked.id, &"day-3".into()).await.unwrap();
+    let work = world.fieldwork.work_order(&work.id).await.unwrap().unwrap();
+    assert_eq!(Some(work.planned), moved.span);
+    for (day, held) in [("day-2", 0), ("day-3", 1)] {
+        assert_eq!(world.store.slot(&day.into()).await.unwrap().unwrap().held, held, "{day}");
+    }
+
+    world.clock.set(moved.span.unwrap().until);
+    world.fieldwork.complete(&work.id, Default::default()).await.unwrap();
+    assert!(world.drive(&id).await);
+    let line = world.line("line").await;
+    assert_eq!(line.periods[0].span.from, moved.span.unwrap().until);
+    assert_eq!(line.plans[0].span.from, line.periods[0].span.from);
+    let late = world.scheduling.cancel(&booked.id).await.unwrap_err();
+    assert!(matches!(late, SchedulingError::WrongState { .. }));
+}
+
+#[tokio::test]
+async fn a_step_that_our_records_come_from_is_not_skipped() {
+    let world = World::new(CrashPlan::never()).await;
+    let id = world.submit(order(&[TV])).await.unwrap().order.id;
+    world.engine.drive(&id.as_str().into()).await.unwrap();
+    let call = world.scheduling.due_calls(ALL).await.unwrap().items.remove(0);
+    for _ in 0..2 {
+        world.scheduling.record_outcome(&call.id, "agent", CallOutcome::NoAnswer).await.unwrap();
+    }
+    world.engine.drive(&id.as_str().into()).await.unwrap();
+    let skip = world.ordering.intervene(&id, FalloutVerb::Skip, "op").await.unwrap_err();
+    assert!(matches!(skip, VerbRefused::WrongState { .. }));
+    world.ordering.intervene(&id, FalloutVerb::Fail, "op").await.unwrap();
+    assert!(world.drive(&id).await);
+    assert_eq!(world.order(&id).await.state, OrderState::Failed);
+    assert_eq!(world.net.held(&"line".into()), LineState::Absent);
 }
