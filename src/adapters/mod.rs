@@ -2,4 +2,10 @@
 //! price, a grant or a status.
 
 pub mod memory;
+pub mod pdf;
+pub mod sms;
+pub mod smtp;
+pub mod sqlite;
 pub mod system;
+pub mod tariff_file;
+pub mod webhook;

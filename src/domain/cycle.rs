@@ -68,15 +68,26 @@ impl FromStr for CycleId {
     }
 }
 
+/// Text for people's formats; months since year 0 for compact ones.
 impl Serialize for CycleId {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(self)
+        if s.is_human_readable() {
+            return s.collect_str(self);
+        }
+        s.serialize_i32(i32::from(self.year) * 12 + i32::from(self.month) - 1)
     }
 }
 
 impl<'de> Deserialize<'de> for CycleId {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+        use serde::de::Error;
+        if d.is_human_readable() {
+            return String::deserialize(d)?.parse().map_err(D::Error::custom);
+        }
+        let months = i32::deserialize(d)?;
+        let year = i16::try_from(months.div_euclid(12)).map_err(D::Error::custom)?;
+        let month = i8::try_from(months.rem_euclid(12) + 1).map_err(D::Error::custom)?;
+        Ok(Self { year, month })
     }
 }
 

@@ -54,6 +54,12 @@ pub enum Body {
         event_type: String,
         /// The `event` member.
         event: serde_json::Value,
+        /// The same for every listener of one happening.
+        #[serde(default)]
+        event_id: String,
+        /// The order behind it, where there is one.
+        #[serde(default)]
+        correlation: Option<String>,
     },
     /// Plain text.
     Text {

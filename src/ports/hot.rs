@@ -1,1 +1,185 @@
-//! The hot store.
+//! The hot store: charging accounts, and the log of what was charged.
+//!
+//! The shard that owns an account decides in memory; the store makes decisions
+//! durable in batches and never decides a price or a grant. Accounts travel
+//! encoded ([`crate::domain::account::Account::encode`]): the owner encodes each
+//! changed account once for a batch, and the store needs none of its fields.
+//!
+//! Guarantees:
+//!
+//! - [`HotStore::commit`] is one durable write for the whole batch, or one for
+//!   each slot on a shared engine. What it reports as [`Change::Applied`] is on
+//!   disk: the account's whole new state and its records together, or neither.
+//! - A change is applied when the stored version is the one that it was decided
+//!   on (`previous`, 0 for a new account); else it is a [`Change::Conflict`] and
+//!   nothing of it is kept. Other changes of the batch are not affected.
+//! - A batch is known by writer and number: committing it again, because the
+//!   reply was lost, applies nothing twice and gives the same outcomes. Numbers
+//!   of a writer rise by one.
+//! - `Err(HotError::Fatal)`: the outcome is unknown and the store takes no more
+//!   writes. Nobody may be answered; the process ends and recovers at its start.
+//! - Positions rise with every batch that holds records or changes. An entry
+//!   stays readable until it is drained, and an account's state until it is
+//!   replaced, through an unclean stop too.
+//! - A store carries a format version and refuses to open a newer one.
+//!
+//! Calls of an embedded store may block their thread for one disk write.
+
+use async_trait::async_trait;
+
+use crate::domain::ids::{AccountId, SessionId};
+use crate::domain::time::Timestamp;
+use crate::domain::usage::UsageRecord;
+
+/// Where an entry stands in the log; 0 is before the first.
+pub type Position = u64;
+
+/// What one writer wants durable together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// The process that writes; fresh for each start.
+    pub writer: u64,
+    /// 1, 2, 3, … for each writer.
+    pub number: u64,
+    /// When it was made, by the gateway's clock.
+    pub at: Timestamp,
+    /// Changed accounts, each at most once.
+    pub changes: Vec<AccountChange>,
+    /// Records that belong to no account (suspense), one after the other as
+    /// [`encode_record`] writes them.
+    pub loose: Vec<u8>,
+    /// How many records `loose` holds.
+    pub loose_records: u32,
+}
+
+/// One account's way from a version to the next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountChange {
+    /// Which.
+    pub account: AccountId,
+    /// The version it was decided on; 0 for a new account.
+    pub previous: u64,
+    /// The version it becomes; higher than `previous`.
+    pub version: u64,
+    /// The whole new state, encoded.
+    pub state: Vec<u8>,
+    /// What was charged, as [`encode_record`] writes it, one after the other.
+    pub records: Vec<u8>,
+    /// How many records that is.
+    pub record_count: u32,
+    /// Sessions that became this account's.
+    pub opened: Vec<SessionId>,
+    /// Sessions whose keys are forgotten.
+    pub closed: Vec<SessionId>,
+}
+
+/// What became of one change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Durable.
+    Applied,
+    /// Another writer was there first; nothing of it is kept. Load and decide again.
+    Conflict,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// The log reaches to here; the batch's entry where it made one.
+    pub position: Position,
+    /// For each change, in the batch's order.
+    pub changes: Vec<Change>,
+}
+
+/// An account as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAccount {
+    /// Which.
+    pub account: AccountId,
+    /// Its version.
+    pub version: u64,
+    /// Its state, encoded.
+    pub state: Vec<u8>,
+}
+
+/// One entry of the log, as the drain reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogEntry {
+    /// Where it stands.
+    pub position: Position,
+    /// The records of its applied changes, then the loose ones.
+    pub records: Vec<UsageRecord>,
+}
+
+/// Why the store did not do as asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HotError {
+    /// Certainly not applied, worth another try.
+    #[error("hot store: {operation}: {reason}")]
+    Transient {
+        /// What was done.
+        operation: &'static str,
+        /// What happened.
+        reason: String,
+    },
+    /// The outcome is unknown and will not get better in this process.
+    #[error("hot store: {operation}: {reason}; the process must end and recover")]
+    Fatal {
+        /// What was done.
+        operation: &'static str,
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// Takes accounts one by one while a store is read.
+pub type AccountVisitor<'a> = &'a mut (dyn FnMut(StoredAccount) + Send);
+
+/// The hot port.
+#[async_trait]
+pub trait HotStore: Send + Sync + 'static {
+    /// Makes a batch durable; see the guarantees above.
+    async fn commit(&self, batch: &Batch) -> Result<Committed, HotError>;
+
+    /// Every account once, in no particular order.
+    async fn for_each_account(&self, visit: AccountVisitor<'_>) -> Result<(), HotError>;
+
+    /// One account.
+    async fn account(&self, id: &AccountId) -> Result<Option<StoredAccount>, HotError>;
+
+    /// The account that a session belongs to.
+    async fn account_of_session(&self, session: &SessionId) -> Result<Option<AccountId>, HotError>;
+
+    /// Entries after `position` in order, `limit` of them at most; fewer than
+    /// `limit` means that there are no more. Positions may have gaps.
+    async fn log_after(&self, position: Position, limit: usize) -> Result<Vec<LogEntry>, HotError>;
+
+    /// Everything up to `position` is in the relational store: it may be trimmed.
+    async fn drained_through(&self, position: Position) -> Result<(), HotError>;
+
+    /// The newest position.
+    fn last_position(&self) -> Position;
+
+    /// When the newest batch was made, before this process opened the store.
+    fn last_commit_at(&self) -> Option<Timestamp>;
+
+    /// Why no more usage may be taken in, where it may not: little free space
+    /// on the disk, or a log that has reached its limit because nothing drains it.
+    fn refuses(&self) -> Option<&'static str>;
+}
+
+/// Appends one record to a buffer.
+pub fn encode_record(record: &UsageRecord, buffer: &mut Vec<u8>) {
+    *buffer = postcard::to_extend(record, std::mem::take(buffer)).expect("a record is plain data and memory grows");
+}
+
+/// Reads `count` records that [`encode_record`] wrote.
+pub fn decode_records(mut bytes: &[u8], count: u32, into: &mut Vec<UsageRecord>) -> Result<(), HotError> {
+    for _ in 0..count {
+        let (record, rest) = postcard::take_from_bytes(bytes)
+            .map_err(|e| HotError::Fatal { operation: "read a logged record", reason: e.to_string() })?;
+        into.push(record);
+        bytes = rest;
+    }
+    Ok(())
+}

@@ -5,9 +5,11 @@
 //! A port never asks the time: `now` is an argument.
 
 pub mod charging;
+pub mod closing;
 pub mod delivery;
 pub mod documents;
 pub mod hot;
+pub mod intake;
 pub mod modem;
 pub mod network;
 pub mod relational;

@@ -3,6 +3,9 @@
 pub mod activation;
 pub mod charging;
 pub mod fieldwork;
+pub mod imports;
+pub mod month;
 pub mod ordering;
+pub mod outbox;
 pub mod saga_store;
 pub mod scheduling;

@@ -5,5 +5,420 @@
 //! Knows no protocol: Diameter, MQTT and files are translated into
 //! [`request::ChargeRequest`] by whoever received them. Does **not** own
 //! accounts' storage or how requests reach them.
+//!
+//! Invariants: a request is applied once, by its key; a charge is the price of
+//! the cycle's total after it minus the price before it; the postings of a
+//! record sum to zero in each unit; a grant is never more than what is left.
 
+mod grant;
+mod judge;
+mod price;
 pub mod request;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+use self::grant::grant;
+use self::judge::{Usage, count};
+use self::request::{ChargeAnswer, ChargeRequest, GroupAnswer, GroupRequest, Outcome, Phase, Wanted};
+use super::account::{Account, AccountLimits, ModemBoot, NumberSet, Session, SessionEnd};
+use super::ids::{Apn, LineId, SessionId};
+use super::line::LineState;
+use super::tariff::Tariff;
+use super::time::Timestamp;
+use super::usage::{RecordKey, UsageOutcome, UsageRecord, UsageSource};
+
+/// How records are judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RatingSettings {
+    /// How far an element's clock may be behind ours, milliseconds: usage that
+    /// ended so much before a line became active is still the line's. Diameter
+    /// times have whole seconds.
+    pub clock_skew_ms: u64,
+    /// Most octets that one record may report; more is a bad record.
+    pub record_octets_max: u64,
+    /// Whether a CCR-U or CCR-T of an unknown session is taken as late usage
+    /// where it names its subscriber, instead of 5002.
+    pub adopt_unknown_sessions: bool,
+    /// What an account keeps.
+    pub limits: AccountLimits,
+}
+
+impl Default for RatingSettings {
+    fn default() -> Self {
+        Self {
+            clock_skew_ms: 5000,
+            record_octets_max: 1_000_000_000_000_000,
+            adopt_unknown_sessions: false,
+            limits: AccountLimits::default(),
+        }
+    }
+}
+
+/// What a request did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// For the client, once the account is durable.
+    pub answer: ChargeAnswer,
+    /// What was counted.
+    pub records: Vec<UsageRecord>,
+    /// Whether the account changed and has to be stored.
+    pub changed: bool,
+    /// A session that became the account's.
+    pub opened: Option<SessionId>,
+    /// An ended session that was forgotten to make room for it.
+    pub forgotten: Option<SessionId>,
+}
+
+impl Applied {
+    fn unchanged(answer: ChargeAnswer) -> Self {
+        Self { answer, records: Vec::new(), changed: false, opened: None, forgotten: None }
+    }
+
+    fn refused(outcome: Outcome, request: &ChargeRequest) -> Self {
+        let groups = request.groups.iter();
+        Self::unchanged(ChargeAnswer {
+            outcome,
+            groups: groups.map(|g| GroupAnswer { rating_group: g.rating_group, outcome, grant: None }).collect(),
+            repeated: false,
+            suspense: None,
+        })
+    }
+}
+
+/// Where a request's usage belongs.
+struct Place {
+    /// Index of the line.
+    line: usize,
+    apn: Option<Apn>,
+    foreign: bool,
+    /// The last usage of a session that we ended.
+    last_of_ended: bool,
+    now: Timestamp,
+}
+
+/// Applies a request to the account of `line`, or of its session where `line`
+/// is `None`. A repeat gets its stored answer and moves nothing. The answer may
+/// leave only when the changed account and the records are durable.
+pub fn apply(
+    account: &mut Account,
+    line: Option<&LineId>,
+    request: &ChargeRequest,
+    tariff: &Tariff,
+    settings: &RatingSettings,
+    now: Timestamp,
+) -> Applied {
+    let rolled = account.roll(now);
+    let mut applied = match (&request.session, &request.key, request.phase) {
+        (
+            Some(id),
+            RecordKey::Gy(_, number) | RecordKey::Rf(_, number),
+            Phase::Initial | Phase::Update | Phase::Terminate,
+        ) => in_session(account, line, request, (id, *number), tariff, settings, now),
+        _ => stand_alone(account, line, request, tariff, settings, now),
+    };
+    applied.changed |= rolled;
+    applied
+}
+
+/// A record without a session: a modem's, a file row, a single event.
+fn stand_alone(
+    account: &mut Account,
+    line: Option<&LineId>,
+    request: &ChargeRequest,
+    tariff: &Tariff,
+    settings: &RatingSettings,
+    now: Timestamp,
+) -> Applied {
+    let Some(line) = line.and_then(|id| account.lines.iter().position(|l| l.id == *id)) else {
+        return Applied::refused(Outcome::UnknownSubscriber, request);
+    };
+    if !first_time(account, &request.key, &settings.limits, now) {
+        let mut applied = Applied::refused(Outcome::Success, request);
+        applied.answer.repeated = true;
+        return applied;
+    }
+    let foreign = is_foreign(account, line, request.apn.as_ref(), tariff, request.ends);
+    let place = Place { line, apn: request.apn.clone(), foreign, last_of_ended: false, now };
+    let starts = request.starts.unwrap_or(request.ends).min(request.ends);
+    let mut records = Vec::with_capacity(request.groups.len());
+    let mut groups = Vec::with_capacity(request.groups.len());
+    for group in &request.groups {
+        let outcome = group.used_octets.map_or(Outcome::Success, |octets| {
+            let usage = Usage { rating_group: group.rating_group, octets, starts, ends: request.ends };
+            let record = count(account, &place, &usage, request, tariff, settings);
+            let outcome = outcome_of(&record);
+            records.push(record);
+            outcome
+        });
+        groups.push(GroupAnswer { rating_group: group.rating_group, outcome, grant: None });
+    }
+    let answer =
+        ChargeAnswer { outcome: Outcome::Success, groups, repeated: false, suspense: first_suspense(&records) };
+    Applied { answer, records, changed: true, opened: None, forgotten: None }
+}
+
+/// A request of a Gy or Rf session.
+fn in_session(
+    account: &mut Account,
+    line: Option<&LineId>,
+    request: &ChargeRequest,
+    (id, number): (&SessionId, u32),
+    tariff: &Tariff,
+    settings: &RatingSettings,
+    now: Timestamp,
+) -> Applied {
+    let source = request.key.source();
+    let known = account.session(source, id);
+    if let Some(at) = known {
+        let session = &account.sessions[at];
+        if session.numbers.contains(u64::from(number)) {
+            let groups = request.groups.iter().map(|g| g.rating_group);
+            return Applied::unchanged(session.answer_to(number, groups));
+        }
+    }
+    let (at, forgotten) = match known {
+        Some(at) => (at, None),
+        None => match open_session(account, line, request, id, tariff, settings, now) {
+            Ok(opened) => opened,
+            Err(outcome) => return Applied::refused(outcome, request),
+        },
+    };
+    let session = &mut account.sessions[at];
+    let late = !session.is_open() || session.numbers.highest().is_some_and(|highest| u64::from(number) < highest);
+    session.numbers.insert(u64::from(number), settings.limits.number_ranges_max);
+    session.last_activity = session.last_activity.max(now);
+    let mut applied = work_groups(account, at, request, late, tariff, settings, now);
+    applied.opened = known.is_none().then(|| id.clone());
+    applied.forgotten = forgotten;
+    let session = &mut account.sessions[at];
+    if request.phase == Phase::Terminate {
+        session.reservations.clear();
+        if session.is_open() {
+            session.end = SessionEnd::ByClient(now);
+        }
+    }
+    session.remember(number, &applied.answer, settings.limits.answers_max);
+    applied
+}
+
+/// Opens a session for its first request, or says why not; also names the
+/// session that had to be forgotten for it.
+fn open_session(
+    account: &mut Account,
+    line: Option<&LineId>,
+    request: &ChargeRequest,
+    id: &SessionId,
+    tariff: &Tariff,
+    settings: &RatingSettings,
+    now: Timestamp,
+) -> Result<(usize, Option<SessionId>), Outcome> {
+    let source = request.key.source();
+    let adopts = source == UsageSource::Rf || settings.adopt_unknown_sessions;
+    if request.phase != Phase::Initial && !adopts {
+        return Err(Outcome::UnknownSession);
+    }
+    let at = line.and_then(|id| account.lines.iter().position(|l| l.id == *id)).ok_or(Outcome::UnknownSubscriber)?;
+    let foreign = is_foreign(account, at, request.apn.as_ref(), tariff, request.ends);
+    let line = &account.lines[at];
+    let reports = request.groups.iter().any(|g| g.used_octets.is_some_and(|octets| octets > 0));
+    let denied = line.no_new_grant || line.state() != LineState::Active;
+    if source == UsageSource::Gy && request.phase == Phase::Initial && !reports && denied && !foreign {
+        return Err(Outcome::ServiceDenied);
+    }
+    let line = line.no;
+    let forgotten = make_room(account, settings.limits.sessions_max)?;
+    account.sessions.push(Session {
+        id: id.clone(),
+        source,
+        peer: request.peer.clone(),
+        line,
+        apn: request.apn.clone(),
+        numbers: NumberSet::default(),
+        answers: Vec::new(),
+        reservations: Vec::new(),
+        last_activity: now,
+        reported_until: request.starts.unwrap_or(request.ends).min(request.ends),
+        end: SessionEnd::Open,
+    });
+    Ok((account.sessions.len() - 1, forgotten))
+}
+
+/// Forgets the session that ended first where the account is full.
+fn make_room(account: &mut Account, sessions_max: usize) -> Result<Option<SessionId>, Outcome> {
+    if account.sessions.len() < sessions_max.max(1) {
+        return Ok(None);
+    }
+    let ended = account.sessions.iter().enumerate().filter_map(|(at, s)| match s.end {
+        SessionEnd::ByClient(when) => Some((when, at)),
+        SessionEnd::Open | SessionEnd::ByUs => None,
+    });
+    let (_, at) = ended.min().ok_or(Outcome::ServiceDenied)?;
+    Ok(Some(account.sessions.remove(at).id))
+}
+
+/// Counts every group's report first, then grants, so that one group's fresh
+/// grant is measured against every other group's fresh report.
+fn work_groups(
+    account: &mut Account,
+    at: usize,
+    request: &ChargeRequest,
+    late: bool,
+    tariff: &Tariff,
+    settings: &RatingSettings,
+    now: Timestamp,
+) -> Applied {
+    let session = &account.sessions[at];
+    let no = session.line;
+    let apn = request.apn.clone().or_else(|| session.apn.clone());
+    let starts = request.starts.unwrap_or(session.reported_until).min(request.ends);
+    let last_of_ended = session.end == SessionEnd::ByUs && request.phase == Phase::Terminate;
+    let Some(line) = account.lines.iter().position(|l| l.no == no) else {
+        return Applied::refused(Outcome::UnknownSubscriber, request);
+    };
+    let foreign = is_foreign(account, line, apn.as_ref(), tariff, request.ends);
+    let place = Place { line, apn, foreign, last_of_ended, now };
+    let mut records = Vec::new();
+    for group in &request.groups {
+        if let Some(octets) = group.used_octets.filter(|octets| *octets > 0) {
+            let usage = Usage { rating_group: group.rating_group, octets, starts, ends: request.ends };
+            records.push(count(account, &place, &usage, request, tariff, settings));
+        }
+        if !late {
+            settle_reservation(&mut account.sessions[at], group);
+        }
+    }
+    if !records.is_empty() && !late {
+        let session = &mut account.sessions[at];
+        session.reported_until = session.reported_until.max(request.ends);
+    }
+    let may_grant = !late && request.phase != Phase::Terminate && request.key.source() == UsageSource::Gy;
+    let mut groups = Vec::with_capacity(request.groups.len());
+    for group in &request.groups {
+        let wanted = if may_grant && !group.is_final { group.wanted } else { Wanted::Nothing };
+        groups.push(answer_group(account, at, &place, group.rating_group, wanted, tariff, &records));
+    }
+    let denied = may_grant && groups.is_empty() && is_denied(account, line);
+    let outcome = if denied { Outcome::ServiceDenied } else { Outcome::Success };
+    let answer = ChargeAnswer { outcome, groups, repeated: false, suspense: first_suspense(&records) };
+    Applied { answer, records, changed: true, opened: None, forgotten: None }
+}
+
+/// A report takes from what is set aside for its group; a final report or a
+/// wish for more gives the rest back.
+fn settle_reservation(session: &mut Session, group: &GroupRequest) {
+    let used = group.used_octets.unwrap_or(0);
+    if group.is_final || group.wanted != Wanted::Nothing {
+        session.release(group.rating_group);
+    } else if let Some(held) = session.reservations.iter_mut().find(|r| r.rating_group == group.rating_group) {
+        held.octets = held.octets.saturating_sub(used);
+    }
+}
+
+fn answer_group(
+    account: &mut Account,
+    session: usize,
+    place: &Place,
+    rating_group: u32,
+    wanted: Wanted,
+    tariff: &Tariff,
+    records: &[UsageRecord],
+) -> GroupAnswer {
+    let refused = |outcome| GroupAnswer { rating_group, outcome, grant: None };
+    if place.foreign {
+        return refused(Outcome::ForeignApn);
+    }
+    if wanted == Wanted::Nothing {
+        let record = records.iter().find(|r| r.rating_group == rating_group);
+        return refused(record.map_or(Outcome::Success, outcome_of));
+    }
+    if is_denied(account, place.line) {
+        return refused(Outcome::ServiceDenied);
+    }
+    match account.lines[place.line].plan_at(place.now).and_then(|id| tariff.plan(id)) {
+        Some(plan) => grant(account, session, plan, rating_group, wanted, place.now),
+        None => refused(Outcome::RatingFailed),
+    }
+}
+
+fn is_denied(account: &Account, line: usize) -> bool {
+    account.lines[line].no_new_grant || account.lines[line].state() != LineState::Active
+}
+
+/// Whether usage on `apn` is not the line's own. Without an APN it is.
+fn is_foreign(account: &Account, line: usize, apn: Option<&Apn>, tariff: &Tariff, at: Timestamp) -> bool {
+    let Some(apn) = apn else { return false };
+    let line = &account.lines[line];
+    let of_plan = || line.plan_at(at).and_then(|id| tariff.plan(id)).map_or(&[][..], |plan| &plan.apns);
+    let own = if line.apns.is_empty() { of_plan() } else { &line.apns };
+    !own.iter().any(|own| own.matches(apn.as_str()))
+}
+
+/// Remembers the key of a record without session; `false` when it was there.
+fn first_time(account: &mut Account, key: &RecordKey, limits: &AccountLimits, now: Timestamp) -> bool {
+    if let RecordKey::Modem(device, epoch, boot, sequence) = key {
+        return first_of_modem(account, (device, *epoch, *boot), *sequence, limits, now);
+    }
+    let hash = key_hash(key);
+    if account.event_keys.iter().any(|(known, _)| *known == hash) {
+        return false;
+    }
+    if account.event_keys.len() >= limits.event_keys_max.max(1) {
+        account.event_keys.remove(0);
+    }
+    account.event_keys.push((hash, now));
+    true
+}
+
+fn first_of_modem(
+    account: &mut Account,
+    (device, epoch, boot): (&crate::domain::ids::DeviceId, u32, u32),
+    sequence: u64,
+    limits: &AccountLimits,
+    now: Timestamp,
+) -> bool {
+    let known = account.modems.iter().position(|m| m.device == *device && m.epoch == epoch && m.boot == boot);
+    let at = known.unwrap_or_else(|| {
+        let of_device = |m: &ModemBoot| m.device == *device;
+        if account.modems.iter().filter(|m| of_device(m)).count() >= limits.modem_boots_max.max(1) {
+            let oldest =
+                account.modems.iter().enumerate().filter(|(_, m)| of_device(m)).min_by_key(|(_, m)| m.last_seen);
+            if let Some((oldest, _)) = oldest {
+                account.modems.remove(oldest);
+            }
+        }
+        let numbers = NumberSet::default();
+        account.modems.push(ModemBoot { device: device.clone(), epoch, boot, numbers, last_seen: now });
+        account.modems.len() - 1
+    });
+    let modem = &mut account.modems[at];
+    modem.last_seen = modem.last_seen.max(now);
+    modem.numbers.insert(sequence, limits.number_ranges_max)
+}
+
+/// 128 bits of SHA-256 over the key's text.
+fn key_hash(key: &RecordKey) -> u128 {
+    use sha2::Digest;
+    let digest = sha2::Sha256::digest(key.to_string().as_bytes());
+    digest.iter().take(16).fold(0, |hash, byte| hash << 8 | u128::from(*byte))
+}
+
+fn outcome_of(record: &UsageRecord) -> Outcome {
+    use crate::domain::usage::SuspenseReason as Reason;
+    match record.outcome {
+        UsageOutcome::Suspense(Reason::ForeignApn) => Outcome::ForeignApn,
+        UsageOutcome::Suspense(Reason::NoUsagePrice) => Outcome::RatingFailed,
+        UsageOutcome::Suspense(Reason::UnknownLine | Reason::LineNotActive | Reason::BadRecord)
+        | UsageOutcome::Rated
+        | UsageOutcome::Reconciled => Outcome::Success,
+    }
+}
+
+fn first_suspense(records: &[UsageRecord]) -> Option<super::usage::SuspenseReason> {
+    records.iter().find_map(|r| match r.outcome {
+        UsageOutcome::Suspense(reason) => Some(reason),
+        UsageOutcome::Rated | UsageOutcome::Reconciled => None,
+    })
+}

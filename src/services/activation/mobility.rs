@@ -118,5 +118,11 @@ impl Outside {
 }
 
 fn command(ctx: &StepContext<'_>, run: &ItemRun, step: &str, state: LineState, profile: &Profile) -> ProvisionCommand {
-    ProvisionCommand { key: key(ctx, run, step), line: run.line.clone(), state, profile: profile.clone() }
+    ProvisionCommand {
+        key: key(ctx, run, step),
+        line: run.line.clone(),
+        action: run.kind,
+        state,
+        profile: profile.clone(),
+    }
 }

@@ -138,11 +138,11 @@ impl Devices {
         Ok(true)
     }
 
-    /// A subscriber is attached at an MME, or (with `None`) nowhere any more. Returns whether a line has the IMSI.
-    pub async fn serving_mme(&self, imsi: &str, host: Option<&str>) -> Stored<bool> {
-        let Some(line) = self.store.line_of_imsi(imsi).await? else { return Ok(false) };
+    /// A subscriber is attached at an MME, or (with `None`) nowhere any more. The line that has the IMSI.
+    pub async fn serving_mme(&self, imsi: &str, host: Option<&str>) -> Stored<Option<Line>> {
+        let Some(line) = self.store.line_of_imsi(imsi).await? else { return Ok(None) };
         self.change(&line, |session| session.serving_mme = host.map(str::to_owned)).await?;
-        Ok(true)
+        Ok(Some(line))
     }
 
     /// The line that has the device, else the one that had it last: a modem is

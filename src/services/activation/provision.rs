@@ -23,6 +23,8 @@ impl Step<Write> for Provision {
         let command = ProvisionCommand {
             key: key(ctx, &run, "provision"),
             line: run.line.clone(),
+            // A reconnected line is a new one to its element.
+            action: if run.kind == OrderKind::Reconnect { OrderKind::Activate } else { run.kind },
             state: run.target,
             profile: run.after.clone(),
         };
@@ -42,16 +44,19 @@ impl Step<Write> for Provision {
         let held =
             self.0.elements.query(&element, &run.line).await.map_err(|e| network(e, ctx.attempts, &self.0.settings))?;
         if !is_as_before(&held, &run) {
-            let command = ProvisionCommand {
-                key: key(ctx, &run, "provision/undo"),
-                line: run.line.clone(),
-                state: run.before,
-                profile: run.before_profile.clone(),
-            };
-            let held = self.tell(&element, &command, ctx.attempts).await?;
-            if held.state != run.before {
-                let reason = format!("element {element}: line {} stays {}", run.line, held.state.as_str());
-                return Err(StepError::stuck(cause::ELEMENT_MISMATCH, reason));
+            for (step, action, state) in back(&run) {
+                let command = ProvisionCommand {
+                    key: key(ctx, &run, step),
+                    line: run.line.clone(),
+                    action,
+                    state,
+                    profile: run.before_profile.clone(),
+                };
+                let held = self.tell(&element, &command, ctx.attempts).await?;
+                if held.state != state {
+                    let reason = format!("element {element}: line {} stays {}", run.line, held.state.as_str());
+                    return Err(StepError::stuck(cause::ELEMENT_MISMATCH, reason));
+                }
             }
         }
         line.element = run.before_element.clone();
@@ -97,7 +102,28 @@ impl Provision {
     }
 }
 
+/// The commands that take an item back, each with the state that it leads to.
+/// An element keeps a line that it has held as terminated; to us it is absent again.
+fn back(run: &ItemRun) -> Vec<(&'static str, OrderKind, LineState)> {
+    const UNDO: &str = "provision/undo";
+    match (run.kind, run.before) {
+        (OrderKind::Activate | OrderKind::Reconnect, _) => vec![(UNDO, OrderKind::Terminate, LineState::Terminated)],
+        (OrderKind::Suspend, before) => vec![(UNDO, OrderKind::Resume, before)],
+        (OrderKind::Resume, before) => vec![(UNDO, OrderKind::Suspend, before)],
+        (OrderKind::Modify, before) => vec![(UNDO, OrderKind::Modify, before)],
+        (OrderKind::Terminate, LineState::Suspended) => vec![
+            ("provision/undo-reconnect", OrderKind::Reconnect, LineState::Active),
+            (UNDO, OrderKind::Suspend, LineState::Suspended),
+        ],
+        (OrderKind::Terminate, before) => vec![(UNDO, OrderKind::Reconnect, before)],
+    }
+}
+
 fn is_as_before(held: &Held, run: &ItemRun) -> bool {
+    let gone = matches!(held.state, LineState::Absent | LineState::Terminated);
+    if run.before == LineState::Absent && gone {
+        return true;
+    }
     if held.state != run.before {
         return false;
     }

@@ -1,1 +1,376 @@
-//! Charging: brings each request to the shard that owns its account.
+//! Charging: brings each request to the shard that owns its account, and its
+//! answer back when it is durable.
+//!
+//! Accounts are spread over shards by a fixed hash. One task owns a shard and
+//! rates in memory; a single committer gathers the batches of all shards into
+//! one durable write, and answers leave when that is done. While one batch is
+//! written, the next is computed. Does **not** judge usage
+//! ([`crate::domain::rating`]) or store accounts ([`crate::ports::hot`]).
+//!
+//! Invariants: nothing is answered that is not durable, a repeat included; an
+//! account is changed by its shard alone; after a fatal error of the store
+//! nobody is answered any more.
+
+mod committer;
+mod directory;
+mod recovery;
+mod settings;
+mod shard;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use self::settings::ChargingSettings;
+
+use self::directory::Directory;
+use self::shard::{Answer, CloseProgress, Work};
+use crate::domain::account::{AccountCommand, AccountView, CommandAnswer, slot_of, stable_hash};
+use crate::domain::cycle::CycleId;
+use crate::domain::ids::{AccountId, LineId};
+use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, GroupAnswer, Outcome, Phase};
+use crate::domain::tariff::SharedTariff;
+use crate::domain::time::Timestamp;
+use crate::domain::usage::{Identifier, SuspenseReason, UsageOutcome, UsageRecord, UsageSource};
+use crate::ports::Clock;
+use crate::ports::hot::{HotStore, Position};
+use crate::telemetry::metrics;
+
+/// Where an answer goes: one queue for each connection, bounded by the
+/// connection's own limit of outstanding requests.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// Tells the connection which request it is.
+    pub tag: u64,
+    /// The connection's queue.
+    pub to: mpsc::UnboundedSender<(u64, Result<ChargeAnswer, ChargingError>)>,
+}
+
+/// Why a request was not charged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ChargingError {
+    /// Too much waits, or the disk is nearly full: nothing moved, worth another try.
+    #[error("charging: overloaded")]
+    Overloaded,
+    /// The gateway is going down: nothing moved.
+    #[error("charging: stopping")]
+    Stopping,
+    /// The hot store failed and the outcome is unknown: the client must not be answered.
+    #[error("charging: the hot store failed")]
+    Fatal,
+}
+
+/// What closing a cycle came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClosedCycle {
+    /// Accounts that are closed, now or before.
+    pub accounts: u64,
+    /// Log position that holds everything charged to the cycle: bill when the
+    /// drain has passed it.
+    pub position: Position,
+}
+
+/// The handle that the rest of the gateway charges through; cheap to clone.
+#[derive(Clone)]
+pub struct Charging {
+    shared: Arc<Shared>,
+}
+
+/// The running tasks; dropped, they go on until the process ends.
+pub struct ChargingTasks {
+    shared: Arc<Shared>,
+    fatal: watch::Receiver<Option<String>>,
+    shards: Vec<tokio::task::JoinHandle<()>>,
+    committer: std::thread::JoinHandle<()>,
+}
+
+const RUNNING: u8 = 0;
+const STOPPING: u8 = 1;
+const FATAL: u8 = 2;
+
+pub(in crate::services::charging) struct Shared {
+    queues: Box<[Queue]>,
+    directory: Directory,
+    hot: Arc<dyn HotStore>,
+    tariff: SharedTariff,
+    clock: Arc<dyn Clock>,
+    settings: ChargingSettings,
+    state: AtomicU8,
+    fatal: watch::Sender<Option<String>>,
+}
+
+struct Queue {
+    to: mpsc::UnboundedSender<Work>,
+    waiting: AtomicUsize,
+}
+
+impl Charging {
+    /// Loads every account from the store and starts the shards.
+    ///
+    /// # Errors
+    /// [`ChargingError::Fatal`] when the store cannot be read; the log says why.
+    pub async fn start(
+        hot: Arc<dyn HotStore>,
+        tariff: SharedTariff,
+        clock: Arc<dyn Clock>,
+        settings: ChargingSettings,
+    ) -> Result<(Charging, ChargingTasks), ChargingError> {
+        recovery::start(hot, tariff, clock, settings).await
+    }
+
+    /// Takes a request in; its answer comes through `reply` when it is durable.
+    /// Never blocks. An overload is answered at once: new sessions are shed
+    /// first, terminations last. After a fatal error nothing is answered.
+    pub fn submit(&self, request: ChargeRequest, reply: Reply) {
+        self.route(request, Answer::Queue(reply));
+    }
+
+    /// As [`Charging::submit`], for callers that wait for one answer.
+    pub async fn charge(&self, request: ChargeRequest) -> Result<ChargeAnswer, ChargingError> {
+        let (to, answer) = oneshot::channel();
+        self.route(request, Answer::One(to));
+        answer.await.unwrap_or(Err(ChargingError::Fatal))
+    }
+
+    /// Makes a record durable in suspense that could not become a request: an
+    /// unreadable payload or row.
+    pub async fn suspend_record(&self, record: UsageRecord) -> Result<(), ChargingError> {
+        let (to, answer) = oneshot::channel();
+        let reason = match record.outcome {
+            UsageOutcome::Suspense(reason) => reason,
+            UsageOutcome::Rated | UsageOutcome::Reconciled => SuspenseReason::BadRecord,
+        };
+        let record = UsageRecord { outcome: UsageOutcome::Suspense(reason), ..record };
+        self.admit_loose(vec![record], bare_answer(Outcome::Success), Answer::One(to));
+        answer.await.unwrap_or(Err(ChargingError::Fatal)).map(|_| ())
+    }
+
+    /// Carries a command out on an account, in the order of its queue; durable
+    /// when it returns. Idempotent by the command's key.
+    pub async fn command(&self, account: &AccountId, command: AccountCommand) -> Result<CommandAnswer, ChargingError> {
+        let (to, answer) = oneshot::channel();
+        self.enqueue_control(account, Work::Command { account: account.clone(), command, to })?;
+        answer.await.unwrap_or(Err(ChargingError::Fatal))
+    }
+
+    /// The line that an identifier names at `at`, with its account.
+    pub fn line_of(&self, identifier: &Identifier, at: Timestamp) -> Option<(LineId, AccountId)> {
+        self.shared.directory.line_of(identifier, at)
+    }
+
+    /// An account as it stands in memory; `None` when there is none.
+    pub async fn view(&self, account: &AccountId) -> Result<Option<AccountView>, ChargingError> {
+        let (to, answer) = oneshot::channel();
+        self.enqueue_control(account, Work::View { account: account.clone(), to })?;
+        answer.await.map_err(|_| ChargingError::Fatal)
+    }
+
+    /// Closes a cycle for every account, in bulk, between the usage that goes
+    /// on. `progress` hears how many accounts are durable of how many. Repeating
+    /// it, or taking it up after a kill, closes what is still open.
+    pub async fn close_cycle(
+        &self,
+        cycle: CycleId,
+        mut progress: impl FnMut(u64, u64) + Send,
+    ) -> Result<ClosedCycle, ChargingError> {
+        self.check_running()?;
+        let (to, mut reports) = mpsc::unbounded_channel();
+        for queue in &self.shared.queues {
+            queue.waiting.fetch_add(1, Ordering::Relaxed);
+            queue.to.send(Work::Close { cycle, to: to.clone() }).map_err(|_| ChargingError::Stopping)?;
+        }
+        drop(to);
+        let (mut done, mut total, mut finished) = (0, 0, 0);
+        let mut position = 0;
+        while let Some(report) = reports.recv().await {
+            match report {
+                CloseProgress::Begun { accounts } => total += accounts,
+                CloseProgress::Durable { accounts, position: at } => {
+                    done += accounts;
+                    position = position.max(at);
+                    progress(done, total.max(done));
+                }
+                CloseProgress::Finished => finished += 1,
+            }
+        }
+        if finished < self.shared.queues.len() {
+            return Err(self.check_running().err().unwrap_or(ChargingError::Fatal));
+        }
+        Ok(ClosedCycle { accounts: done, position: position.max(self.shared.hot.last_position()) })
+    }
+
+    /// Why usage is refused altogether at this moment, where it is.
+    pub fn refuses(&self) -> Option<&'static str> {
+        match self.shared.state.load(Ordering::Acquire) {
+            RUNNING => self.shared.hot.refuses(),
+            STOPPING => Some("stopping"),
+            _ => Some("the hot store failed"),
+        }
+    }
+
+    fn check_running(&self) -> Result<(), ChargingError> {
+        match self.shared.state.load(Ordering::Acquire) {
+            RUNNING => Ok(()),
+            STOPPING => Err(ChargingError::Stopping),
+            _ => Err(ChargingError::Fatal),
+        }
+    }
+
+    /// Finds the account and puts the request into its shard's queue.
+    fn route(&self, request: ChargeRequest, reply: Answer) {
+        let directory = &self.shared.directory;
+        if let Some(account) = request.session.as_ref().and_then(|session| directory.account_of(session)) {
+            return self.admit(request, account, None, reply);
+        }
+        match self.find_line(&request) {
+            Some((line, account)) => self.admit(request, account, Some(line), reply),
+            None => self.answer_unknown(&request, reply),
+        }
+    }
+
+    /// The line by the usage's own time, with room for an element's slower clock.
+    fn find_line(&self, request: &ChargeRequest) -> Option<(LineId, AccountId)> {
+        let directory = &self.shared.directory;
+        let skew = std::time::Duration::from_millis(self.shared.settings.rating.clock_skew_ms);
+        let began = request.starts.unwrap_or(request.ends).min(request.ends);
+        [began, request.ends, request.ends.plus(skew)]
+            .into_iter()
+            .find_map(|at| request.subscribers.iter().find_map(|s| directory.line_of(s, at)))
+    }
+
+    /// Online, the client hears that nobody is known; what cannot be sent again
+    /// is kept in suspense.
+    fn answer_unknown(&self, request: &ChargeRequest, reply: Answer) {
+        if request.key.source() == UsageSource::Gy {
+            let outcome = match request.phase {
+                Phase::Initial | Phase::Event => Outcome::UnknownSubscriber,
+                Phase::Update | Phase::Terminate => Outcome::UnknownSession,
+            };
+            let groups = request.groups.iter().map(|g| g.rating_group);
+            let groups = groups.map(|rating_group| GroupAnswer { rating_group, outcome, grant: None }).collect();
+            return reply.send(Ok(ChargeAnswer { groups, ..bare_answer(outcome) }));
+        }
+        let records = unknown_line_records(request, self.shared.tariff.version);
+        let groups = request.groups.iter().map(|g| g.rating_group);
+        let groups =
+            groups.map(|rating_group| GroupAnswer { rating_group, outcome: Outcome::Success, grant: None }).collect();
+        let suspense = (!records.is_empty()).then_some(SuspenseReason::UnknownLine);
+        self.admit_loose(records, ChargeAnswer { groups, suspense, ..bare_answer(Outcome::Success) }, reply);
+    }
+
+    fn admit(&self, request: ChargeRequest, account: AccountId, line: Option<LineId>, reply: Answer) {
+        let queue = self.queue_of(&account);
+        let room = self.shared.settings.queue_room(request.phase);
+        if let Err(error) = self.may_take(queue, room) {
+            return reply.send(Err(error));
+        }
+        queue.push(Work::Charge { request, account, line, reply });
+    }
+
+    fn admit_loose(&self, records: Vec<UsageRecord>, answer: ChargeAnswer, reply: Answer) {
+        let Some(first) = records.first() else { return reply.send(Ok(answer)) };
+        let hash = stable_hash(first.key.to_string().as_bytes());
+        let queue = &self.shared.queues[(hash % self.shared.queues.len() as u64) as usize];
+        if let Err(error) = self.may_take(queue, self.shared.settings.queue_room(Phase::Event)) {
+            return reply.send(Err(error));
+        }
+        queue.push(Work::Loose { records, answer, reply });
+    }
+
+    fn enqueue_control(&self, account: &AccountId, work: Work) -> Result<(), ChargingError> {
+        self.check_running()?;
+        let queue = self.queue_of(account);
+        let room = self.shared.settings.queue_requests_max.saturating_mul(2);
+        if queue.waiting.load(Ordering::Relaxed) >= room {
+            metrics().shard_refused.inc();
+            return Err(ChargingError::Overloaded);
+        }
+        queue.push(work);
+        Ok(())
+    }
+
+    fn may_take(&self, queue: &Queue, room: usize) -> Result<(), ChargingError> {
+        self.check_running()?;
+        if queue.waiting.load(Ordering::Relaxed) >= room || self.shared.hot.refuses().is_some() {
+            metrics().shard_refused.inc();
+            return Err(ChargingError::Overloaded);
+        }
+        Ok(())
+    }
+
+    fn queue_of(&self, account: &AccountId) -> &Queue {
+        &self.shared.queues[shard_of(account, self.shared.queues.len())]
+    }
+}
+
+impl ChargingTasks {
+    /// Waits until the store has failed, and says how. The process has to end:
+    /// recovery at the next start settles what is unknown.
+    pub async fn fatal(&mut self) -> String {
+        loop {
+            if let Some(reason) = self.fatal.borrow_and_update().clone() {
+                return reason;
+            }
+            if self.fatal.changed().await.is_err() {
+                return "charging has ended".to_owned();
+            }
+        }
+    }
+
+    /// Takes nothing more in, finishes what was taken in, sends the answers, and ends.
+    pub async fn shutdown(self) {
+        let _ = self.shared.state.compare_exchange(RUNNING, STOPPING, Ordering::AcqRel, Ordering::Acquire);
+        for queue in &self.shared.queues {
+            queue.push(Work::Stop);
+        }
+        for shard in self.shards {
+            let _ = shard.await;
+        }
+        let _ = tokio::task::spawn_blocking(move || self.committer.join()).await;
+    }
+}
+
+impl Queue {
+    fn push(&self, work: Work) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        // A closed queue drops the work: its waiters hear of the end by that.
+        let _ = self.to.send(work);
+    }
+}
+
+/// The shard that owns an account: the same for all time for a number of shards.
+fn shard_of(account: &AccountId, shards: usize) -> usize {
+    usize::from(slot_of(account)) % shards
+}
+
+fn bare_answer(outcome: Outcome) -> ChargeAnswer {
+    ChargeAnswer { outcome, groups: Vec::new(), repeated: false, suspense: None }
+}
+
+fn unknown_line_records(request: &ChargeRequest, tariff_version: u32) -> Vec<UsageRecord> {
+    let counts = |octets: &u64| *octets > 0 || request.phase == Phase::Event;
+    let reported = request.groups.iter().filter_map(|g| g.used_octets.filter(counts).map(|o| (g.rating_group, o)));
+    reported
+        .map(|(rating_group, octets)| UsageRecord {
+            key: request.key.clone(),
+            rating_group,
+            outcome: UsageOutcome::Suspense(SuspenseReason::UnknownLine),
+            line: None,
+            account: None,
+            cycle: None,
+            late_for: None,
+            plan: None,
+            tariff_version,
+            apn: request.apn.clone(),
+            subscriber: request.subscribers.first().cloned(),
+            starts: request.starts.unwrap_or(request.ends).min(request.ends),
+            ends: request.ends,
+            received: request.received,
+            octets,
+            amount: 0,
+            postings: Vec::new(),
+            detail: None,
+        })
+        .collect()
+}

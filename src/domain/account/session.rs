@@ -1,0 +1,117 @@
+//! Charging sessions of an account, with what is reserved for them.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::AccountLimits;
+use super::seen::NumberSet;
+use crate::domain::ids::{Apn, SessionId};
+use crate::domain::rating::request::{ChargeAnswer, GroupAnswer, Outcome};
+use crate::domain::time::Timestamp;
+use crate::domain::usage::UsageSource;
+
+/// Octets set aside for one rating group of a session: a pending transfer that
+/// is posted by a report, voided by the end of the group, or expires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reservation {
+    /// Rating-Group.
+    pub rating_group: u32,
+    /// What the client may still use of its grant.
+    pub octets: u64,
+    /// Tcc: from here on nothing is set aside.
+    pub expires: Timestamp,
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SessionEnd {
+    /// Goes on.
+    Open,
+    /// We ended it; its last usage is still to come, and is rated.
+    ByUs,
+    /// The client reported its end at that time.
+    ByClient(Timestamp),
+}
+
+/// One session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Session-Id.
+    pub id: SessionId,
+    /// Gy or Rf: each counts its own request numbers.
+    pub source: UsageSource,
+    /// Origin-Host of the client.
+    pub peer: Option<String>,
+    /// Number of the line within the account.
+    pub line: u16,
+    /// The APN that it was opened with.
+    pub apn: Option<Apn>,
+    /// Request numbers seen.
+    pub numbers: NumberSet,
+    /// The newest answers by request number, oldest first.
+    pub answers: Vec<(u32, ChargeAnswer)>,
+    /// One for each rating group that holds a grant.
+    pub reservations: Vec<Reservation>,
+    /// When the last request came, by the gateway's clock.
+    pub last_activity: Timestamp,
+    /// Up to where its usage has been reported, by the usage's own time.
+    pub reported_until: Timestamp,
+    /// How it ended.
+    pub end: SessionEnd,
+}
+
+impl Session {
+    /// Whether the client has not reported its end.
+    pub fn is_open(&self) -> bool {
+        !matches!(self.end, SessionEnd::ByClient(_))
+    }
+
+    /// The stored answer to a repeated request; a bare success where the
+    /// request is older than the answers kept.
+    pub fn answer_to(&self, number: u32, groups: impl Iterator<Item = u32>) -> ChargeAnswer {
+        let stored = self.answers.iter().find(|(n, _)| *n == number).map(|(_, answer)| answer.clone());
+        let mut answer = stored.unwrap_or_else(|| ChargeAnswer {
+            outcome: Outcome::Success,
+            groups: groups
+                .map(|rating_group| GroupAnswer { rating_group, outcome: Outcome::Success, grant: None })
+                .collect(),
+            repeated: true,
+            suspense: None,
+        });
+        answer.repeated = true;
+        answer
+    }
+
+    /// Keeps an answer for repeats, and forgets the oldest past the limit.
+    pub fn remember(&mut self, number: u32, answer: &ChargeAnswer, answers_max: usize) {
+        while self.answers.len() >= answers_max.max(1) {
+            self.answers.remove(0);
+        }
+        self.answers.push((number, answer.clone()));
+    }
+
+    /// Octets set aside at `now`.
+    pub fn reserved(&self, now: Timestamp) -> u64 {
+        self.reservations.iter().filter(|r| r.expires > now).fold(0, |sum, r| sum.saturating_add(r.octets))
+    }
+
+    /// Gives back what is set aside for a group, and says how much that was.
+    pub fn release(&mut self, rating_group: u32) -> u64 {
+        match self.reservations.iter().position(|r| r.rating_group == rating_group) {
+            Some(at) => self.reservations.swap_remove(at).octets,
+            None => 0,
+        }
+    }
+
+    /// When its keys may be forgotten.
+    pub fn forgotten_at(&self, limits: &AccountLimits) -> Timestamp {
+        match self.end {
+            SessionEnd::ByClient(at) => at.plus(Duration::from_secs(limits.session_keys_live_s)),
+            SessionEnd::Open | SessionEnd::ByUs => {
+                let tcc = self.reservations.iter().map(|r| r.expires).max().unwrap_or(self.last_activity);
+                tcc.max(self.last_activity).plus(Duration::from_secs(limits.session_idle_s))
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What becomes of a group's reported octets.
+
+use super::price::price;
+use super::{Place, RatingSettings};
+use crate::domain::account::{Account, LineCharging};
+use crate::domain::ids::PlanId;
+use crate::domain::rating::request::ChargeRequest;
+use crate::domain::tariff::{Plan, Tariff};
+use crate::domain::time::Timestamp;
+use crate::domain::usage::{SuspenseReason, UsageOutcome, UsageRecord};
+
+/// A group's usage with its own time.
+pub(super) struct Usage {
+    pub(super) rating_group: u32,
+    pub(super) octets: u64,
+    pub(super) starts: Timestamp,
+    pub(super) ends: Timestamp,
+}
+
+/// Judges one group's usage, counts it, and makes its record.
+pub(super) fn count(
+    account: &mut Account,
+    place: &Place,
+    usage: &Usage,
+    request: &ChargeRequest,
+    tariff: &Tariff,
+    settings: &RatingSettings,
+) -> UsageRecord {
+    let mut record = UsageRecord {
+        key: request.key.clone(),
+        rating_group: usage.rating_group,
+        outcome: UsageOutcome::Rated,
+        line: None,
+        account: Some(account.id.clone()),
+        cycle: None,
+        late_for: None,
+        plan: None,
+        tariff_version: tariff.version,
+        apn: place.apn.clone(),
+        subscriber: None,
+        starts: usage.starts,
+        ends: usage.ends,
+        received: request.received,
+        octets: usage.octets,
+        amount: 0,
+        postings: Vec::new(),
+        detail: None,
+    };
+    let line = &account.lines[place.line];
+    record.line = Some(line.id.clone());
+    let judged = judge(line, place, usage, tariff, settings);
+    let outcome = judged.and_then(|(id, plan)| move_totals(account, place, usage, request, id, plan, &mut record));
+    match outcome {
+        Ok(outcome) => record.outcome = outcome,
+        Err(reason) => {
+            record.outcome = UsageOutcome::Suspense(reason);
+            record.subscriber = request.subscribers.first().cloned();
+        }
+    }
+    record
+}
+
+fn judge<'t>(
+    line: &LineCharging,
+    place: &Place,
+    usage: &Usage,
+    tariff: &'t Tariff,
+    settings: &RatingSettings,
+) -> Result<(PlanId, &'t Plan), SuspenseReason> {
+    if usage.octets > settings.record_octets_max {
+        return Err(SuspenseReason::BadRecord);
+    }
+    if place.foreign {
+        return Err(SuspenseReason::ForeignApn);
+    }
+    let skew = std::time::Duration::from_millis(settings.clock_skew_ms);
+    if !place.last_of_ended && !line.was_active(usage.starts, usage.ends.plus(skew)) {
+        return Err(SuspenseReason::LineNotActive);
+    }
+    let id = line.plan_at(usage.ends).ok_or(SuspenseReason::NoUsagePrice)?;
+    let plan = tariff.plan(id).filter(|p| p.usage.is_some()).ok_or(SuspenseReason::NoUsagePrice)?;
+    Ok((id.clone(), plan))
+}
+
+/// Adds to the totals of the usage's cycle: one source charges the line in a
+/// cycle, the others are only counted.
+fn move_totals(
+    account: &mut Account,
+    place: &Place,
+    usage: &Usage,
+    request: &ChargeRequest,
+    id: PlanId,
+    plan: &Plan,
+    record: &mut UsageRecord,
+) -> Result<UsageOutcome, SuspenseReason> {
+    let source = request.key.source();
+    let line = &account.lines[place.line];
+    let (no, fixed) = (line.no, line.source.unwrap_or(plan.source).fixed());
+    let accumulation = account.accumulation(usage.ends.min(place.now));
+    record.cycle = Some(accumulation.billed);
+    record.late_for = accumulation.late_for;
+    record.plan = Some(id);
+    let total = account.buckets[accumulation.bucket].total_mut(no);
+    let charges = fixed.or(total.source).unwrap_or(source);
+    total.source = Some(charges);
+    if charges != source {
+        total.reconcile(source, usage.octets);
+        return Ok(UsageOutcome::Reconciled);
+    }
+    let usage_price = plan.usage.as_ref().ok_or(SuspenseReason::NoUsagePrice)?;
+    let after = total.octets.checked_add(usage.octets).ok_or(SuspenseReason::BadRecord)?;
+    let priced = price(usage_price, total.octets, after).ok_or(SuspenseReason::BadRecord)?;
+    total.octets = after;
+    total.amount = total.amount.saturating_add(priced.amount);
+    record.amount = priced.amount;
+    record.postings = priced.postings;
+    Ok(UsageOutcome::Rated)
+}

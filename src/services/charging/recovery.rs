@@ -1,0 +1,110 @@
+//! Start of charging: accounts from the store into shards and directory.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+
+use super::committer;
+use super::directory::Directory;
+use super::shard::{Accounts, Shard, Work};
+use super::{Charging, ChargingError, ChargingSettings, ChargingTasks, Queue, RUNNING, Shared, shard_of};
+use crate::domain::account::Account;
+use crate::domain::tariff::SharedTariff;
+use crate::domain::time::Timestamp;
+use crate::ports::Clock;
+use crate::ports::hot::{HotStore, StoredAccount};
+use crate::telemetry::metrics;
+
+pub(super) async fn start(
+    hot: Arc<dyn HotStore>,
+    tariff: SharedTariff,
+    clock: Arc<dyn Clock>,
+    settings: ChargingSettings,
+) -> Result<(Charging, ChargingTasks), ChargingError> {
+    let shards = match settings.shards {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        named => named.min(64),
+    };
+    let now = clock.now();
+    let directory = Directory::new();
+    let accounts = load(hot.as_ref(), &directory, shards, now).await?;
+    let (queues, receivers): (Vec<Queue>, Vec<mpsc::UnboundedReceiver<Work>>) = (0..shards)
+        .map(|_| {
+            let (to, from) = mpsc::unbounded_channel();
+            (Queue { to, waiting: AtomicUsize::new(0) }, from)
+        })
+        .unzip();
+    let (fatal, fatal_heard) = watch::channel(None);
+    let shared = Arc::new(Shared {
+        queues: queues.into_boxed_slice(),
+        directory,
+        hot,
+        tariff,
+        clock,
+        settings,
+        state: AtomicU8::new(RUNNING),
+        fatal,
+    });
+    let (to_committer, packages) = mpsc::unbounded_channel();
+    // Fresh for each start: two starts are never within one millisecond of each other.
+    let writer = u64::try_from(now.millis()).unwrap_or(0);
+    let (runtime, of_committer) = (Handle::current(), Arc::clone(&shared));
+    let committer = std::thread::Builder::new()
+        .name("hot-committer".to_owned())
+        .spawn(move || committer::run(packages, &of_committer, &runtime, writer))
+        .map_err(|error| {
+            tracing::error!(%error, "start the committer's thread");
+            ChargingError::Fatal
+        })?;
+    let shards = accounts
+        .into_iter()
+        .zip(receivers)
+        .enumerate()
+        .map(|(index, (accounts, queue))| {
+            let shard = Shard::new(index, Arc::clone(&shared), accounts, queue, to_committer.clone());
+            tokio::spawn(shard.run())
+        })
+        .collect();
+    let tasks = ChargingTasks { shared: Arc::clone(&shared), fatal: fatal_heard, shards, committer };
+    Ok((Charging { shared }, tasks))
+}
+
+/// Reads every account, and gives reservations the time of our absence back.
+async fn load(
+    hot: &dyn HotStore,
+    directory: &Directory,
+    shards: usize,
+    now: Timestamp,
+) -> Result<Vec<Accounts>, ChargingError> {
+    let mut accounts: Vec<Accounts> = (0..shards).map(|_| Accounts::default()).collect();
+    let last_alive = hot.last_commit_at();
+    let downtime = last_alive.map_or(Duration::ZERO, |at| now.since(at));
+    let mut bad = None;
+    let mut take = |stored: StoredAccount| match Account::decode(&stored.state) {
+        Ok(mut account) => {
+            account.version = stored.version;
+            let lengthened = last_alive.is_some_and(|at| account.lengthen_reservations(at, downtime));
+            directory.add_account(&account);
+            let shard = shard_of(&account.id, shards);
+            accounts[shard].insert(account, lengthened);
+        }
+        Err(error) => bad = Some((stored.account, error)),
+    };
+    let read = hot.for_each_account(&mut take).await;
+    if let Some((account, error)) = bad {
+        tracing::error!(%account, %error, "load accounts from the hot store");
+        return Err(ChargingError::Fatal);
+    }
+    if let Err(error) = read {
+        tracing::error!(%error, "load accounts from the hot store");
+        return Err(ChargingError::Fatal);
+    }
+    let count: usize = accounts.iter().map(Accounts::len).sum();
+    metrics().accounts.set(i64::try_from(count).unwrap_or(i64::MAX));
+    metrics().sessions.set(accounts.iter().map(Accounts::open_sessions).sum());
+    tracing::info!(accounts = count, downtime_ms = downtime.as_millis(), "charging accounts loaded");
+    Ok(accounts)
+}

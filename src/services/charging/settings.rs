@@ -1,0 +1,58 @@
+//! Settings of charging.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::rating::RatingSettings;
+use crate::domain::rating::request::Phase;
+
+/// How requests are spread and held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ChargingSettings {
+    /// Tasks that accounts are spread over; 0 takes the number of cores.
+    pub shards: usize,
+    /// Requests that may wait for one shard. New sessions are refused at 70 %
+    /// of it, updates and single records at 90 %, terminations at 100 %.
+    pub queue_requests_max: usize,
+    /// Requests that one shard puts into one durable write.
+    pub batch_requests_max: usize,
+    /// How often a shard looks for reservations that expire, milliseconds.
+    pub tick_ms: u64,
+    /// How often an idle gateway notes that it is alive, milliseconds; its
+    /// downtime is measured from there.
+    pub heartbeat_ms: u64,
+    /// Tries of a durable write that certainly was not applied, before giving up.
+    pub commit_tries_max: u32,
+    /// Pause between such tries, milliseconds.
+    pub commit_retry_ms: u64,
+    /// How records are judged.
+    pub rating: RatingSettings,
+}
+
+impl Default for ChargingSettings {
+    fn default() -> Self {
+        Self {
+            shards: 0,
+            queue_requests_max: 20_000,
+            batch_requests_max: 1024,
+            tick_ms: 1000,
+            heartbeat_ms: 10_000,
+            commit_tries_max: 20,
+            commit_retry_ms: 100,
+            rating: RatingSettings::default(),
+        }
+    }
+}
+
+impl ChargingSettings {
+    /// How many may wait when a request of this phase is still taken in: what is
+    /// new is shed first, what ends last.
+    pub(super) fn queue_room(&self, phase: Phase) -> usize {
+        let percent = match phase {
+            Phase::Initial => 70,
+            Phase::Update | Phase::Event => 90,
+            Phase::Terminate => 100,
+        };
+        self.queue_requests_max.saturating_mul(percent) / 100
+    }
+}

@@ -1,0 +1,608 @@
+//! A shard: the one task that changes its accounts.
+//!
+//! It applies what waits, keeps the changes as a pending batch, and sends that
+//! to the committer when the batch before it is durable. Answers, those of
+//! repeats and of commands without effect too, leave behind the batch that was
+//! pending when they were decided.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use ahash::RandomState;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
+
+use super::committer::Package;
+use super::{ChargingError, Reply, Shared};
+use crate::domain::account::{Account, AccountCommand, AccountView, CommandAnswer, Session};
+use crate::domain::cycle::CycleId;
+use crate::domain::ids::{AccountId, LineId, SessionId};
+use crate::domain::rating::apply;
+use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, Outcome};
+use crate::domain::time::Timestamp;
+use crate::domain::usage::{UsageOutcome, UsageRecord, UsageSource};
+use crate::ports::hot::{AccountChange, Change, Position, encode_record};
+use crate::telemetry::metrics;
+
+/// Who waits for an answer.
+pub(super) enum Answer {
+    Queue(Reply),
+    One(oneshot::Sender<Result<ChargeAnswer, ChargingError>>),
+}
+
+impl Answer {
+    pub(super) fn send(self, answer: Result<ChargeAnswer, ChargingError>) {
+        // Nobody listens any more where the connection has gone: the client repeats.
+        match self {
+            Answer::Queue(reply) => drop(reply.to.send((reply.tag, answer))),
+            Answer::One(to) => drop(to.send(answer)),
+        }
+    }
+}
+
+/// How a close goes on in one shard.
+pub(super) enum CloseProgress {
+    Begun { accounts: u64 },
+    Durable { accounts: u64, position: Position },
+    Finished,
+}
+
+/// What comes through a shard's queue.
+pub(super) enum Work {
+    Charge { request: ChargeRequest, account: AccountId, line: Option<LineId>, reply: Answer },
+    Loose { records: Vec<UsageRecord>, answer: ChargeAnswer, reply: Answer },
+    Command { account: AccountId, command: AccountCommand, to: oneshot::Sender<Result<CommandAnswer, ChargingError>> },
+    View { account: AccountId, to: oneshot::Sender<Option<AccountView>> },
+    Close { cycle: CycleId, to: mpsc::UnboundedSender<CloseProgress> },
+    Stop,
+}
+
+/// The accounts of one shard.
+#[derive(Default)]
+pub(super) struct Accounts {
+    slots: HashMap<AccountId, Slot, RandomState>,
+    /// Accounts that recovery has changed and that are to be made durable.
+    recovered: Vec<AccountId>,
+}
+
+struct Slot {
+    account: Account,
+    /// Its place in the pending batch, where it is changed by it.
+    pending: Option<usize>,
+    /// When the shard looks at it next for what expires; [`Timestamp::MAX`] for never.
+    scheduled: Timestamp,
+}
+
+impl Accounts {
+    pub(super) fn insert(&mut self, account: Account, changed: bool) {
+        if changed {
+            self.recovered.push(account.id.clone());
+        }
+        let slot = Slot { account, pending: None, scheduled: Timestamp::MAX };
+        self.slots.insert(slot.account.id.clone(), slot);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(super) fn open_sessions(&self) -> i64 {
+        let open = |slot: &Slot| slot.account.sessions.iter().filter(|s| s.is_open()).count();
+        i64::try_from(self.slots.values().map(open).sum::<usize>()).unwrap_or(i64::MAX)
+    }
+}
+
+/// Who waits for a batch, with what it takes to decide again after a conflict.
+enum Waiting {
+    Charge {
+        work: (ChargeRequest, AccountId, Option<LineId>),
+        answer: ChargeAnswer,
+        reply: Answer,
+    },
+    Loose {
+        answer: ChargeAnswer,
+        reply: Answer,
+    },
+    Command {
+        account: AccountId,
+        command: AccountCommand,
+        answer: CommandAnswer,
+        to: oneshot::Sender<Result<CommandAnswer, ChargingError>>,
+    },
+    Close {
+        cycle: CycleId,
+        accounts: u64,
+        last: bool,
+        to: mpsc::UnboundedSender<CloseProgress>,
+    },
+}
+
+impl Waiting {
+    fn account(&self) -> Option<&AccountId> {
+        match self {
+            Waiting::Charge { work: (_, account, _), .. } | Waiting::Command { account, .. } => Some(account),
+            Waiting::Loose { .. } | Waiting::Close { .. } => None,
+        }
+    }
+}
+
+/// Changes that are decided and not yet on their way.
+#[derive(Default)]
+struct Pending {
+    changes: Vec<AccountChange>,
+    loose: Vec<u8>,
+    loose_records: u32,
+    waiting: Vec<Waiting>,
+}
+
+/// The batch that is on its way.
+struct InFlight {
+    accounts: Vec<AccountId>,
+    waiting: Vec<Waiting>,
+    done: oneshot::Receiver<(Position, Vec<Change>)>,
+}
+
+struct Closing {
+    cycle: CycleId,
+    left: Vec<AccountId>,
+    to: mpsc::UnboundedSender<CloseProgress>,
+}
+
+/// The task's state.
+pub(super) struct Shard {
+    index: usize,
+    shared: Arc<Shared>,
+    accounts: Accounts,
+    queue: mpsc::UnboundedReceiver<Work>,
+    committer: mpsc::UnboundedSender<Package>,
+    pending: Pending,
+    in_flight: Option<InFlight>,
+    closing: Vec<Closing>,
+    expiries: BinaryHeap<Reverse<(Timestamp, AccountId)>>,
+    last_write: Timestamp,
+    stopping: bool,
+}
+
+impl Shard {
+    pub(super) fn new(
+        index: usize,
+        shared: Arc<Shared>,
+        accounts: Accounts,
+        queue: mpsc::UnboundedReceiver<Work>,
+        committer: mpsc::UnboundedSender<Package>,
+    ) -> Self {
+        let last_write = shared.clock.now();
+        Self {
+            index,
+            shared,
+            accounts,
+            queue,
+            committer,
+            pending: Pending::default(),
+            in_flight: None,
+            closing: Vec::new(),
+            expiries: BinaryHeap::new(),
+            last_write,
+            stopping: false,
+        }
+    }
+
+    /// Works until it is told to stop and nothing is left, or the store has failed.
+    pub(super) async fn run(mut self) {
+        self.take_over_recovered();
+        let batch_max = self.shared.settings.batch_requests_max.max(1);
+        let gauge = metrics().shard_queue.with_label_values(&[&self.index.to_string()]);
+        let mut tick = tokio::time::interval(Duration::from_millis(self.shared.settings.tick_ms.max(1)));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut works = Vec::with_capacity(batch_max);
+        loop {
+            self.go_on_closing(batch_max);
+            self.dispatch();
+            if self.stopping && self.in_flight.is_none() && self.queue.is_empty() && self.closing.is_empty() {
+                return;
+            }
+            let room = batch_max.saturating_sub(self.pending.waiting.len());
+            tokio::select! {
+                biased;
+                outcome = async { (&mut self.in_flight.as_mut().expect("only polled while a batch is on its way").done).await },
+                    if self.in_flight.is_some() => match outcome {
+                        Ok((position, changes)) => self.finish(position, &changes).await,
+                        Err(_) => return,
+                    },
+                taken = self.queue.recv_many(&mut works, room), if room > 0 && !(self.stopping && self.queue.is_empty()) => {
+                    self.shared.queues[self.index].waiting.fetch_sub(taken, Ordering::Relaxed);
+                    gauge.set(i64::try_from(self.queue.len()).unwrap_or(i64::MAX));
+                    let now = self.shared.clock.now();
+                    for work in works.drain(..) {
+                        self.work(work, now);
+                    }
+                }
+                _ = tick.tick() => self.tick(),
+            }
+        }
+    }
+
+    fn work(&mut self, work: Work, now: Timestamp) {
+        match work {
+            Work::Charge { request, account, line, reply } => self.charge(request, account, line, reply, now),
+            Work::Loose { records, answer, reply } => {
+                for record in &records {
+                    encode_record(record, &mut self.pending.loose);
+                    self.pending.loose_records += 1;
+                    count_record(record);
+                }
+                self.pending.waiting.push(Waiting::Loose { answer, reply });
+            }
+            Work::Command { account, command, to } => self.command(account, command, to, now),
+            Work::View { account, to } => {
+                let slot = self.accounts.slots.get(&account);
+                let _ = to.send(slot.map(|slot| slot.account.view(&self.shared.tariff, now)));
+            }
+            Work::Close { cycle, to } => {
+                let left: Vec<AccountId> = self.accounts.slots.keys().cloned().collect();
+                let _ = to.send(CloseProgress::Begun { accounts: left.len() as u64 });
+                self.closing.push(Closing { cycle, left, to });
+            }
+            Work::Stop => {
+                self.stopping = true;
+                self.queue.close();
+            }
+        }
+    }
+
+    fn charge(
+        &mut self,
+        request: ChargeRequest,
+        account: AccountId,
+        line: Option<LineId>,
+        reply: Answer,
+        now: Timestamp,
+    ) {
+        let Some(slot) = self.accounts.slots.get_mut(&account) else {
+            let outcome = Outcome::UnknownSubscriber;
+            return reply.send(Ok(super::bare_answer(outcome)));
+        };
+        let (shared, settings) = (&self.shared, &self.shared.settings.rating);
+        let applied = apply(&mut slot.account, line.as_ref(), &request, &shared.tariff, settings, now);
+        if applied.answer.repeated {
+            repeated(request.key.source()).inc();
+        }
+        if applied.changed {
+            let change = change_of(slot, &mut self.pending.changes);
+            for record in &applied.records {
+                encode_record(record, &mut change.records);
+                count_record(record);
+            }
+            change.record_count += applied.records.len() as u32;
+            if let Some(session) = applied.forgotten {
+                shared.directory.forget_session(&session);
+                change.closed.push(session);
+            }
+            if let Some(session) = applied.opened {
+                metrics().sessions.inc();
+                shared.directory.open_session(&session, &account);
+                change.opened.push(session);
+            }
+            if request.phase == crate::domain::rating::request::Phase::Terminate {
+                metrics().sessions.dec();
+            }
+            schedule(slot, &mut self.expiries, &settings.limits);
+        }
+        self.pending.waiting.push(Waiting::Charge { work: (request, account, line), answer: applied.answer, reply });
+    }
+
+    fn command(
+        &mut self,
+        account: AccountId,
+        command: AccountCommand,
+        to: oneshot::Sender<Result<CommandAnswer, ChargingError>>,
+        now: Timestamp,
+    ) {
+        let settings = &self.shared.settings.rating;
+        if let (false, AccountCommand::OpenLine { customer, anchor_day, zone, at, .. }) =
+            (self.accounts.slots.contains_key(&account), &command)
+        {
+            match Account::new(account.clone(), customer.clone(), *anchor_day, zone, *at) {
+                Ok(new) => {
+                    metrics().accounts.inc();
+                    self.accounts.insert(new, false);
+                }
+                Err(error) => {
+                    let _ = to.send(Ok(CommandAnswer::Refused(error.to_string())));
+                    return;
+                }
+            }
+        }
+        let Some(slot) = self.accounts.slots.get_mut(&account) else {
+            let ends = matches!(&command, AccountCommand::Reach { state, .. } if ends(*state));
+            let _ = to.send(Ok(if ends { CommandAnswer::Done } else { CommandAnswer::UnknownLine }));
+            return;
+        };
+        let commanded = slot.account.command(command.clone(), &settings.limits, now);
+        for line in &commanded.lines_forgotten {
+            self.shared.directory.forget_line(line);
+        }
+        for line in commanded.lines_changed.iter().filter_map(|id| slot.account.line(id)) {
+            self.shared.directory.add_line(&account, line);
+        }
+        if commanded.changed {
+            change_of(slot, &mut self.pending.changes);
+            schedule(slot, &mut self.expiries, &settings.limits);
+        }
+        self.pending.waiting.push(Waiting::Command { account, command, answer: commanded.answer, to });
+    }
+
+    /// Closes some more accounts where a close is under way and the batch has room.
+    fn go_on_closing(&mut self, batch_max: usize) {
+        let Some(closing) = self.closing.first_mut() else { return };
+        let room = batch_max.saturating_sub(self.pending.changes.len());
+        if room == 0 {
+            return;
+        }
+        let from = closing.left.len().saturating_sub(room);
+        let some = closing.left.split_off(from);
+        let last = closing.left.is_empty();
+        let to = closing.to.clone();
+        let cycle = closing.cycle;
+        for id in &some {
+            self.close_account(id, cycle);
+        }
+        let accounts = some.len() as u64;
+        self.pending.waiting.push(Waiting::Close { cycle, accounts, last, to });
+        if last {
+            self.closing.remove(0);
+        }
+    }
+
+    fn close_account(&mut self, id: &AccountId, cycle: CycleId) {
+        let Some(slot) = self.accounts.slots.get_mut(id) else { return };
+        if let Some(forgotten) = slot.account.close(cycle) {
+            for line in &forgotten {
+                self.shared.directory.forget_line(line);
+            }
+            change_of(slot, &mut self.pending.changes);
+        }
+    }
+
+    /// Sends the pending batch, where none is on its way.
+    fn dispatch(&mut self) {
+        if self.in_flight.is_some() {
+            return;
+        }
+        if self.pending.changes.is_empty() && self.pending.loose_records == 0 {
+            let position = self.shared.hot.last_position();
+            for waiting in std::mem::take(&mut self.pending.waiting) {
+                release(waiting, position);
+            }
+            return;
+        }
+        let mut pending = std::mem::take(&mut self.pending);
+        for change in &mut pending.changes {
+            let slot = self.accounts.slots.get_mut(&change.account).expect("a changed account is in its shard");
+            slot.pending = None;
+            slot.account.version = change.version;
+            change.state = slot.account.encode(Vec::with_capacity(512));
+        }
+        let (done, outcome) = oneshot::channel();
+        let accounts = pending.changes.iter().map(|c| c.account.clone()).collect();
+        self.in_flight = Some(InFlight { accounts, waiting: pending.waiting, done: outcome });
+        self.last_write = self.shared.clock.now();
+        let package =
+            Package { changes: pending.changes, loose: pending.loose, loose_records: pending.loose_records, done };
+        // A committer that has gone drops the package, and with it `done`: the loop ends by that.
+        let _ = self.committer.send(package);
+    }
+
+    /// A batch is durable: answers leave. Accounts that somebody else has
+    /// changed are loaded, and what was decided on their old state is decided again.
+    async fn finish(&mut self, position: Position, changes: &[Change]) {
+        let Some(in_flight) = self.in_flight.take() else { return };
+        if changes.iter().all(|c| *c == Change::Applied) {
+            for waiting in in_flight.waiting {
+                release(waiting, position);
+            }
+            return;
+        }
+        let conflicts = in_flight.accounts.into_iter().zip(changes).filter(|(_, c)| **c == Change::Conflict);
+        let conflicts: Vec<AccountId> = conflicts.map(|(account, _)| account).collect();
+        let mut again = Vec::new();
+        for waiting in in_flight.waiting {
+            let is_close = matches!(waiting, Waiting::Close { .. });
+            if is_close || waiting.account().is_some_and(|a| conflicts.contains(a)) {
+                again.push(waiting);
+            } else {
+                release(waiting, position);
+            }
+        }
+        self.reload(&conflicts, again).await;
+    }
+
+    async fn reload(&mut self, conflicts: &[AccountId], mut again: Vec<Waiting>) {
+        let pending = std::mem::take(&mut self.pending.waiting);
+        for waiting in pending {
+            if waiting.account().is_some_and(|a| conflicts.contains(a)) {
+                again.push(waiting);
+            } else {
+                self.pending.waiting.push(waiting);
+            }
+        }
+        self.pending.changes.retain(|c| !conflicts.contains(&c.account));
+        for (at, change) in self.pending.changes.iter().enumerate() {
+            if let Some(slot) = self.accounts.slots.get_mut(&change.account) {
+                slot.pending = Some(at);
+            }
+        }
+        for id in conflicts {
+            self.accounts.slots.remove(id);
+            match self.shared.hot.account(id).await.map(|stored| stored.map(|s| (s.version, Account::decode(&s.state))))
+            {
+                Ok(Some((version, Ok(mut account)))) => {
+                    account.version = version;
+                    self.shared.directory.add_account(&account);
+                    self.accounts.insert(account, false);
+                }
+                Ok(None) => {}
+                Ok(Some((_, Err(error)))) => tracing::error!(account = %id, %error, "load an account after a conflict"),
+                Err(error) => tracing::error!(account = %id, %error, "load an account after a conflict"),
+            }
+        }
+        let now = self.shared.clock.now();
+        for waiting in again {
+            match waiting {
+                Waiting::Charge { work: (request, account, line), reply, .. } => {
+                    self.charge(request, account, line, reply, now);
+                }
+                Waiting::Command { account, command, to, .. } => self.command(account, command, to, now),
+                Waiting::Close { cycle, .. } => {
+                    for id in conflicts {
+                        self.close_account(id, cycle);
+                    }
+                    self.pending.waiting.push(waiting);
+                }
+                Waiting::Loose { .. } => self.pending.waiting.push(waiting),
+            }
+        }
+    }
+
+    /// Lets reservations and keys expire, and notes now and then that we are alive.
+    fn tick(&mut self) {
+        let now = self.shared.clock.now();
+        let limits = &self.shared.settings.rating.limits;
+        while self.expiries.peek().is_some_and(|Reverse((at, _))| *at <= now) {
+            let Some(Reverse((at, id))) = self.expiries.pop() else { break };
+            let Some(slot) = self.accounts.slots.get_mut(&id) else { continue };
+            if slot.scheduled != at {
+                continue;
+            }
+            slot.scheduled = Timestamp::MAX;
+            let forgotten = slot.account.tick(now, limits);
+            if !forgotten.is_empty() {
+                let change = change_of(slot, &mut self.pending.changes);
+                forget(&self.shared, change, forgotten);
+            }
+            schedule(slot, &mut self.expiries, limits);
+        }
+        let heartbeat = Duration::from_millis(self.shared.settings.heartbeat_ms.max(1));
+        let is_idle = self.in_flight.is_none() && self.pending.changes.is_empty();
+        if self.index == 0 && is_idle && now.since(self.last_write) >= heartbeat {
+            let (done, outcome) = oneshot::channel();
+            self.in_flight = Some(InFlight { accounts: Vec::new(), waiting: Vec::new(), done: outcome });
+            self.last_write = now;
+            let _ = self.committer.send(Package { changes: Vec::new(), loose: Vec::new(), loose_records: 0, done });
+        }
+    }
+
+    /// Schedules every account's expiry, and makes durable what recovery has changed.
+    fn take_over_recovered(&mut self) {
+        let limits = &self.shared.settings.rating.limits;
+        for slot in self.accounts.slots.values_mut() {
+            schedule(slot, &mut self.expiries, limits);
+        }
+        for id in std::mem::take(&mut self.accounts.recovered) {
+            if let Some(slot) = self.accounts.slots.get_mut(&id) {
+                change_of(slot, &mut self.pending.changes);
+            }
+        }
+    }
+}
+
+fn ends(state: crate::domain::line::LineState) -> bool {
+    use crate::domain::line::LineState;
+    matches!(state, LineState::Absent | LineState::Terminated)
+}
+
+/// The account's change in the pending batch, made at the first use.
+fn change_of<'c>(slot: &mut Slot, changes: &'c mut Vec<AccountChange>) -> &'c mut AccountChange {
+    let at = *slot.pending.get_or_insert_with(|| {
+        let previous = slot.account.version;
+        changes.push(AccountChange {
+            account: slot.account.id.clone(),
+            previous,
+            version: previous + 1,
+            state: Vec::new(),
+            records: Vec::new(),
+            record_count: 0,
+            opened: Vec::new(),
+            closed: Vec::new(),
+        });
+        changes.len() - 1
+    });
+    &mut changes[at]
+}
+
+fn schedule(
+    slot: &mut Slot,
+    expiries: &mut BinaryHeap<Reverse<(Timestamp, AccountId)>>,
+    limits: &crate::domain::account::AccountLimits,
+) {
+    // One entry for each account: a later expiry waits until the entry comes up.
+    if slot.scheduled != Timestamp::MAX {
+        return;
+    }
+    if let Some(at) = slot.account.next_tick(limits) {
+        slot.scheduled = at;
+        expiries.push(Reverse((at, slot.account.id.clone())));
+    }
+}
+
+fn forget(shared: &Shared, change: &mut AccountChange, sessions: Vec<Session>) {
+    for session in sessions {
+        shared.directory.forget_session(&session.id);
+        if session.is_open() {
+            metrics().sessions.dec();
+        }
+        let id: SessionId = session.id;
+        change.closed.push(id);
+    }
+}
+
+fn release(waiting: Waiting, position: Position) {
+    match waiting {
+        Waiting::Charge { answer, reply, .. } | Waiting::Loose { answer, reply } => reply.send(Ok(answer)),
+        Waiting::Command { answer, to, .. } => drop(to.send(Ok(answer))),
+        Waiting::Close { accounts, last, to, .. } => {
+            let _ = to.send(CloseProgress::Durable { accounts, position });
+            if last {
+                let _ = to.send(CloseProgress::Finished);
+            }
+        }
+    }
+}
+
+fn count_record(record: &UsageRecord) {
+    let outcome = match record.outcome {
+        UsageOutcome::Rated => 0,
+        UsageOutcome::Reconciled => 1,
+        UsageOutcome::Suspense(_) => {
+            let labels = [record.key.source().as_str(), record.outcome.as_str()];
+            return metrics().usage_records.with_label_values(&labels).inc();
+        }
+    };
+    counter(record.key.source(), outcome).inc();
+}
+
+fn repeated(source: UsageSource) -> &'static prometheus::IntCounter {
+    counter(source, 2)
+}
+
+/// The counters of the usual outcomes, looked up once.
+fn counter(source: UsageSource, outcome: usize) -> &'static prometheus::IntCounter {
+    static COUNTERS: std::sync::LazyLock<Vec<prometheus::IntCounter>> = std::sync::LazyLock::new(|| {
+        let sources = [UsageSource::Gy, UsageSource::Rf, UsageSource::Modem, UsageSource::File];
+        let outcomes = ["rated", "reconciled", "repeated"];
+        sources
+            .iter()
+            .flat_map(|s| outcomes.iter().map(|o| metrics().usage_records.with_label_values(&[s.as_str(), o])))
+            .collect()
+    });
+    let source = match source {
+        UsageSource::Gy => 0,
+        UsageSource::Rf => 1,
+        UsageSource::Modem => 2,
+        UsageSource::File => 3,
+    };
+    &COUNTERS[source * 3 + outcome]
+}
