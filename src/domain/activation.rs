@@ -149,6 +149,19 @@ impl ActivationStep {
         }
     }
 
+    /// Whether a person may do it by hand and let the order go on after it. Not
+    /// where the gateway's own records come from the step.
+    pub const fn may_be_skipped(self) -> bool {
+        !matches!(
+            self,
+            ActivationStep::Begin
+                | ActivationStep::Provision
+                | ActivationStep::RequestVisit
+                | ActivationStep::AwaitAgreement
+                | ActivationStep::AssignWork
+        )
+    }
+
     /// The milestone in the customer's timeline when it is done: name and message.
     pub const fn milestone(self) -> Option<(&'static str, &'static str)> {
         match self {

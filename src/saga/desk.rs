@@ -122,15 +122,16 @@ impl<W: Send + 'static> Engine<W> {
         while let Some(id) = self.take_woken() {
             self.start(id, tasks);
         }
+        let now = self.clock.now();
         let (running, resting) = {
-            let desk = self.desk();
+            let mut desk = self.desk();
+            desk.resting.retain(|_, until| *until > now);
             (desk.running.len(), desk.resting.len())
         };
         let free = self.settings.concurrency.max(1).saturating_sub(running);
         if free == 0 {
             return poll;
         }
-        let now = self.clock.now();
         let limit = u64::try_from(free + running + resting).unwrap_or(u64::MAX);
         let due = match self.store.due(now, limit).await {
             Ok(due) => due,

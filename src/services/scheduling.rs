@@ -249,6 +249,14 @@ impl Scheduling {
         }
     }
 
+    /// Books a slot for the visit that an order waits for, as a customer does who chooses himself.
+    pub async fn book(&self, order: &OrderId, slot: &SlotId) -> Result<Appointment, SchedulingError> {
+        let page = Page { offset: 0, limit: 1 };
+        let wanted = self.store.appointments(Some(order), page).await?.items.into_iter().next();
+        let wanted = wanted.ok_or_else(|| unknown("appointment", order.as_str()))?;
+        self.reschedule(&wanted.id, slot).await
+    }
+
     /// Cancels an appointment; the order that needs it fails and is undone.
     pub async fn cancel(&self, id: &AppointmentId) -> Result<Appointment, SchedulingError> {
         let mut left = self.settings.conflict_retries;

@@ -145,7 +145,7 @@ impl ItemRuns {
 
     /// Reads them; empty before the order has begun.
     pub fn of(data: &Map<String, Value>) -> Self {
-        Self(data.get(Self::NAME).and_then(|v| serde_json::from_value(v.clone()).ok()).unwrap_or_default())
+        Self(data.get(Self::NAME).and_then(|v| BTreeMap::deserialize(v).ok()).unwrap_or_default())
     }
 
     /// One item's run.

@@ -113,7 +113,16 @@ impl Step<Write> for AwaitWork {
         let appointment = self.0.appointment(ctx).await?;
         let work = self.0.last_work(ctx).await?;
         match work.as_ref().map(|w| w.state) {
-            Some(WorkOrderState::Completed) => return Ok(Acted::nothing()),
+            Some(WorkOrderState::Completed) => {
+                let ended = work.and_then(|w| w.ended).unwrap_or(ctx.now);
+                let mut writes = Vec::new();
+                for run in visited(ctx) {
+                    let mut line = self.0.line(&run.line).await?;
+                    line.handed_over(ended);
+                    writes.push(Write::Line(line));
+                }
+                return Ok(Acted::writes(writes));
+            }
             Some(WorkOrderState::Acknowledged | WorkOrderState::InProgress)
                 if appointment.state == AppointmentState::Agreed =>
             {

@@ -80,6 +80,7 @@ impl Observer<Write> for Follower {
         if targets.is_empty() && done.is_empty() && notes.is_empty() {
             return Ok(reaction);
         }
+        let written = !done.is_empty() || !notes.is_empty() || change.after.phase.is_final();
         let id = OrderId::from(change.after.id.as_str());
         let Some(mut order) = self.store.order(&id).await.map_err(failure)? else { return Ok(reaction) };
         let now = self.clock.now();
@@ -96,6 +97,9 @@ impl Observer<Write> for Follower {
                 move_order(&mut order, next, now, self.language, &mut reaction.writes)?;
                 moves.push(next);
             }
+        }
+        if moves.is_empty() && !written {
+            return Ok(reaction);
         }
         reaction.writes.push(Write::Order(order));
         let stuck = match (&change.before.phase, &change.after.phase) {
@@ -165,13 +169,15 @@ pub(super) fn sms(order: &Order, language: Language, now: Timestamp) -> Option<M
 /// Which states a change of the saga brings its order to, in order.
 fn targets(change: &Change<'_>) -> Vec<OrderState> {
     let mut targets = Vec::new();
-    let begun = |step: usize| step > 0;
+    // An order that has begun and waits for nothing is in progress already.
+    let resumes = |step: usize| step == 0 || change.before.waiting_for.is_some();
     for event in change.events {
         match &event.kind {
-            SagaEventKind::Done | SagaEventKind::Undone | SagaEventKind::Failed { .. } => {
+            SagaEventKind::Done | SagaEventKind::Undone | SagaEventKind::Failed { .. } if resumes(event.step) => {
                 targets.push(OrderState::InProgress);
             }
-            SagaEventKind::Waits { .. } if begun(event.step) => targets.push(OrderState::Pending),
+            // Before its turn an order stays acknowledged.
+            SagaEventKind::Waits { .. } if event.step > 0 => targets.push(OrderState::Pending),
             SagaEventKind::Stuck { .. } => targets.push(OrderState::Held),
             _ => {}
         }

@@ -12,7 +12,6 @@ use crate::domain::tariff::Tariff;
 use crate::domain::time::Timestamp;
 use crate::ports::Ids;
 use crate::ports::relational::{LineFilter, Page, Relational, StoreError};
-use crate::telemetry::metrics;
 
 use super::SubmitError;
 
@@ -259,7 +258,6 @@ pub(crate) async fn check_identifiers(
         let others = store.lines(&filter, Page { offset: 0, limit: 1_000 }).await?;
         let taken = others.items.iter().any(|other| other.id != *line && Some(&other.id) != replaces && is_live(other));
         if taken {
-            metrics().orders_refused.with_label_values(&["identifier-taken"]).inc();
             return Err(SubmitError::Taken { what, value });
         }
     }

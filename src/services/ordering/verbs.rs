@@ -14,7 +14,8 @@ use crate::telemetry::metrics;
 pub enum FalloutVerb {
     /// Run the step again.
     Retry,
-    /// The step was done by hand: go on after it.
+    /// The step was done by hand: go on after it. Refused for steps that the
+    /// gateway's own records come from ([`ActivationStep::may_be_skipped`]).
     Skip,
     /// Undo everything; the order fails.
     Fail,
@@ -84,6 +85,9 @@ impl Ordering {
     pub async fn intervene(&self, id: &OrderId, verb: FalloutVerb, by: &str) -> Result<Order, VerbRefused> {
         self.with_saga(id, verb.as_str(), |order, saga, now| {
             let stuck = stuck_cause(saga);
+            if verb == FalloutVerb::Skip && !may_skip(saga) {
+                return Err(VerbRefused::WrongState { verb: "skip", order: order.id.clone(), state: order.state });
+            }
             let done = match verb {
                 FalloutVerb::Retry => saga::retry(saga, by, now),
                 FalloutVerb::Skip => saga::skip(saga, by, now),
@@ -193,6 +197,12 @@ fn stuck_cause(saga: &SagaRecord) -> Option<String> {
 
 fn refused(order: &Order, e: &VerbError) -> VerbRefused {
     VerbRefused::WrongState { verb: e.verb, order: order.id.clone(), state: order.state }
+}
+
+fn may_skip(saga: &SagaRecord) -> bool {
+    let Phase::Stuck { step, .. } = saga.phase else { return false };
+    let step = saga.steps.get(step).and_then(|spec| spec.name.parse::<ActivationStep>().ok());
+    step.is_some_and(ActivationStep::may_be_skipped)
 }
 
 /// Whether a step that cannot be taken back may have been begun, or everything is done.

@@ -6,7 +6,6 @@ mod world;
 
 use std::sync::Arc;
 
-use linegate::adapters::system::ManualClock;
 use linegate::domain::line::LineState;
 use linegate::domain::ordering::OrderState;
 use linegate::domain::request::NewOrder;
@@ -57,6 +56,11 @@ fn cases() -> Vec<Case> {
     cases
 }
 
+/// The cases whose steps differ: TV lines take the steps of internet lines.
+fn distinct_cases() -> Vec<Case> {
+    cases().into_iter().filter(|c| c.0 == "activate" || !c.1.contains(&TV)).collect()
+}
+
 /// The world before the order: earlier orders done, the device attached with a session.
 async fn prepared(case: &Case, plan: Arc<CrashPlan>) -> World {
     let world = World::new(plan).await;
@@ -85,6 +89,10 @@ async fn agree(world: &World, id: &linegate::domain::ids::OrderId, case: &Case, 
         };
         assert_eq!(world.net.charged(&item.line), charged, "{} {what}: element and charging", case.0);
         assert!(line.queue.is_empty(), "{} {what}: the queue is empty", case.0);
+        if matches!(held, LineState::Suspended | LineState::Terminated) {
+            let imsi = line.profile.imsi.as_deref().unwrap_or_default();
+            assert_eq!(world.net.in_use(&item.line, imsi), (false, false), "{} {what}: in use", case.0);
+        }
         let reached = line.actual == case.4;
         let went = stands.state == OrderState::Completed;
         let moves = case.0 != "modify" && case.0 != "swap sim";
@@ -114,7 +122,7 @@ async fn a_crash_at_any_point_changes_nothing_about_the_end() {
 
 #[tokio::test]
 async fn a_fault_of_any_call_leaves_order_line_and_element_in_agreement() {
-    for case in &cases() {
+    for case in &distinct_cases() {
         for fault in [Fault::Away, Fault::LostAnswer, Fault::LostCommand, Fault::Refused] {
             for n in 0.. {
                 let world = prepared(case, CrashPlan::never()).await;
@@ -144,7 +152,7 @@ async fn a_fault_of_any_call_leaves_order_line_and_element_in_agreement() {
 
 #[tokio::test]
 async fn cancelling_at_any_point_has_one_winner() {
-    for case in &cases() {
+    for case in &distinct_cases() {
         let (mut cancelled, mut late) = (0, 0);
         for n in 0.. {
             let world = prepared(case, CrashPlan::at(n, Side::After)).await;
@@ -179,6 +187,46 @@ async fn cancelling_at_any_point_has_one_winner() {
             }
         }
         assert!(cancelled > 0 && late > 0, "{}: {cancelled} cancelled, {late} late", case.0);
+    }
+}
+
+#[tokio::test]
+async fn suspension_and_change_reach_the_outside_in_their_order() {
+    let case = ("suspend", vec![CELLULAR], vec![SUSPEND], "line", LineState::Suspended);
+    let world = prepared(&case, CrashPlan::never()).await;
+    let table: [(&str, &[&str]); 4] = [
+        (
+            "modify line plan=iot-10mb",
+            &[
+                "hss: provision",
+                "charging: change line",
+                "mme: insert subscriber data",
+                "charging: open sessions",
+                "pgw: reauthorize",
+                "modem: told",
+            ],
+        ),
+        (
+            SUSPEND,
+            &[
+                "charging: stop grants",
+                "pgw: abort session",
+                "hss: provision",
+                "mme: cancel location",
+                "modem: told",
+                "charging: reach",
+            ],
+        ),
+        (RESUME, &["hss: provision", "charging: reach", "mme: insert subscriber data", "modem: told"]),
+        (
+            TERMINATE,
+            &["charging: stop grants", "hss: provision", "mme: cancel location", "modem: told", "charging: reach"],
+        ),
+    ];
+    for (text, expected) in table {
+        world.net.trace();
+        world.carry_out(order(&[text])).await;
+        assert_eq!(world.net.trace(), expected, "{text}");
     }
 }
 
@@ -528,5 +576,71 @@ async fn the_engine_runs_everything_and_resumes_what_was_cut_off() {
     tokio::time::timeout(std::time::Duration::from_secs(8), done).await.unwrap();
     stop.cancel();
     running.await.unwrap();
-    let _: &ManualClock = &world.clock;
+}
+
+#[tokio::test]
+async fn a_running_engine_goes_on_when_an_element_is_back_though_no_time_passes() {
+    let world = World::new(CrashPlan::never()).await;
+    world.net.away.lock().unwrap().insert("hss".into());
+    let stop = tokio_util::sync::CancellationToken::new();
+    let running = tokio::spawn(world.engine.clone().run(stop.clone()));
+    let id = world.submit(order(&[CELLULAR])).await.unwrap().order.id;
+    let done = async {
+        while world.order(&id).await.state != OrderState::Pending {
+            tokio::task::yield_now().await;
+        }
+        world.net.away.lock().unwrap().clear();
+        while world.engine.signal_all("element hss:") == 0 {
+            tokio::task::yield_now().await;
+        }
+        while world.order(&id).await.state != OrderState::Completed {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(8), done).await.unwrap();
+    stop.cancel();
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_customer_books_and_moves_a_visit_and_pays_from_the_hand_over() {
+    let world = World::new(CrashPlan::never()).await;
+    let id = world.submit(order(&[INTERNET])).await.unwrap().order.id;
+    world.engine.drive(&id.as_str().into()).await.unwrap();
+    let booked = world.scheduling.book(&id, &"day-2".into()).await.unwrap();
+    let work = until_work(&world, &id).await;
+    assert_eq!(Some(work.planned), booked.span);
+    let moved = world.scheduling.reschedule(&booked.id, &"day-3".into()).await.unwrap();
+    let work = world.fieldwork.work_order(&work.id).await.unwrap().unwrap();
+    assert_eq!(Some(work.planned), moved.span);
+    for (day, held) in [("day-2", 0), ("day-3", 1)] {
+        assert_eq!(world.store.slot(&day.into()).await.unwrap().unwrap().held, held, "{day}");
+    }
+
+    world.clock.set(moved.span.unwrap().until);
+    world.fieldwork.complete(&work.id, Default::default()).await.unwrap();
+    assert!(world.drive(&id).await);
+    let line = world.line("line").await;
+    assert_eq!(line.periods[0].span.from, moved.span.unwrap().until);
+    assert_eq!(line.plans[0].span.from, line.periods[0].span.from);
+    let late = world.scheduling.cancel(&booked.id).await.unwrap_err();
+    assert!(matches!(late, SchedulingError::WrongState { .. }));
+}
+
+#[tokio::test]
+async fn a_step_that_our_records_come_from_is_not_skipped() {
+    let world = World::new(CrashPlan::never()).await;
+    let id = world.submit(order(&[TV])).await.unwrap().order.id;
+    world.engine.drive(&id.as_str().into()).await.unwrap();
+    let call = world.scheduling.due_calls(ALL).await.unwrap().items.remove(0);
+    for _ in 0..2 {
+        world.scheduling.record_outcome(&call.id, "agent", CallOutcome::NoAnswer).await.unwrap();
+    }
+    world.engine.drive(&id.as_str().into()).await.unwrap();
+    let skip = world.ordering.intervene(&id, FalloutVerb::Skip, "op").await.unwrap_err();
+    assert!(matches!(skip, VerbRefused::WrongState { .. }));
+    world.ordering.intervene(&id, FalloutVerb::Fail, "op").await.unwrap();
+    assert!(world.drive(&id).await);
+    assert_eq!(world.order(&id).await.state, OrderState::Failed);
+    assert_eq!(world.net.held(&"line".into()), LineState::Absent);
 }

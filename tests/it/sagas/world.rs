@@ -2,7 +2,7 @@
 //! really holds state: elements, MMEs, sessions, charging, with fault knobs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,6 +14,7 @@ use linegate::domain::notification::Language;
 use linegate::domain::ordering::{Order, OrderState};
 use linegate::domain::request::{NewItem, NewOrder};
 use linegate::domain::scheduling::{CallOutcome, CallState, Worker};
+use linegate::domain::tariff::SharedTariff;
 use linegate::domain::time::{Interval, Timestamp};
 use linegate::ports::charging::{LineCharging, LineChargingError, OpenSession};
 use linegate::ports::modem::Modems;
@@ -76,6 +77,8 @@ access = "tv"
 monthly_fee = 12000
 "#;
 
+static SHARED_TARIFF: LazyLock<SharedTariff> = LazyLock::new(|| Arc::new(toml::from_str(TARIFF).unwrap()));
+
 /// What goes wrong with one call to the outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -94,7 +97,7 @@ struct NetState {
     keys: BTreeMap<String, Vec<OpenSession>>,
     calls: usize,
     commands: usize,
-    told: usize,
+    trace: Vec<String>,
 }
 
 /// The outside.
@@ -117,6 +120,17 @@ impl Net {
 
     pub fn calls(&self) -> usize {
         self.state.lock().unwrap().calls
+    }
+
+    /// Every call in order, since the last look.
+    pub fn trace(&self) -> Vec<String> {
+        std::mem::take(&mut self.state.lock().unwrap().trace)
+    }
+
+    /// Whether a session is open, and whether the subscriber is attached.
+    pub fn in_use(&self, line: &LineId, imsi: &str) -> (bool, bool) {
+        let state = self.state.lock().unwrap();
+        (state.sessions.get(line).is_some_and(|s| !s.is_empty()), state.imsi_at.contains(imsi))
     }
 
     /// The `n`-th call from now goes wrong.
@@ -170,6 +184,7 @@ impl Net {
         let mut state = self.state.lock().unwrap();
         let n = state.calls;
         state.calls += 1;
+        state.trace.push(format!("{element}: {operation}"));
         match *self.fault.lock().unwrap() {
             Some((at, Fault::Away)) if at == n => return Err(NetworkError::Away { element: name }),
             Some((at, Fault::LostCommand)) if at == n => return Err(unknown()),
@@ -192,8 +207,12 @@ impl Net {
         }
     }
 
-    fn charge<T>(&self, apply: impl FnOnce(&mut NetState) -> T) -> Result<T, LineChargingError> {
-        self.call("charging", "charge", apply).map_err(|e| match e {
+    fn charge<T>(
+        &self,
+        operation: &'static str,
+        apply: impl FnOnce(&mut NetState) -> T,
+    ) -> Result<T, LineChargingError> {
+        self.call("charging", operation, apply).map_err(|e| match e {
             NetworkError::Refused { .. } => LineChargingError::Refused { reason: e.to_string() },
             other => LineChargingError::Busy { reason: other.to_string() },
         })
@@ -275,7 +294,7 @@ impl Modems for Net {
     async fn desired_changed(&self, _: &DeviceId) {
         if !self.plan.is_dead() {
             self.plan.pass();
-            self.state.lock().unwrap().told += 1;
+            self.state.lock().unwrap().trace.push("modem: told".to_owned());
         }
     }
 }
@@ -283,7 +302,7 @@ impl Modems for Net {
 #[async_trait]
 impl LineCharging for Net {
     async fn open_line(&self, key: &str, line: &Line, _: Timestamp) -> Result<(), LineChargingError> {
-        self.charge(|s| {
+        self.charge("open line", |s| {
             if s.keys.insert(key.to_owned(), vec![]).is_none() {
                 let plan = line.profile.plan.to_string();
                 s.charged.insert(line.id.clone(), (LineState::Active, true, plan));
@@ -292,7 +311,7 @@ impl LineCharging for Net {
     }
 
     async fn change_line(&self, key: &str, line: &Line, _: Timestamp) -> Result<(), LineChargingError> {
-        self.charge(|s| {
+        self.charge("change line", |s| {
             if s.keys.insert(key.to_owned(), vec![]).is_none() {
                 s.charged.get_mut(&line.id).unwrap().2 = line.profile.plan.to_string();
             }
@@ -307,7 +326,7 @@ impl LineCharging for Net {
         state: LineState,
         _: Timestamp,
     ) -> Result<(), LineChargingError> {
-        self.charge(|s| {
+        self.charge("reach", |s| {
             if s.keys.insert(key.to_owned(), vec![]).is_some() {
                 return;
             }
@@ -326,7 +345,7 @@ impl LineCharging for Net {
         _: &AccountId,
         line: &LineId,
     ) -> Result<Vec<OpenSession>, LineChargingError> {
-        self.charge(|s| {
+        self.charge("stop grants", |s| {
             let open = s.sessions.get(line).cloned().unwrap_or_default();
             if s.keys.insert(key.to_owned(), vec![]).is_none()
                 && let Some(charged) = s.charged.get_mut(line)
@@ -338,7 +357,7 @@ impl LineCharging for Net {
     }
 
     async fn open_sessions(&self, _: &AccountId, line: &LineId) -> Result<Vec<OpenSession>, LineChargingError> {
-        self.charge(|s| s.sessions.get(line).cloned().unwrap_or_default())
+        self.charge("open sessions", |s| s.sessions.get(line).cloned().unwrap_or_default())
     }
 }
 
@@ -392,7 +411,7 @@ impl World {
         ids: Arc<SeededIds>,
     ) -> Self {
         let relational: Arc<dyn Relational> = store.clone();
-        let tariff = Arc::new(toml::from_str(TARIFF).unwrap());
+        let tariff = Arc::clone(&SHARED_TARIFF);
         let outside = Outside {
             store: relational.clone(),
             elements: net.clone(),
@@ -527,11 +546,10 @@ impl World {
                 l.profile
             )
         });
-        let happened = self.store.happenings_after(0, 10_000).await.unwrap();
-        let of_order = happened.iter().filter(|h| h.happening.order.as_ref() == Some(id));
+        let of_order = self.store.happenings_of_order(id).await.unwrap();
         // Waiting is not part of the end: a crash may add a wait or save one.
         let lasting = |e: &&Value| !matches!(e["serviceOrder"]["state"].as_str(), Some("pending" | "inProgress"));
-        let events = of_order.map(|h| &h.happening.event).filter(lasting).map(|e| {
+        let events = of_order.iter().map(|h| &h.happening.event).filter(lasting).map(|e| {
             let kind = e.as_object().unwrap().keys().next().unwrap().clone();
             format!("{kind} {}{}", e[&kind]["state"], e[&kind]["status"])
         });
