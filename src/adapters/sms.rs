@@ -13,7 +13,7 @@ use crate::ports::delivery::{DeliveryError, Sms, SmsGateway};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SmsSettings {
-    /// Where to post; empty sends no SMS, they wait in the outbox.
+    /// Where to post; empty sends no SMS: they are dead in the outbox, and replayable.
     pub url: String,
     /// Bearer token; empty sends none.
     pub token: String,

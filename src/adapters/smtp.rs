@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lettre::message::header::ContentType;
-use lettre::message::{Attachment, Mailbox, MultiPart, SinglePart};
+use lettre::message::header::{ContentTransferEncoding, ContentType};
+use lettre::message::{Attachment, Body, Mailbox, MultiPart, SinglePart};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
@@ -29,7 +29,7 @@ pub enum SmtpTls {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SmtpSettings {
-    /// Relay; empty sends no mail, it waits in the outbox.
+    /// Relay; empty sends no mail: it is dead in the outbox, and replayable.
     pub host: String,
     /// Its port.
     pub port: u16,
@@ -94,7 +94,10 @@ impl SmtpMailer {
         let mut parts = MultiPart::mixed().singlepart(SinglePart::plain(mail.text.clone()));
         for (name, media_type, content) in &mail.attachments {
             let media_type = ContentType::parse(media_type).map_err(|e| bad("media type", &e))?;
-            parts = parts.singlepart(Attachment::new(name.clone()).body(content.clone(), media_type));
+            // Base64 whatever it holds: a relay may change the line ends of text.
+            let encoded = Body::new_with_encoding(content.clone(), ContentTransferEncoding::Base64)
+                .map_err(|_| bad("attachment", name))?;
+            parts = parts.singlepart(Attachment::new(name.clone()).body(encoded, media_type));
         }
         Message::builder()
             .from(self.from.clone())

@@ -14,9 +14,11 @@ mod inventory;
 mod layer;
 mod month;
 mod my_page;
+mod openapi;
 pub mod operations;
 mod orders;
 mod probes;
+mod serve;
 mod stream;
 mod usage;
 mod visits;
@@ -35,6 +37,7 @@ pub use self::operations::{
     AccountView, Accounts, CloseRequest, Imports, MonthOperations, OperationError, Report, Upload,
 };
 pub use self::probes::Readiness;
+pub use self::serve::serve;
 use crate::domain::money::Currency;
 use crate::ports::delivery::WebhookSender;
 use crate::ports::documents::Documents;
@@ -64,6 +67,8 @@ pub struct HttpSettings {
     pub uploads_max: usize,
     /// Time for an upload to arrive, milliseconds.
     pub upload_timeout_ms: u64,
+    /// Connections open; more wait to be accepted.
+    pub connections_max: usize,
     /// Requests in progress; more get 503.
     pub requests_max: usize,
     /// Rows of a list where the request names no `limit`.
@@ -88,6 +93,7 @@ impl Default for HttpSettings {
             request_timeout_ms: 30_000,
             uploads_max: 4,
             upload_timeout_ms: 3_600_000,
+            connections_max: 4096,
             requests_max: 1024,
             page_default: 50,
             page_max: 1000,
@@ -181,7 +187,8 @@ pub fn router(state: ApiState) -> Router {
     let open = Router::new()
         .route("/healthz", get(probes::healthz))
         .route("/readyz", get(probes::readyz))
-        .route("/metrics", get(probes::prometheus));
+        .route("/metrics", get(probes::prometheus))
+        .route("/openapi.json", get(openapi::document));
     guarded
         .merge(customers)
         .merge(open)

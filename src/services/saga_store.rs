@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::Notify;
 
 use crate::domain::ids::SagaId;
 use crate::domain::time::Timestamp;
@@ -12,12 +13,20 @@ use crate::saga::{SagaEvent, SagaRecord, SagaStore, SagaStoreError};
 /// Sagas kept beside what their steps write.
 pub struct RelationalSagas {
     store: Arc<dyn Relational>,
+    bell: Option<Arc<Notify>>,
 }
 
 impl RelationalSagas {
     /// Over `store`.
     pub fn new(store: Arc<dyn Relational>) -> Self {
-        Self { store }
+        Self { store, bell: None }
+    }
+
+    /// Rings `bell` after every save that has something for the outbox.
+    #[must_use]
+    pub fn ringing(mut self, bell: Arc<Notify>) -> Self {
+        self.bell = Some(bell);
+        self
     }
 }
 
@@ -45,7 +54,12 @@ impl SagaStore<Write> for RelationalSagas {
         mut extra: Vec<Write>,
     ) -> Result<(), SagaStoreError> {
         extra.insert(0, Write::Saga(record, events));
-        self.store.save(extra).await.map_err(failure)
+        let tells = extra.iter().any(|w| matches!(w, Write::Happening(_) | Write::Message(_)));
+        self.store.save(extra).await.map_err(failure)?;
+        if let Some(bell) = self.bell.as_ref().filter(|_| tells) {
+            bell.notify_one();
+        }
+        Ok(())
     }
 }
 

@@ -3,13 +3,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, dead_code)]
 
+mod api;
 mod contract_relational;
+mod delivery;
 mod freediameter;
 mod imports;
 mod kill;
 mod month_close;
 mod mosquitto;
 mod network;
+mod outbox;
 mod sagas;
 mod support;
 mod tidy;

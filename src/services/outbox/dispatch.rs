@@ -92,19 +92,26 @@ async fn round(outbox: &Arc<Outbox>, under_way: &mut UnderWay) -> Stored<()> {
     Ok(())
 }
 
+/// Begins what is due. A target that is slow, with its share in use, must not
+/// hide the others behind its messages: while places are free and the window is
+/// full, the window doubles.
 async fn begin_due(outbox: &Arc<Outbox>, under_way: &mut UnderWay) -> Stored<()> {
     let settings = &outbox.settings;
-    if under_way.messages.len() >= settings.concurrency {
-        return Ok(());
-    }
-    // Wide enough that one slow target does not hide the others behind it.
-    let limit = 4 * settings.concurrency as u64 + under_way.messages.len() as u64;
-    for entry in outbox.store.due_messages(outbox.clock.now(), limit).await? {
-        let room = under_way.messages.len() < settings.concurrency;
-        let target_room = under_way.busy(&target(&entry.message.to)) < settings.concurrency_per_target;
-        if room && target_room && !under_way.messages.contains(&entry.message.id) && outbox.serves(&entry.message) {
-            under_way.begin(outbox, entry);
+    let mut window = 4 * settings.concurrency.max(1) as u64;
+    while under_way.messages.len() < settings.concurrency {
+        let due = outbox.store.due_messages(outbox.clock.now(), window).await?;
+        let is_full = due.len() as u64 >= window;
+        for entry in due {
+            let room = under_way.messages.len() < settings.concurrency;
+            let target_room = under_way.busy(&target(&entry.message.to)) < settings.concurrency_per_target;
+            if room && target_room && !under_way.messages.contains(&entry.message.id) {
+                under_way.begin(outbox, entry);
+            }
         }
+        if !is_full || window >= settings.window_max {
+            break;
+        }
+        window = (window * 2).min(settings.window_max);
     }
     Ok(())
 }
@@ -133,14 +140,6 @@ impl Outbox {
             if !under_way.next().await && fresh == 0 {
                 return Ok(());
             }
-        }
-    }
-
-    fn serves(&self, message: &Message) -> bool {
-        match message.to {
-            Recipient::Webhook { .. } => true,
-            Recipient::Sms { .. } => self.senders.sms.is_some(),
-            Recipient::Mail { .. } => self.senders.mail.is_some(),
         }
     }
 

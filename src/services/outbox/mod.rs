@@ -42,6 +42,8 @@ pub struct OutboxSettings {
     pub backoff_max_ms: u64,
     /// Looks for work this often where nothing wakes it, milliseconds.
     pub poll_ms: u64,
+    /// Due messages looked through for one whose target has room.
+    pub window_max: u64,
     /// Happenings turned into messages in one transaction.
     pub fan_out_batch: u64,
     /// Domain of Message-IDs, after the `@`.
@@ -57,6 +59,7 @@ impl Default for OutboxSettings {
             backoff_ms: 1_000,
             backoff_max_ms: 600_000,
             poll_ms: 1_000,
+            window_max: 4_096,
             fan_out_batch: 256,
             mail_domain: "gateway.linegate.example".to_owned(),
         }
@@ -68,9 +71,9 @@ impl Default for OutboxSettings {
 pub struct Senders {
     /// Calls listeners.
     pub webhooks: Arc<dyn WebhookSender>,
-    /// Sends SMS; without one they wait in the outbox.
+    /// Sends SMS; without one they are dead at once, and replayable.
     pub sms: Option<Arc<dyn SmsGateway>>,
-    /// Sends mail; without one it waits in the outbox.
+    /// Sends mail; without one it is dead at once, and replayable.
     pub mail: Option<Arc<dyn Mailer>>,
     /// Draws attachments.
     pub documents: Arc<dyn Documents>,

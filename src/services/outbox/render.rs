@@ -32,14 +32,14 @@ pub(super) async fn send(
             senders.webhooks.send(&hook).await
         }
         Recipient::Sms { phone } => {
-            let sender = senders.sms.as_ref().ok_or_else(|| transient("no SMS gateway is set"))?;
+            let sender = senders.sms.as_ref().ok_or_else(|| permanent("no SMS gateway is set: set sms.url"))?;
             let Body::Text { text } = &message.body else {
                 return Err(permanent("an SMS carries text only"));
             };
             sender.send(&Sms { id: message.id.to_string(), to: phone.clone(), text: text.clone() }).await
         }
         Recipient::Mail { address } => {
-            let sender = senders.mail.as_ref().ok_or_else(|| transient("no mail relay is set"))?;
+            let sender = senders.mail.as_ref().ok_or_else(|| permanent("no mail relay is set: set smtp.host"))?;
             let (subject, text, attachments) = mail_body(store.as_ref(), &senders.documents, message).await?;
             let message_id = format!("{}@{}", local_part(message.id.as_str()), settings.mail_domain);
             sender.send(&Mail { message_id, to: address.clone(), subject, text, attachments }).await
