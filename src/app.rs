@@ -80,8 +80,6 @@ pub struct Gateway {
     connections: TaskTracker,
     services: TaskTracker,
     charging: ChargingTasks,
-    drain: Arc<Drain>,
-    hot: Arc<dyn HotStore>,
     sqlite: Arc<SqliteStore>,
     folder: Folder,
 }
@@ -91,6 +89,7 @@ pub struct Gateway {
 struct Stops {
     connections: CancellationToken,
     services: CancellationToken,
+    drain: CancellationToken,
     http: CancellationToken,
 }
 
@@ -179,7 +178,7 @@ impl Gateway {
         let http = http_listener.local_addr()?;
 
         let (built, charging) = build(&config).await?;
-        spawn_services(&built, mode, &stop.services, &services);
+        spawn_services(&built, mode, &stop, &services);
         let router = api::router(ApiState::new(api_parts(&config, &built, Arc::clone(&readiness)).await?));
         let http_stop = stop.http.clone();
         services.spawn(async move {
@@ -198,8 +197,6 @@ impl Gateway {
             connections,
             services,
             charging,
-            drain: Arc::clone(&built.drain),
-            hot: Arc::clone(&built.hot),
             sqlite: Arc::clone(&built.sqlite),
             folder,
         };
@@ -246,9 +243,8 @@ impl Gateway {
             warn!(left = self.connections.len(), "connections did not end in time");
         }
         self.charging.shutdown().await;
-        if let Err(error) = self.drain.drain_until(self.hot.last_position()).await {
-            warn!(%error, "rated usage stays in the hot log until the next start");
-        }
+        // What charging has logged goes on to the relational store before the end.
+        self.stop.drain.cancel();
         self.stop.http.cancel();
         self.services.close();
         if tokio::time::timeout(DRAIN_PATIENCE, self.services.wait()).await.is_err() {
@@ -270,14 +266,10 @@ async fn build(config: &Config) -> anyhow::Result<(Built, ChargingTasks)> {
     let sqlite = open_relational(config).await?;
     let store: Arc<dyn Relational> = Arc::clone(&sqlite) as _;
     let hot = open_hot(config)?;
-    let (charging, tasks) = Charging::start(
-        Arc::clone(&hot),
-        Arc::clone(&tariff),
-        Arc::clone(&clock),
-        config.charging.clone(),
-    )
-    .await
-    .context("recover charging")?;
+    let (charging, tasks) =
+        Charging::start(Arc::clone(&hot), Arc::clone(&tariff), Arc::clone(&clock), config.charging.clone())
+            .await
+            .context("recover charging")?;
     let drain = Arc::new(Drain::new(Arc::clone(&hot), Arc::clone(&store), config.drain.clone()));
 
     let peers = Peers::new(clock.now().millis() / 1000, ids.jitter(u64::MAX));
@@ -305,13 +297,8 @@ async fn build(config: &Config) -> anyhow::Result<(Built, ChargingTasks)> {
         mail: mail(config)?,
         documents: Arc::clone(&documents) as _,
     };
-    let outbox = Arc::new(Outbox::new(
-        Arc::clone(&store),
-        senders,
-        Arc::clone(&clock),
-        Arc::clone(&ids),
-        config.outbox.clone(),
-    ));
+    let outbox =
+        Arc::new(Outbox::new(Arc::clone(&store), senders, Arc::clone(&clock), Arc::clone(&ids), config.outbox.clone()));
     let devices = Arc::new(Devices::new(Arc::clone(&store)));
     let built = Built {
         store,
@@ -373,12 +360,12 @@ fn mail(config: &Config) -> anyhow::Result<Option<Arc<dyn Mailer>>> {
     Ok(Some(Arc::new(SmtpMailer::new(&config.mail)?)))
 }
 
-fn spawn_services(built: &Built, mode: Mode, stop: &CancellationToken, tasks: &TaskTracker) {
-    let (drain, drain_stop) = (Arc::clone(&built.drain), stop.clone());
+fn spawn_services(built: &Built, mode: Mode, stop: &Stops, tasks: &TaskTracker) {
+    let (drain, drain_stop) = (Arc::clone(&built.drain), stop.drain.clone());
     tasks.spawn(async move { drain.run(drain_stop).await });
     if mode == Mode::Serve {
-        tasks.spawn(Arc::clone(&built.engine).run(stop.clone()));
-        tasks.spawn(Arc::clone(&built.outbox).run(stop.clone()));
+        tasks.spawn(Arc::clone(&built.engine).run(stop.services.clone()));
+        tasks.spawn(Arc::clone(&built.outbox).run(stop.services.clone()));
     }
 }
 

@@ -75,7 +75,8 @@ impl Config {
         let mut variables: Vec<_> = env.into_iter().filter(|(name, _)| name.starts_with(ENV_PREFIX)).collect();
         variables.sort();
         for (name, text) in variables {
-            lay_on(&mut table, from_variable(&name, &text, &table)?);
+            let layer = from_variable(&name, &text, &table)?;
+            lay_on(&mut table, layer);
             config = read(&name, &table)?;
         }
         Ok(config)

@@ -5,6 +5,11 @@
 
 pub mod adapters;
 pub mod api;
+pub mod app;
+pub mod command;
+pub mod config;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod domain;
 pub mod ports;
 pub mod saga;

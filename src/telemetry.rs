@@ -119,11 +119,8 @@ metrics! {
     relational_saves: IntCounterVec = counters("linegate_relational_saves_total", "Transactions by outcome.", &["outcome"]);
     relational_save_seconds: Histogram = histogram("linegate_relational_save_seconds", "Time from a save's arrival to its commit.", LATENCY_BUCKETS);
     relational_batch_saves: Histogram = histogram("linegate_relational_batch_saves", "Saves in one commit.", SIZE_BUCKETS);
-<<<<<<< HEAD
     relational_queue: IntGauge = gauge("linegate_relational_queue_saves", "Saves that wait for the relational store's writer.");
-=======
     http_connections: IntGauge = gauge("linegate_http_connections", "HTTP connections open.");
->>>>>>> w-api
     http_requests: IntCounterVec = counters("linegate_http_requests_total", "HTTP requests by route and status.", &["route", "status"]);
     http_request_seconds: HistogramVec = histograms("linegate_http_request_seconds", "Time of an HTTP request, by route.", &["route"], LATENCY_BUCKETS);
 }

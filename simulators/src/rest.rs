@@ -232,12 +232,6 @@ mod tests {
 
     #[test]
     fn a_subject_is_found_under_any_of_its_names() {
-<<<<<<< HEAD
-        let call =
-            json!({ "id": "c", "appointment": { "id": "a-1" }, "phone": "010", "relatedParty": [{ "id": "kim" }] });
-        assert_eq!(subjects(&call), ["010", "a-1", "kim"]);
-        assert_eq!(appointment_of(&call), Some("a-1"));
-=======
         let work = json!({
             "id": "w",
             "serviceOrder": { "id": "o-1" },
@@ -247,6 +241,5 @@ mod tests {
         assert_eq!(subjects(&work), ["o-1", "a-1", "kim"]);
         let call = json!({ "id": "c", "appointment": "a-1", "order": "o-1", "phone": "010" });
         assert_eq!((subjects(&call).len(), order_of(&call)), (3, Some("o-1")));
->>>>>>> w-sim
     }
 }

@@ -21,10 +21,7 @@ impl Folder {
     pub fn take(folder: &Path) -> anyhow::Result<Self> {
         match try_take(folder)? {
             Some(taken) => Ok(taken),
-            None => bail!(
-                "data folder {}: another gateway runs on it; stop it or set data.folder",
-                folder.display()
-            ),
+            None => bail!("data folder {}: another gateway runs on it; stop it or set data.folder", folder.display()),
         }
     }
 
@@ -55,9 +52,7 @@ fn try_take(folder: &Path) -> anyhow::Result<Option<Folder>> {
     match lock.try_lock() {
         Ok(()) => Ok(Some(Folder { lock })),
         Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("lock {}", path.display()))
-        }
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("lock {}", path.display())),
     }
 }
 

@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 
-use crate::api::{AccountView, Accounts, CloseRequest, Imports as ImportOperations, MonthOperations, OperationError, Report, Upload};
+use crate::api::{
+    AccountView, Accounts, CloseRequest, Imports as ImportOperations, MonthOperations, OperationError, Report, Upload,
+};
 use crate::domain::account::{AccountCommand, CommandAnswer};
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{AccountId, LineId};

@@ -66,9 +66,13 @@ fn elements(told: &Told, lines: &[Value]) -> Vec<String> {
         }
     }
     for element in by_access.values() {
-        faults.extend(element.lines().into_keys().filter(|id| !known.contains(id)).map(|id| {
-            format!("line {id} is on an element and not in the inventory")
-        }));
+        faults.extend(
+            element
+                .lines()
+                .into_keys()
+                .filter(|id| !known.contains(id))
+                .map(|id| format!("line {id} is on an element and not in the inventory")),
+        );
     }
     faults
 }
@@ -123,7 +127,9 @@ async fn usage(told: &Told, rest: &Rest) -> anyhow::Result<Vec<String>> {
             faults.push(format!("line {line}: {sent} octets sent, {found} rated"));
         }
     }
-    faults.extend(rated.into_iter().filter(|(_, n)| *n > 0).map(|(line, n)| format!("line {line}: {n} octets nobody sent")));
+    faults.extend(
+        rated.into_iter().filter(|(_, n)| *n > 0).map(|(line, n)| format!("line {line}: {n} octets nobody sent")),
+    );
     if suspense != told.suspense_octets {
         faults.push(format!("suspense holds {suspense} octets, {} were sent", told.suspense_octets));
     }
@@ -150,7 +156,9 @@ fn settled(invoices: &[Value], settlement: &Value) -> Vec<String> {
     let mut faults: Vec<String> = pairs
         .into_iter()
         .filter(|(of_bill, of_month)| settlement[of_month].as_i64() != Some(sum(of_bill)))
-        .map(|(of_bill, of_month)| format!("Σ {of_bill} = {}, settlement {of_month} = {}", sum(of_bill), settlement[of_month]))
+        .map(|(of_bill, of_month)| {
+            format!("Σ {of_bill} = {}, settlement {of_month} = {}", sum(of_bill), settlement[of_month])
+        })
         .collect();
     let rows: i64 = settlement["rows"].as_array().into_iter().flatten().filter_map(|r| r["net"].as_i64()).sum();
     if settlement["net"].as_i64() != Some(rows) {

@@ -98,7 +98,10 @@ impl Story {
         let (status, answer) = self.rest().post("/tmf-api/serviceOrdering/v4/hub", &body).await?;
         ensure!(status == 201, "hub: {status} {answer}");
         self.slots().await?;
-        told(format!("gateway: REST {}, Diameter {}, MQTT {}", self.world.gateway.http, self.world.gateway.diameter, self.world.gateway.mqtt));
+        told(format!(
+            "gateway: REST {}, Diameter {}, MQTT {}",
+            self.world.gateway.http, self.world.gateway.diameter, self.world.gateway.mqtt
+        ));
         told("five elements and 20 modems are connected; two workers have free slots tomorrow");
         Ok(())
     }
@@ -140,11 +143,16 @@ impl Story {
             match n {
                 // Nobody answers the first call; a worker who cannot get in.
                 LATE_HOME => self.world.desk.script_calls(&order, [CallAct::NoAnswer]),
-                RETURNED_HOME => self.world.desk.script_visits(&order, [WorkAct::Return("no-access".to_owned())]),
+                RETURNED_HOME => self
+                    .world
+                    .desk
+                    .script_visits(&order, [WorkAct::Return { reason: "no-access".to_owned(), reschedule: false }]),
                 _ => {}
             }
         }
-        told(format!("{CELLULAR_LINES} cellular and {HOMES} internet + TV orders: each 201, stored, whatever the network does"));
+        told(format!(
+            "{CELLULAR_LINES} cellular and {HOMES} internet + TV orders: each 201, stored, whatever the network does"
+        ));
         let (status, _) = self.rest().post(ORDERS, &cellular(1)).await?;
         ensure!(status == 201 || status == 200, "a repeated order: {status}");
         told("order 1 sent again under the same externalId: the stored answer, no second line");
@@ -181,9 +189,8 @@ impl Story {
         }
         told("the HSS front end holds 20 lines; every order is completed");
         for modem in &self.world.modems {
-            let reached = modem
-                .state_within(linegate_simulators::modem::LineState::Active, Duration::from_secs(10))
-                .await;
+            let reached =
+                modem.state_within(linegate_simulators::modem::LineState::Active, Duration::from_secs(10)).await;
             ensure!(reached, "{} did not learn that it is active", modem.device());
         }
         told("20 modems were told over MQTT, and reported back");
@@ -292,10 +299,7 @@ impl Story {
         let report = self.rest().upload("/linegate/v1/usageFiles", "demo-1.csv", &file).await?;
         told(format!("charging file: {report}"));
         let again = self.rest().upload("/linegate/v1/usageFiles", "demo-1.csv", &file).await;
-        told(format!(
-            "the same file again: {}",
-            again.map_or_else(|e| format!("{e:#}"), |report| report.to_string())
-        ));
+        told(format!("the same file again: {}", again.map_or_else(|e| format!("{e:#}"), |report| report.to_string())));
         Ok(())
     }
 
@@ -319,7 +323,9 @@ impl Story {
         ensure!(self.world.modems[7].state_within(suspended, Duration::from_secs(10)).await, "modem 8 goes on");
         let (_refused, answer) = self.world.pgw.open_session(SessionConfig::new(&imsi(8), APN)).await?;
         ensure!(answer.granted_octets() == 0, "a suspended line was granted quota");
-        told("the PGW-C was told with ASR and sent its last usage, which is rated; no new quota; the modem is suspended");
+        told(
+            "the PGW-C was told with ASR and sent its last usage, which is rated; no new quota; the modem is suspended",
+        );
         Ok(())
     }
 
@@ -329,8 +335,10 @@ impl Story {
         self.submit(&order("end-20", "fleet-1", vec![change("delete", &line, "terminated")])).await?;
         self.ended("end-20", "completed").await?;
         let before = self.world.hss.commands_received().len();
-        let (status, again) =
-            self.rest().post(ORDERS, &order("end-20-again", "fleet-1", vec![change("delete", &line, "terminated")])).await?;
+        let (status, again) = self
+            .rest()
+            .post(ORDERS, &order("end-20-again", "fleet-1", vec![change("delete", &line, "terminated")]))
+            .await?;
         ensure!(status == 201 && again["state"] == "completed", "second termination: {status} {again}");
         ensure!(again.to_string().contains("already-terminated"), "second termination: {again}");
         ensure!(self.world.hss.commands_received().len() == before, "the second termination reached the HSS");

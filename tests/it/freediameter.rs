@@ -64,9 +64,7 @@ fn freediameter_connects_watches_and_leaves() {
         || tail(&log).contains("STATE_OPEN"),
         both,
     );
-    let watched = || {
-        gateway.metric("linegate_diameter_requests_total{command=\"DWR\",result=\"base\"}") > 0
-    };
+    let watched = || gateway.metric("linegate_diameter_requests_total{command=\"DWR\",result=\"base\"}") > 0;
     wait_for("a watchdog exchange", Duration::from_secs(30), watched, both);
 
     assert_eq!(peer.terminate(), Some(0), "{}", both());

@@ -154,7 +154,10 @@ fn usage_agrees(gateway: &Gateway, ranges: &[LineRange], sent: &ledger::Ledger) 
             let stored = gateway.rated_octets(&line);
             let good = account == Some(stored) && (acknowledged..=acknowledged + unknown).contains(&stored);
             if !good {
-                wrong.insert(imsi, format!("acknowledged {acknowledged} + {unknown}, account {account:?}, stored {stored}"));
+                wrong.insert(
+                    imsi,
+                    format!("acknowledged {acknowledged} + {unknown}, account {account:?}, stored {stored}"),
+                );
             }
         }
     }

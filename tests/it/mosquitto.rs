@@ -45,11 +45,12 @@ fn a_modem_on_mosquittos_clients_learns_its_state_and_reports_usage() {
     let folder = tempfile::tempdir().unwrap();
     let gateway = Gateway::start(folder.path(), Ports::free(), &[]);
     let element = crate::network::hss(gateway.diameter);
-    for (version, device, imsi) in [("mqttv311", "modem-311", "450080000000311"), ("mqttv5", "modem-5", "450080000000005")] {
+    for (version, device, imsi) in
+        [("mqttv311", "modem-311", "450080000000311"), ("mqttv5", "modem-5", "450080000000005")]
+    {
         let order = activate(&gateway, device, imsi);
-        let completed = || {
-            gateway.get(&format!("/tmf-api/serviceOrdering/v4/serviceOrder/{order}")).1["state"] == "completed"
-        };
+        let completed =
+            || gateway.get(&format!("/tmf-api/serviceOrdering/v4/serviceOrder/{order}")).1["state"] == "completed";
         wait_for("the activation", Duration::from_secs(20), completed, || gateway.tail());
 
         let desired = Command::new("mosquitto_sub")

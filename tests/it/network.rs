@@ -23,8 +23,7 @@ impl Network {
 /// An HSS front end that connects to the gateway and keeps coming back.
 pub fn hss(gateway: SocketAddr) -> Network {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let hss = runtime.block_on(async {
-        Element::start(ElementConfig::new("hss-1.linegate.example", &[Role::Hss], gateway))
-    });
+    let hss =
+        runtime.block_on(async { Element::start(ElementConfig::new("hss-1.linegate.example", &[Role::Hss], gateway)) });
     Network { runtime, hss }
 }

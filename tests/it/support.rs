@@ -155,7 +155,8 @@ impl Gateway {
     pub fn metric_of_state(&self, state: &str) -> u64 {
         let path = format!("/tmf-api/serviceOrdering/v4/serviceOrder?state={state}&limit=1");
         let head = http_head("GET", self.http, &path).unwrap_or_default();
-        let total = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("x-total-count:").map(str::to_owned));
+        let total =
+            head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("x-total-count:").map(str::to_owned));
         total.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
     }
 
@@ -163,7 +164,8 @@ impl Gateway {
     pub fn rated_octets(&self, line: &str) -> u64 {
         let mut sum = 0;
         for page in 0.. {
-            let path = format!("/tmf-api/usageManagement/v4/usage?line={line}&status=rated&limit=1000&offset={}", page * 1000);
+            let path =
+                format!("/tmf-api/usageManagement/v4/usage?line={line}&status=rated&limit=1000&offset={}", page * 1000);
             let records = self.get(&path).1.as_array().cloned().unwrap_or_default();
             sum += records.iter().filter_map(usage_octets).sum::<u64>();
             if records.len() < 1000 {
