@@ -112,6 +112,15 @@ pub struct UsageStep {
     pub down: u64,
 }
 
+/// What [`Session::spend`] came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spent {
+    /// Octets that flowed.
+    pub octets: u64,
+    /// Result-Code of the group whose last grant ended the session.
+    pub stopped: Option<u32>,
+}
+
 /// A charging session. Clones are handles to the same one.
 #[derive(Clone)]
 pub struct Session {
@@ -242,6 +251,34 @@ impl Session {
     /// Ends the session with what is unreported: CCR-T.
     pub async fn terminate(&self) -> anyhow::Result<CreditAnswer> {
         self.end(TerminationCause::LOGOUT).await
+    }
+
+    /// Uses up to `octets` of the first rating group as a PGW-C does: spends what
+    /// is granted, reports and asks when it is used up, and terminates when the
+    /// last grant is. Traffic without a grant does not flow. What is left of the
+    /// last grant at the end stays unreported.
+    pub async fn spend(&self, octets: u64) -> anyhow::Result<Spent> {
+        let mut spent = Spent { octets: 0, stopped: None };
+        while spent.octets < octets && self.is_open() {
+            let last = self.answers().pop().unwrap_or_default();
+            let group = last.groups.first().cloned().unwrap_or_default();
+            let grant = group.granted_octets.unwrap_or(0);
+            let used = grant.min(octets - spent.octets);
+            self.consume(used / 4, used - used / 4);
+            spent.octets += used;
+            if used < grant {
+                break;
+            }
+            if group.final_unit.is_some() || grant == 0 {
+                spent.stopped = Some(group.result_code.unwrap_or(last.result_code));
+                self.terminate().await?;
+                break;
+            }
+            if spent.octets < octets {
+                self.update(ReportingReason::QuotaExhausted).await?;
+            }
+        }
+        Ok(spent)
     }
 
     /// Plays a script; stops early when the session ends or is refused.

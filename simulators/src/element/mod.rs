@@ -27,7 +27,7 @@ use linegate_diameter::codec::AvpError;
 use linegate_diameter::dictionary::{Strictness, application, check, command, vendor};
 use linegate_diameter::{Message, Outcome, ResultCode};
 
-pub use charging::{AccountingSession, CreditAnswer, GroupAnswer, Session, SessionConfig, UsageStep};
+pub use charging::{AccountingSession, CreditAnswer, GroupAnswer, Session, SessionConfig, Spent, UsageStep};
 pub use faults::{Fault, FaultRule, Struck};
 pub use linegate_diameter::apps::lp::{Access, LineState as HeldState};
 pub use mobility::{AttachError, Attachment};

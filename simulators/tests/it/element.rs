@@ -145,6 +145,22 @@ async fn a_session_reports_each_octet_once_and_ends_when_it_is_aborted() {
 }
 
 #[tokio::test]
+async fn a_session_spends_what_is_granted_and_stops_at_the_final_unit() {
+    let (gateway, element) = linked(Role::PgwC).await;
+    let (session, _) = element.open_session(SessionConfig::new(IMSI, "iot.example")).await.unwrap();
+    let spent = session.spend(120_000).await.unwrap();
+    assert_eq!((spent.octets, spent.stopped, session.is_open()), (120_000, None, true));
+    session.terminate().await.unwrap();
+
+    gateway.grants.grants_left.store(2, std::sync::atomic::Ordering::Relaxed);
+    let (session, _) = element.open_session(SessionConfig::new(IMSI, "iot.example")).await.unwrap();
+    let spent = session.spend(1_000_000).await.unwrap();
+    assert_eq!((spent.octets, spent.stopped, session.is_open()), (100_000, Some(2001), false));
+    let reported: u64 = gateway.grants.seen.lock().unwrap().iter().map(|seen| seen.octets).sum();
+    assert_eq!(reported, 220_000);
+}
+
+#[tokio::test]
 async fn a_request_that_a_cut_left_open_goes_again_with_t() {
     let (gateway, element) = linked(Role::PgwC).await;
     let (session, _) = element.open_session(SessionConfig::new(IMSI, "iot.example")).await.unwrap();

@@ -9,7 +9,9 @@ use bytes::BytesMut;
 use linegate_diameter::answer::{Origin, ReplyTo, refuse};
 use linegate_diameter::apps::Route;
 use linegate_diameter::apps::base::{AbortSessionRequest, Application, ReAuthRequest, ReAuthRequestType};
-use linegate_diameter::apps::gy::{CcAnswer, CcRequest, CcRequestType, Grant, ServiceAnswer, Units};
+use linegate_diameter::apps::gy::{
+    CcAnswer, CcRequest, CcRequestType, FinalUnit, FinalUnitAction, Grant, ServiceAnswer, Units,
+};
 use linegate_diameter::apps::rf::{AccountingAnswer, AccountingRequest};
 use linegate_diameter::apps::s6a::{S6aAnswer, UpdateLocationRequest};
 use linegate_diameter::dictionary::{Strictness, application, check, command};
@@ -36,6 +38,8 @@ pub struct Grants {
     pub accounted: Mutex<u64>,
     /// Cut the connection in place of every n-th answer; 0 never.
     pub cut_every: AtomicU64,
+    /// Grants left until the last one, which is a final unit; 0 for no end.
+    pub grants_left: AtomicU64,
     count: AtomicU64,
 }
 
@@ -158,6 +162,9 @@ impl Grants {
             octets: used,
             retransmitted: message.header.is_retransmitted(),
         });
+        let left = self.grants_left.load(Ordering::Relaxed);
+        self.grants_left.store(left.saturating_sub(1), Ordering::Relaxed);
+        let final_unit = (left == 1).then(|| FinalUnit::new(FinalUnitAction::Terminate));
         let services: Vec<ServiceAnswer<'_>> = request
             .services
             .iter()
@@ -166,6 +173,7 @@ impl Grants {
                 result_code: Some(ResultCode::SUCCESS),
                 granted: Some(Grant { units: Units::octets(50_000), tariff_time_change: None }),
                 validity_time: Some(3600),
+                final_unit,
                 ..ServiceAnswer::default()
             })
             .collect();

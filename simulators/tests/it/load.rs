@@ -4,7 +4,9 @@ use std::time::Duration;
 use linegate_diameter::apps::gy::CcRequestType;
 use linegate_simulators::ledger::{self, LedgerConfig};
 use linegate_simulators::lines::LineRange;
-use linegate_simulators::load::{Bounds, GyLoad, MqttLoad, OrderLoad, run_gy, run_mqtt, run_orders};
+use linegate_simulators::load::{
+    Bounds, GyLoad, IdleLoad, IdleProtocol, MqttLoad, OrderLoad, run_gy, run_idle, run_mqtt, run_orders,
+};
 use linegate_simulators::sinks::HttpSink;
 
 use crate::broker::Broker;
@@ -51,6 +53,23 @@ async fn mqtt_load_has_every_publish_acknowledged() {
     let summary = run_mqtt(load).await.unwrap();
     assert_eq!((summary.answered, summary.unanswered, summary.errors), (100, 0, 0));
     assert_eq!(broker.kept.lock().unwrap().usage.len(), 300);
+}
+
+#[tokio::test]
+async fn idle_modems_are_counted_and_let_go() {
+    let broker = Broker::start().await;
+    let load = IdleLoad {
+        gateway: broker.address,
+        protocol: IdleProtocol::Mqtt,
+        connections: 20,
+        per_second: 0,
+        hold: Duration::ZERO,
+        open_max: Duration::from_secs(5),
+        lines: LineRange::default(),
+        server_pid: Some(std::process::id()),
+    };
+    let summary = run_idle(load).await.unwrap();
+    assert_eq!((summary.open, summary.open_at_end), (20, 20));
 }
 
 #[tokio::test]
