@@ -1,0 +1,1 @@
+//! Charging end to end on real stores.
