@@ -127,7 +127,11 @@ impl Drain {
         Ok(count)
     }
 
-    async fn save(&self, position: Position, records: Vec<crate::domain::usage::UsageRecord>) -> Result<(), DrainError> {
+    async fn save(
+        &self,
+        position: Position,
+        records: Vec<crate::domain::usage::UsageRecord>,
+    ) -> Result<(), DrainError> {
         self.relational.save(vec![Write::Drain { position, records }]).await.map_err(DrainError::Relational)
     }
 }
