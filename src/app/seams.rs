@@ -14,7 +14,7 @@ use crate::api::{
 };
 use crate::domain::account::{AccountCommand, CommandAnswer};
 use crate::domain::cycle::CycleId;
-use crate::domain::ids::{AccountId, LineId};
+use crate::domain::ids::{AccountId, LineId, SessionId};
 use crate::domain::line::{Line, LineState};
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest};
 use crate::domain::time::Timestamp;
@@ -64,6 +64,10 @@ impl ChargingSeam {
     async fn tell(&self, account: &AccountId, command: AccountCommand) -> Result<CommandAnswer, LineChargingError> {
         match self.charging.command(account, command).await {
             Ok(CommandAnswer::Refused(reason)) => Err(LineChargingError::Refused { reason }),
+            // A line that has ended may be forgotten; any other must be there.
+            Ok(CommandAnswer::UnknownLine) => {
+                Err(LineChargingError::Refused { reason: format!("account {account} has no such line") })
+            }
             Ok(answer) => Ok(answer),
             Err(error) => Err(LineChargingError::Busy { reason: error.to_string() }),
         }
@@ -113,6 +117,10 @@ impl LineCharging for ChargingSeam {
     ) -> Result<Vec<OpenSession>, LineChargingError> {
         let command = AccountCommand::StopGrants { key: key.to_owned(), line: line.clone() };
         self.sessions(account, command).await
+    }
+
+    async fn session_ended(&self, account: &AccountId, session: &SessionId) -> Result<(), LineChargingError> {
+        self.tell(account, AccountCommand::EndedSession { session: session.clone() }).await.map(|_| ())
     }
 
     async fn open_sessions(&self, account: &AccountId, line: &LineId) -> Result<Vec<OpenSession>, LineChargingError> {

@@ -16,3 +16,8 @@ mod outbox;
 mod sagas;
 mod support;
 mod tidy;
+//! Integration tests that need the library only.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod charging;
+mod contract_hot;

@@ -1,0 +1,338 @@
+//! Charging end to end: shards, committer and stores, without sockets.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use linegate::adapters::fjall::{FjallHot, FjallSettings};
+use linegate::adapters::memory_hot::MemoryHot;
+use linegate::adapters::system::ManualClock;
+use linegate::domain::account::{AccountCommand, CommandAnswer};
+use linegate::domain::ids::{AccountId, Apn, CustomerId, LineId, PlanId, SessionId};
+use linegate::domain::line::{Access, LineState, Profile};
+use linegate::domain::money::Currency;
+use linegate::domain::rating::request::{ChargeRequest, GroupRequest, Outcome, Phase, Wanted};
+use linegate::domain::tariff::{ChargingSource, Plan, QuotaPolicy, SharedTariff, Tariff, Tier, UsagePrice};
+use linegate::domain::time::Timestamp;
+use linegate::domain::usage::{Identifier, RecordKey, SuspenseReason, UsageRecord};
+use linegate::ports::hot::{HotError, HotStore};
+use linegate::services::charging::{Charging, ChargingError, ChargingSettings, ChargingTasks, Reply};
+use tokio::sync::mpsc;
+
+use crate::contract_hot::record;
+
+fn tariff() -> SharedTariff {
+    let usage = UsagePrice { tiers: vec![Tier { from_octets: 0, price: 3, per_octets: 100_000 }], cap_octets: None };
+    let plan = Plan {
+        name: "IoT".to_owned(),
+        product: "iot".to_owned(),
+        department: "iot-business".to_owned(),
+        access: Access::Cellular,
+        apns: vec![Apn::from("iot.example")],
+        monthly_fee: 1000,
+        activation_fee: 0,
+        charge_suspended_days: false,
+        source: ChargingSource::Auto,
+        usage: Some(usage),
+        quota: QuotaPolicy::default(),
+    };
+    let plans = [(PlanId::from("payg"), plan)].into_iter().collect();
+    Arc::new(Tariff { version: 1, currency: Currency::KRW, tax_percent: 10, plans })
+}
+
+fn at(text: &str) -> Timestamp {
+    Timestamp::parse(&format!("2026-{text}+09:00")).unwrap()
+}
+
+struct Gateway {
+    charging: Charging,
+    tasks: ChargingTasks,
+    clock: Arc<ManualClock>,
+}
+
+async fn start(hot: Arc<dyn HotStore>) -> Gateway {
+    start_with(hot, ChargingSettings { shards: 2, ..ChargingSettings::default() }).await
+}
+
+async fn start_with(hot: Arc<dyn HotStore>, settings: ChargingSettings) -> Gateway {
+    let clock = Arc::new(ManualClock::at(at("10-10T12:00:00")));
+    let settings = ChargingSettings { commit_retry_ms: 1, ..settings };
+    let (charging, tasks) = Charging::start(hot, tariff(), clock.clone(), settings).await.unwrap();
+    Gateway { charging, tasks, clock }
+}
+
+fn account(n: usize) -> AccountId {
+    AccountId::from(format!("a{n}"))
+}
+
+fn imsi(n: usize) -> Identifier {
+    Identifier::Imsi(format!("45008{n:010}"))
+}
+
+impl Gateway {
+    async fn open(&self, n: usize) {
+        let Identifier::Imsi(imsi) = imsi(n) else { unreachable!() };
+        let profile = Profile {
+            access: Access::Cellular,
+            imsi: Some(imsi),
+            msisdn: None,
+            device: None,
+            apns: vec![],
+            plan: PlanId::from("payg"),
+            source: None,
+            address: None,
+            email: None,
+            phone: None,
+        };
+        let command = AccountCommand::OpenLine {
+            key: format!("open-{n}"),
+            line: LineId::from(format!("l{n}")),
+            customer: CustomerId::from("c1"),
+            anchor_day: 1,
+            zone: "Asia/Seoul".to_owned(),
+            profile: Box::new(profile),
+            state: LineState::Active,
+            at: at("10-01T00:00:00"),
+        };
+        assert_eq!(self.charging.command(&account(n), command).await.unwrap(), CommandAnswer::Done);
+    }
+
+    async fn octets(&self, n: usize) -> u64 {
+        self.charging.view(&account(n)).await.unwrap().unwrap().lines.iter().map(|l| l.octets).sum()
+    }
+}
+
+fn gy(n: usize, phase: Phase, number: u32, used: Option<u64>) -> ChargeRequest {
+    let session = SessionId::from(format!("pgw;{n}"));
+    let subscribers = if phase == Phase::Initial { vec![imsi(n)] } else { vec![] };
+    ChargeRequest {
+        key: RecordKey::Gy(session.clone(), number),
+        phase,
+        session: Some(session),
+        peer: Some("pgw.example".to_owned()),
+        subscribers,
+        apn: Some(Apn::from("iot.example")),
+        starts: None,
+        ends: at("10-10T12:00:00"),
+        received: at("10-10T12:00:00"),
+        groups: vec![GroupRequest {
+            rating_group: 1,
+            used_octets: used,
+            wanted: if phase == Phase::Terminate { Wanted::Nothing } else { Wanted::AsMuchAsWeGive },
+            is_final: false,
+        }],
+    }
+}
+
+fn file(n: usize, id: &str, octets: u64) -> ChargeRequest {
+    ChargeRequest {
+        key: RecordKey::File(id.to_owned()),
+        session: None,
+        peer: None,
+        subscribers: vec![imsi(n)],
+        groups: vec![GroupRequest {
+            rating_group: 0,
+            used_octets: Some(octets),
+            wanted: Wanted::Nothing,
+            is_final: false,
+        }],
+        ..gy(n, Phase::Event, 0, None)
+    }
+}
+
+async fn logged(hot: &dyn HotStore) -> Vec<UsageRecord> {
+    hot.log_after(0, 10_000).await.unwrap().into_iter().flat_map(|e| e.records).collect()
+}
+
+fn fjall(folder: &tempfile::TempDir) -> Arc<FjallHot> {
+    Arc::new(FjallHot::open(folder.path(), FjallSettings { free_bytes_min: 0, ..FjallSettings::default() }).unwrap())
+}
+
+#[tokio::test]
+async fn sessions_and_answers_survive_a_restart_and_a_repeat_is_charged_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let hot = fjall(&folder);
+    let gateway = start(hot.clone()).await;
+    gateway.open(1).await;
+    let opened = gateway.charging.charge(gy(1, Phase::Initial, 0, None)).await.unwrap();
+    assert_eq!(opened.groups[0].grant.unwrap().octets, 1_000_000);
+    let updated = gateway.charging.charge(gy(1, Phase::Update, 1, Some(150_000))).await.unwrap();
+    gateway.tasks.shutdown().await;
+    drop((gateway.charging, hot));
+
+    let hot = fjall(&folder);
+    let gateway = start(hot.clone()).await;
+    let again = gateway.charging.charge(gy(1, Phase::Update, 1, Some(150_000))).await.unwrap();
+    assert!(again.repeated);
+    assert_eq!(again.groups, updated.groups);
+    assert_eq!(gateway.octets(1).await, 150_000);
+    let ended = gateway.charging.charge(gy(1, Phase::Terminate, 2, Some(50_001))).await.unwrap();
+    assert_eq!(ended.outcome, Outcome::Success);
+    let amounts: Vec<i64> = logged(hot.as_ref()).await.iter().map(|r| r.amount).collect();
+    assert_eq!(amounts, [6, 3], "price of 200,001 octets is 9 won in all");
+}
+
+#[tokio::test]
+async fn nobody_known_is_answered_online_and_kept_in_suspense_offline() {
+    let hot = Arc::new(MemoryHot::new());
+    let gateway = start(hot.clone()).await;
+    let charging = &gateway.charging;
+    let online = charging.charge(gy(5, Phase::Initial, 0, None)).await.unwrap();
+    assert_eq!(online.outcome, Outcome::UnknownSubscriber);
+    let online = charging.charge(gy(5, Phase::Update, 1, Some(1))).await.unwrap();
+    assert_eq!(online.outcome, Outcome::UnknownSession);
+    let offline = charging.charge(file(5, "row-1", 7)).await.unwrap();
+    assert_eq!((offline.outcome, offline.suspense), (Outcome::Success, Some(SuspenseReason::UnknownLine)));
+    charging.suspend_record(record("unreadable")).await.unwrap();
+    let kept: Vec<&str> = logged(hot.as_ref()).await.iter().map(|r| r.outcome.as_str()).collect();
+    assert_eq!(kept, ["unknown-line", "bad-record"]);
+}
+
+#[tokio::test]
+async fn after_a_fatal_error_nobody_is_answered_and_the_process_hears_of_it() {
+    let hot = Arc::new(MemoryHot::new());
+    let mut gateway = start(hot.clone()).await;
+    gateway.open(1).await;
+    hot.fail_next(HotError::Fatal { operation: "write", reason: "disk gone".to_owned() });
+    let (to, mut answers) = mpsc::unbounded_channel();
+    gateway.charging.submit(file(1, "row", 7), Reply { tag: 1, to });
+    assert!(gateway.tasks.fatal().await.contains("disk gone"));
+    assert!(answers.recv().await.is_none(), "the queue ends without an answer");
+    assert_eq!(gateway.charging.charge(file(1, "row", 7)).await, Err(ChargingError::Fatal));
+    assert!(gateway.charging.refuses().is_some());
+}
+
+#[tokio::test]
+async fn a_write_that_was_not_applied_is_tried_again() {
+    let hot = Arc::new(MemoryHot::new());
+    let gateway = start(hot.clone()).await;
+    gateway.open(1).await;
+    hot.fail_next(HotError::Transient { operation: "write", reason: "busy".to_owned() });
+    assert_eq!(gateway.charging.charge(file(1, "row", 7)).await.unwrap().outcome, Outcome::Success);
+    assert_eq!(gateway.octets(1).await, 7);
+}
+
+#[tokio::test]
+async fn two_gateways_on_one_store_charge_every_record_once() {
+    let hot = Arc::new(MemoryHot::new());
+    let first = start(hot.clone()).await;
+    first.open(1).await;
+    let second = start(hot.clone()).await;
+    for n in 0..10 {
+        let gateway = if n % 2 == 0 { &first } else { &second };
+        gateway.charging.charge(file(1, &format!("row-{n}"), 10)).await.unwrap();
+    }
+    let repeated = first.charging.charge(file(1, "row-9", 10)).await.unwrap();
+    assert!(repeated.repeated, "decided again on the account as the other gateway left it");
+    assert_eq!(logged(hot.as_ref()).await.len(), 10);
+    assert_eq!(first.octets(1).await, 100);
+}
+
+#[tokio::test]
+async fn overload_sheds_new_sessions_first_and_terminations_last() {
+    let settings = ChargingSettings { shards: 1, queue_requests_max: 10, ..ChargingSettings::default() };
+    let gateway = start_with(Arc::new(MemoryHot::new()), settings).await;
+    gateway.open(1).await;
+    gateway.charging.charge(gy(1, Phase::Initial, 0, None)).await.unwrap();
+    let (to, mut answers) = mpsc::unbounded_channel();
+    // Nothing awaits in between: the shard has no turn, and all of it waits.
+    let waves = [(Phase::Initial, 9, 7), (Phase::Update, 5, 2), (Phase::Terminate, 5, 1)];
+    for (phase, count, _) in waves {
+        for n in 0..count {
+            let number = n + 10 * phase as u32 + 1;
+            gateway.charging.submit(gy(1, phase, number, Some(1)), Reply { tag: phase as u64, to: to.clone() });
+        }
+    }
+    drop(to);
+    let mut taken = [0; 4];
+    while let Some((tag, answer)) = answers.recv().await {
+        match answer {
+            Ok(_) => taken[tag as usize] += 1,
+            Err(error) => assert_eq!(error, ChargingError::Overloaded),
+        }
+    }
+    for (phase, _, expected) in waves {
+        assert_eq!(taken[phase as usize], expected, "{phase:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_refuses_is_an_overload_and_moves_nothing() {
+    let hot = Arc::new(MemoryHot::new());
+    let gateway = start(hot.clone()).await;
+    gateway.open(1).await;
+    hot.refuse(Some("little free space"));
+    assert_eq!(gateway.charging.charge(file(1, "row", 7)).await, Err(ChargingError::Overloaded));
+    hot.refuse(None);
+    assert_eq!(gateway.octets(1).await, 0);
+}
+
+#[tokio::test]
+async fn a_close_reaches_every_account_once_and_can_be_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let hot = fjall(&folder);
+    let settings = ChargingSettings { shards: 2, batch_requests_max: 7, ..ChargingSettings::default() };
+    let gateway = start_with(hot.clone(), settings).await;
+    for n in 0..40 {
+        gateway.open(n).await;
+        gateway.charging.charge(file(n, &format!("october-{n}"), 100_000)).await.unwrap();
+    }
+    gateway.clock.set(at("11-01T00:30:00"));
+    let october = "2026-10".parse().unwrap();
+    let mut seen = Vec::new();
+    let closed = gateway.charging.close_cycle(october, |done, total| seen.push((done, total))).await.unwrap();
+    assert_eq!(closed.accounts, 40);
+    assert_eq!(seen.last(), Some(&(40, 40)));
+    assert!(seen.len() >= 6, "progress is shown on the way: {seen:?}");
+    let before = hot.last_position();
+    let again = gateway.charging.close_cycle(october, |_, _| {}).await.unwrap();
+    assert_eq!(
+        (again.accounts, again.position, hot.last_position()),
+        (40, before, before),
+        "a second close writes nothing"
+    );
+    let late = ChargeRequest { received: at("11-01T00:30:00"), ..file(3, "late", 1) };
+    gateway.charging.charge(late).await.unwrap();
+    let last = logged(hot.as_ref()).await.pop().unwrap();
+    assert_eq!((last.cycle.unwrap().to_string(), last.late_for), ("2026-11".to_owned(), Some(october)));
+}
+
+#[tokio::test]
+async fn a_restart_gives_reservations_our_downtime_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let hot = fjall(&folder);
+    let gateway = start(hot.clone()).await;
+    gateway.open(1).await;
+    gateway.charging.charge(gy(1, Phase::Initial, 0, None)).await.unwrap();
+    gateway.tasks.shutdown().await;
+    drop((gateway.charging, hot));
+
+    let clock = Arc::new(ManualClock::at(at("10-11T12:00:00")));
+    let settings = ChargingSettings { shards: 2, ..ChargingSettings::default() };
+    let (charging, tasks) = Charging::start(fjall(&folder), tariff(), clock.clone(), settings).await.unwrap();
+    let reserved = |view: Option<linegate::domain::account::AccountView>| view.unwrap().lines[0].reserved;
+    clock.advance(Duration::from_secs(7199));
+    assert_eq!(reserved(charging.view(&account(1)).await.unwrap()), 1_000_000, "Tcc counts the time that we were up");
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(reserved(charging.view(&account(1)).await.unwrap()), 0);
+    tasks.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_suspended_line_is_found_by_its_identifiers_and_a_terminated_one_for_its_own_time() {
+    let gateway = start(Arc::new(MemoryHot::new())).await;
+    gateway.open(1).await;
+    let line = LineId::from("l1");
+    let reach =
+        |state, when| AccountCommand::Reach { key: format!("{state:?}"), line: line.clone(), state, at: at(when) };
+    for (state, when) in [(LineState::Suspended, "10-05T00:00:00"), (LineState::Terminated, "10-06T00:00:00")] {
+        let done = gateway.charging.command(&account(1), reach(state, when)).await.unwrap();
+        assert_eq!(done, CommandAnswer::Done);
+    }
+    let found = |when| gateway.charging.line_of(&imsi(1), at(when)).map(|(line, _)| line);
+    assert_eq!(found("10-05T12:00:00"), Some(line.clone()));
+    assert_eq!(found("10-06T00:00:00"), None);
+    let unknown = gateway.charging.command(&account(9), reach(LineState::Terminated, "10-06T00:00:00")).await.unwrap();
+    assert_eq!(unknown, CommandAnswer::Done);
+    let unknown = gateway.charging.command(&account(9), reach(LineState::Active, "10-06T00:00:00")).await.unwrap();
+    assert_eq!(unknown, CommandAnswer::UnknownLine);
+}

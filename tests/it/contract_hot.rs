@@ -1,0 +1,272 @@
+//! The contract of the hot store, run against every implementation.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use linegate::adapters::fjall::{FjallHot, FjallSettings};
+use linegate::adapters::memory_hot::MemoryHot;
+use linegate::domain::ids::{AccountId, SessionId};
+use linegate::domain::time::Timestamp;
+use linegate::domain::usage::{RecordKey, SuspenseReason, UsageOutcome, UsageRecord};
+use linegate::ports::hot::{AccountChange, Batch, Change, HotStore, StoredAccount, encode_record};
+
+pub fn record(name: &str) -> UsageRecord {
+    UsageRecord {
+        key: RecordKey::File(name.to_owned()),
+        rating_group: 0,
+        outcome: UsageOutcome::Suspense(SuspenseReason::BadRecord),
+        line: None,
+        account: None,
+        cycle: Some("2026-10".parse().unwrap()),
+        late_for: None,
+        plan: None,
+        tariff_version: 1,
+        apn: None,
+        subscriber: None,
+        starts: Timestamp(0),
+        ends: Timestamp(1),
+        received: Timestamp(2),
+        octets: 3,
+        amount: 0,
+        postings: Vec::new(),
+        detail: Some(name.to_owned()),
+    }
+}
+
+fn encoded(names: &[&str]) -> (Vec<u8>, u32) {
+    let mut bytes = Vec::new();
+    for name in names {
+        encode_record(&record(name), &mut bytes);
+    }
+    (bytes, names.len() as u32)
+}
+
+fn change(account: &str, previous: u64, state: &str, records: &[&str]) -> AccountChange {
+    let (records, record_count) = encoded(records);
+    AccountChange {
+        account: AccountId::from(account),
+        previous,
+        version: previous + 1,
+        state: state.as_bytes().to_vec(),
+        records,
+        record_count,
+        opened: Vec::new(),
+        closed: Vec::new(),
+    }
+}
+
+fn batch(number: u64, changes: Vec<AccountChange>, loose: &[&str]) -> Batch {
+    let (loose, loose_records) = encoded(loose);
+    Batch { writer: 7, number, at: Timestamp(number as i64), changes, loose, loose_records }
+}
+
+async fn states(hot: &dyn HotStore) -> Vec<(String, u64, String)> {
+    let mut all = Vec::new();
+    let mut take = |a: StoredAccount| {
+        all.push((a.account.to_string(), a.version, String::from_utf8(a.state).unwrap()));
+    };
+    hot.for_each_account(&mut take).await.unwrap();
+    all.sort();
+    all
+}
+
+async fn logged(hot: &dyn HotStore, after: u64) -> Vec<String> {
+    let entries = hot.log_after(after, 1000).await.unwrap();
+    assert!(entries.windows(2).all(|w| w[0].position < w[1].position));
+    entries.into_iter().flat_map(|e| e.records).map(|r| r.detail.unwrap()).collect()
+}
+
+fn owned(states: &[(&str, u64, &str)]) -> Vec<(String, u64, String)> {
+    states.iter().map(|(a, v, s)| ((*a).to_owned(), *v, (*s).to_owned())).collect()
+}
+
+/// A store under test: `reopen` keeps what is durable and loses the rest.
+struct Subject {
+    hot: Option<Arc<dyn HotStore>>,
+    folder: Option<tempfile::TempDir>,
+}
+
+fn small() -> FjallSettings {
+    FjallSettings { free_bytes_min: 0, ..FjallSettings::default() }
+}
+
+fn fjall(folder: &Path) -> FjallHot {
+    FjallHot::open(folder, small()).unwrap()
+}
+
+impl Subject {
+    fn all() -> Vec<Subject> {
+        let folder = tempfile::tempdir().unwrap();
+        vec![
+            Subject { hot: Some(Arc::new(MemoryHot::new())), folder: None },
+            Subject { hot: Some(Arc::new(fjall(folder.path()))), folder: Some(folder) },
+        ]
+    }
+
+    fn hot(&self) -> &dyn HotStore {
+        self.hot.as_ref().unwrap().as_ref()
+    }
+
+    fn reopen(&mut self) {
+        if let Some(folder) = &self.folder {
+            self.hot = None;
+            self.hot = Some(Arc::new(fjall(folder.path())));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_commit_keeps_accounts_and_records_together() {
+    for mut subject in Subject::all() {
+        let first = batch(1, vec![change("a", 0, "a1", &["r1", "r2"]), change("b", 0, "b1", &[])], &["loose"]);
+        let committed = subject.hot().commit(&first).await.unwrap();
+        assert_eq!(committed.changes, vec![Change::Applied; 2]);
+        let second = subject.hot().commit(&batch(2, vec![change("a", 1, "a2", &["r3"])], &[])).await.unwrap();
+        assert!(second.position > committed.position);
+        for _ in 0..2 {
+            let hot = subject.hot();
+            assert_eq!(states(hot).await, owned(&[("a", 2, "a2"), ("b", 1, "b1")]));
+            assert_eq!(logged(hot, 0).await, ["r1", "r2", "loose", "r3"]);
+            assert_eq!(logged(hot, committed.position).await, ["r3"]);
+            assert_eq!(hot.last_position(), second.position);
+            let one = hot.account(&AccountId::from("a")).await.unwrap().unwrap();
+            assert_eq!((one.version, one.state), (2, b"a2".to_vec()));
+            assert_eq!(hot.account(&AccountId::from("nobody")).await.unwrap(), None);
+            subject.reopen();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_change_decided_on_another_version_conflicts_alone() {
+    for mut subject in Subject::all() {
+        let hot = subject.hot();
+        hot.commit(&batch(1, vec![change("a", 0, "a1", &[])], &[])).await.unwrap();
+        let mixed = vec![change("a", 0, "stale", &["lost"]), change("b", 0, "b1", &["kept"])];
+        let committed = hot.commit(&batch(2, mixed, &[])).await.unwrap();
+        assert_eq!(committed.changes, vec![Change::Conflict, Change::Applied]);
+        subject.reopen();
+        assert_eq!(states(subject.hot()).await, owned(&[("a", 1, "a1"), ("b", 1, "b1")]));
+        assert_eq!(logged(subject.hot(), 0).await, ["kept"]);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_committed_again_after_a_lost_reply_applies_nothing_twice() {
+    for subject in Subject::all() {
+        let hot = subject.hot();
+        let lost = batch(1, vec![change("a", 0, "a1", &["once"])], &["loose"]);
+        let first = hot.commit(&lost).await.unwrap();
+        assert_eq!(hot.commit(&lost).await.unwrap(), first);
+        assert_eq!(logged(hot, 0).await, ["once", "loose"]);
+    }
+}
+
+#[tokio::test]
+async fn sessions_are_found_until_they_are_closed() {
+    for mut subject in Subject::all() {
+        let (one, two) = (SessionId::from("s1"), SessionId::from("s2"));
+        let mut opening = change("a", 0, "a1", &[]);
+        opening.opened = vec![one.clone(), two.clone()];
+        subject.hot().commit(&batch(1, vec![opening], &[])).await.unwrap();
+        let mut closing = change("a", 1, "a2", &[]);
+        closing.closed = vec![one.clone()];
+        subject.hot().commit(&batch(2, vec![closing], &[])).await.unwrap();
+        for _ in 0..2 {
+            assert_eq!(subject.hot().account_of_session(&one).await.unwrap(), None);
+            assert_eq!(subject.hot().account_of_session(&two).await.unwrap(), Some(AccountId::from("a")));
+            subject.reopen();
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_drained_and_in_a_snapshot_leaves_the_log_and_the_rest_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let hot = fjall(folder.path());
+    for n in 1..=5 {
+        hot.commit(&batch(n, vec![change("a", n - 1, &format!("a{n}"), &[&format!("r{n}")])], &[])).await.unwrap();
+    }
+    hot.drained_through(2).await.unwrap();
+    assert_eq!(logged(&hot, 0).await.len(), 5, "no snapshot holds the account yet");
+    hot.snapshot().unwrap();
+    assert_eq!(logged(&hot, 0).await, ["r3", "r4", "r5"]);
+    hot.drained_through(5).await.unwrap();
+    assert_eq!(logged(&hot, 0).await, ["r5"], "the last entry stays: it holds the position");
+    drop(hot);
+    let hot = fjall(folder.path());
+    assert_eq!(hot.last_position(), 5);
+    assert_eq!(hot.last_commit_at(), Some(Timestamp(5)));
+    assert_eq!(states(&hot).await, owned(&[("a", 5, "a5")]));
+    hot.commit(&batch(6, vec![change("a", 5, "a6", &["r6"])], &[])).await.unwrap();
+    assert_eq!(hot.last_position(), 6);
+}
+
+/// Copies the folder while the store is open: what a power loss leaves behind.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_unclean_stop_loses_nothing_that_was_committed() {
+    let (folder, crashed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let hot = fjall(folder.path());
+    for n in 1..=20 {
+        hot.commit(&batch(n, vec![change("a", n - 1, &format!("a{n}"), &[&format!("r{n}")])], &[])).await.unwrap();
+        if n == 10 {
+            hot.snapshot().unwrap();
+        }
+    }
+    copy(folder.path(), crashed.path());
+    let recovered = fjall(crashed.path());
+    assert_eq!(states(&recovered).await, owned(&[("a", 20, "a20")]));
+    assert_eq!(logged(&recovered, 0).await.len(), 20);
+}
+
+#[tokio::test]
+async fn a_torn_write_is_dropped_whole_and_everything_before_it_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let hot = fjall(folder.path());
+    for n in 1..=3 {
+        hot.commit(&batch(n, vec![change("a", n - 1, &format!("a{n}"), &[&format!("r{n}")])], &[])).await.unwrap();
+    }
+    let crashed = tempfile::tempdir().unwrap();
+    copy(folder.path(), crashed.path());
+    let journal = std::fs::read_dir(crashed.path())
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .find(|p| p.extension().is_some_and(|e| e == "jnl"))
+        .unwrap();
+    let bytes = std::fs::read(&journal).unwrap();
+    let end = bytes.iter().rposition(|b| *b != 0).unwrap();
+    std::fs::write(&journal, &bytes[..end - 40]).unwrap();
+    let recovered = fjall(crashed.path());
+    assert_eq!(states(&recovered).await, owned(&[("a", 2, "a2")]));
+    assert_eq!(logged(&recovered, 0).await, ["r1", "r2"]);
+    recovered.commit(&batch(9, vec![change("a", 2, "again", &["r3"])], &[])).await.unwrap();
+    assert_eq!(logged(&recovered, 0).await, ["r1", "r2", "r3"]);
+}
+
+#[tokio::test]
+async fn intake_is_refused_when_space_or_the_log_run_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let starved = FjallSettings { free_bytes_min: u64::MAX, ..small() };
+    assert!(FjallHot::open(folder.path(), starved).unwrap().refuses().is_some());
+    let hot = FjallHot::open(folder.path(), FjallSettings { log_records_max: 2, ..small() }).unwrap();
+    assert_eq!(hot.refuses(), None);
+    hot.commit(&batch(1, vec![], &["r1", "r2"])).await.unwrap();
+    assert!(hot.refuses().is_some(), "the log holds what it may");
+    hot.commit(&batch(2, vec![], &[])).await.unwrap();
+    hot.snapshot().unwrap();
+    hot.drained_through(2).await.unwrap();
+    assert_eq!(hot.refuses(), None);
+}
