@@ -111,22 +111,17 @@ const SAVE: &str = "save";
 #[async_trait]
 impl Relational for SqliteStore {
     async fn save(&self, writes: Vec<Write>) -> Stored<()> {
-        let (answer, answered) = oneshot::channel();
-        let save = Save { writes, answer, arrived: SystemClock::instant() };
-        let gauge = &metrics().relational_queue;
-        gauge.inc();
-        let sent = self.jobs.send_timeout(Job::Save(save), self.queue_timeout).await;
-        if let Err(refused) = sent {
-            gauge.dec();
+        let arrived = SystemClock::instant();
+        let room = tokio::time::timeout(self.queue_timeout, self.jobs.reserve()).await;
+        let Ok(room) = room else {
             metrics().relational_saves.with_label_values(&["refused"]).inc();
-            return Err(match refused {
-                mpsc::error::SendTimeoutError::Timeout(_) => StoreError::Transient {
-                    operation: SAVE,
-                    reason: format!("no room in the queue of saves for {} ms", self.queue_timeout.as_millis()),
-                },
-                mpsc::error::SendTimeoutError::Closed(_) => self.writer_gone(),
-            });
-        }
+            let reason = format!("no room in the queue of saves for {} ms", self.queue_timeout.as_millis());
+            return Err(StoreError::Transient { operation: SAVE, reason });
+        };
+        let (answer, answered) = oneshot::channel();
+        let room = room.map_err(|_| self.writer_gone())?;
+        metrics().relational_queue.inc();
+        room.send(Job::Save(Save { writes, answer, arrived }));
         answered.await.unwrap_or_else(|_| Err(self.writer_gone()))
     }
 }

@@ -95,7 +95,11 @@ impl Writer {
             // SQLite may have rolled back by itself; then there is nothing to roll back.
             let _ = self.connection.execute("ROLLBACK").await;
             let explained = self.faults.explain(SAVE, error);
-            tracing::error!(error = %explained, saves = size, "commit");
+            if explained.is_transient() {
+                tracing::warn!(error = %explained, saves = size, "saves not committed");
+            } else {
+                tracing::error!(error = %explained, saves = size, "saves not committed");
+            }
             for save in &mut waiting {
                 save.outcome = Err(explained.clone());
             }
@@ -125,28 +129,53 @@ impl Writer {
         }
         // Every statement is a trip to the connection's thread, so they travel together.
         sqlx::query("BEGIN IMMEDIATE; SAVEPOINT one").execute(&mut self.connection).await?;
-        let mut left = all.len();
+        let mut savepoint_is_used = false;
         for (writes, save) in all.into_iter().zip(waiting.iter_mut()) {
-            left -= 1;
-            save.outcome = self.save(writes).await?;
-            if left > 0 && save.outcome.is_ok() {
+            let is_atomic = is_one_statement(&writes);
+            if savepoint_is_used && !is_atomic {
                 sqlx::query("RELEASE one; SAVEPOINT one").execute(&mut self.connection).await?;
             }
+            save.outcome = self.save(writes, is_atomic).await?;
+            savepoint_is_used = (savepoint_is_used && is_atomic) || save.outcome.is_ok();
         }
         // Releases the last savepoint too.
         sqlx::query("COMMIT").execute(&mut self.connection).await?;
         Ok(())
     }
 
-    /// Carries out one save inside the open savepoint, and takes it back when it is refused.
-    async fn save(&mut self, writes: Vec<Write>) -> Result<Stored<()>, sqlx::Error> {
+    /// Carries out one save inside the open savepoint, and takes it back when it
+    /// is refused; there is nothing to take back of a single statement.
+    async fn save(&mut self, writes: Vec<Write>, is_atomic: bool) -> Result<Stored<()>, sqlx::Error> {
         let refused = match Apply::new(&mut self.connection).all(writes).await {
             Ok(()) => return Ok(Ok(())),
             Err(Refused::Conflict(what)) => StoreError::Conflict { what },
             Err(Refused::Engine(error)) if is_local(&error) => self.faults.explain(SAVE, &error),
             Err(Refused::Engine(error)) => return Err(error),
         };
-        sqlx::query("ROLLBACK TO one").execute(&mut self.connection).await?;
+        if !is_atomic {
+            sqlx::query("ROLLBACK TO one").execute(&mut self.connection).await?;
+        }
         Ok(Err(refused))
     }
+}
+
+/// Whether a save is all or nothing by itself, and may share a savepoint.
+fn is_one_statement(writes: &[Write]) -> bool {
+    matches!(
+        writes,
+        [Write::Session(..)
+            | Write::Message(_)
+            | Write::Happening(_)
+            | Write::Line(_)
+            | Write::Appointment(_)
+            | Write::Call(_)
+            | Write::WorkOrder(_)
+            | Write::Worker(_)
+            | Write::Slot(_)
+            | Write::HoldSlot(_)
+            | Write::ReleaseSlot(_)
+            | Write::Idempotency(_)
+            | Write::FanOutCursor(_)
+            | Write::Meta(..)]
+    )
 }

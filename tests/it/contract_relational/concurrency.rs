@@ -70,3 +70,26 @@ pub(crate) async fn saves_of_many_tasks_are_each_kept(store: &Store) {
     let events = store.happenings_after(0, 1000).await.unwrap();
     assert_eq!(events.iter().map(|e| e.sequence).collect::<Vec<_>>(), (1..=200).collect::<Vec<_>>());
 }
+
+/// Saves that a backend gathers into one commit, kept and refused side by side.
+pub(crate) async fn a_refused_save_takes_back_itself_alone(store: &Store) {
+    store.save(vec![Write::Slot(slot("s-1", 100, 40))]).await.unwrap();
+    let mut tasks = Vec::new();
+    for n in 0..120_u32 {
+        let meta = Write::Meta(format!("k-{n}"), "kept".to_owned());
+        let writes = match n % 4 {
+            0 => vec![meta],
+            1 => vec![Write::HoldSlot("none".into())],
+            2 => vec![Write::HoldSlot("s-1".into()), meta],
+            _ => vec![Write::HoldSlot("s-1".into()), meta, Write::HoldSlot("none".into())],
+        };
+        let store = store.clone();
+        tasks.push(tokio::spawn(async move { (n, store.save(writes).await.is_ok()) }));
+    }
+    for task in tasks {
+        let (n, kept) = task.await.unwrap();
+        assert_eq!(kept, n % 2 == 0, "save {n}");
+        assert_eq!(store.meta(&format!("k-{n}")).await.unwrap().is_some(), kept, "save {n}");
+    }
+    assert_eq!(store.slot(&"s-1".into()).await.unwrap().unwrap().held, 30);
+}

@@ -62,6 +62,7 @@ macro_rules! contract {
                 billing: invoice_numbers_have_no_gap_after_refused_saves,
                 billing: ledger_postings_are_summed_by_side_and_unit,
                 billing: settlement_and_close_run_are_kept_by_cycle,
+                concurrency: a_refused_save_takes_back_itself_alone,
                 concurrency: two_tasks_race_for_the_last_place,
                 concurrency: of_many_updates_of_one_version_exactly_one_wins,
                 concurrency: saves_of_many_tasks_are_each_kept,

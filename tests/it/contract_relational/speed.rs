@@ -1,4 +1,4 @@
-//! Measured, not asserted: `cargo test --release --test it relational_speed -- --ignored --nocapture`.
+//! Measured, not asserted: `cargo test --release --test it relational_speed -- --ignored --nocapture --test-threads 1`.
 //! `LINEGATE_SPEED_ORDERS` is how many orders the last one stores (200,000).
 
 use std::sync::Arc;
