@@ -66,6 +66,10 @@ pub trait LineCharging: Send + Sync + 'static {
         line: &LineId,
     ) -> Result<Vec<OpenSession>, LineChargingError>;
 
+    /// A session was ended at our wish, or is unknown to its peer: what is reserved
+    /// for it is given back; its last usage is rated when it comes. Repeating it changes nothing.
+    async fn session_ended(&self, account: &AccountId, session: &SessionId) -> Result<(), LineChargingError>;
+
     /// The line's sessions that are open, to be re-authorised.
     async fn open_sessions(&self, account: &AccountId, line: &LineId) -> Result<Vec<OpenSession>, LineChargingError>;
 }

@@ -21,9 +21,11 @@ impl Step<Write> for EndSessions {
         let Some(run) = run_of(ctx)? else { return Ok(Acted::nothing()) };
         let listed = ctx.data.get(&sessions_name(&run)).cloned().unwrap_or_default();
         let listed: Vec<OpenSession> = serde_json::from_value(listed).unwrap_or_default();
+        let line = self.0.line(&run.line).await?;
         for open in &listed {
             let ended = self.0.elements.abort_session(&open.peer, &open.session).await;
             ended.map_err(|e| network(e, ctx.attempts, &self.0.settings))?;
+            self.0.charging.session_ended(&line.account, &open.session).await.map_err(charged)?;
         }
         Ok(Acted::nothing())
     }

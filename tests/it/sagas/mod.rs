@@ -211,6 +211,7 @@ async fn suspension_and_change_reach_the_outside_in_their_order() {
             &[
                 "charging: stop grants",
                 "pgw: abort session",
+                "charging: session ended",
                 "hss: provision",
                 "mme: cancel location",
                 "modem: told",

@@ -356,6 +356,10 @@ impl LineCharging for Net {
         })
     }
 
+    async fn session_ended(&self, _: &AccountId, _: &SessionId) -> Result<(), LineChargingError> {
+        self.charge("session ended", |_| ())
+    }
+
     async fn open_sessions(&self, _: &AccountId, line: &LineId) -> Result<Vec<OpenSession>, LineChargingError> {
         self.charge("open sessions", |s| s.sessions.get(line).cloned().unwrap_or_default())
     }
