@@ -141,7 +141,11 @@ async fn orders(State(state): State<ApiState>, Customer(customer): Customer, que
     let query = query.only(&[])?;
     let filter = OrderFilter { customer: Some(customer), ..OrderFilter::default() };
     let found = state.store.orders(&filter, query.page()?).await?;
-    Ok(query.list(found, |order| tmf::service_order(&order)))
+    Ok(query.list(found, |mut order| {
+        // Notes are between operators.
+        order.notes.clear();
+        tmf::service_order(&order)
+    }))
 }
 
 async fn lines(State(state): State<ApiState>, Customer(customer): Customer, query: Query) -> ApiResult<Response> {
@@ -214,7 +218,7 @@ async fn usage_of_all(
         let found = state.store.usage(&filter, reach).await?;
         total += found.total;
         records.extend(found.items);
-        records.sort_by(|a, b| b.ends.cmp(&a.ends));
+        records.sort_by_key(|r| std::cmp::Reverse(r.ends));
         records.truncate(reach.limit as usize);
     }
     let skip = usize::try_from(page.offset).unwrap_or(usize::MAX);

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Outbox, fan_out, render};
 use crate::domain::ids::MessageId;
-use crate::domain::notification::{Message, Recipient};
+use crate::domain::notification::Recipient;
 use crate::domain::time::Timestamp;
 use crate::ports::delivery::DeliveryError;
 use crate::ports::relational::{DeliveryState, OutboxEntry, Page, Stored, Write};
