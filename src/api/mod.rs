@@ -59,6 +59,8 @@ pub struct HttpSettings {
     pub tokens: Vec<String>,
     /// Largest JSON body, octets.
     pub body_max_bytes: usize,
+    /// Folder for files while they are taken in; empty takes the system's.
+    pub upload_folder: String,
     /// Largest uploaded file, octets.
     pub upload_max_bytes: u64,
     /// Time for a request until its answer begins, milliseconds.
@@ -69,6 +71,9 @@ pub struct HttpSettings {
     pub upload_timeout_ms: u64,
     /// Connections open; more wait to be accepted.
     pub connections_max: usize,
+    /// A connection on which nothing moves for so long is closed, milliseconds;
+    /// longer than `request_timeout_ms`.
+    pub idle_timeout_ms: u64,
     /// Requests in progress; more get 503.
     pub requests_max: usize,
     /// Rows of a list where the request names no `limit`.
@@ -89,11 +94,13 @@ impl Default for HttpSettings {
             listen: "127.0.0.1:8088".to_owned(),
             tokens: Vec::new(),
             body_max_bytes: 1 << 20,
+            upload_folder: String::new(),
             upload_max_bytes: 4 << 30,
             request_timeout_ms: 30_000,
             uploads_max: 4,
             upload_timeout_ms: 3_600_000,
             connections_max: 4096,
+            idle_timeout_ms: 120_000,
             requests_max: 1024,
             page_default: 50,
             page_max: 1000,

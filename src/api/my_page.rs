@@ -55,7 +55,9 @@ impl Tokens {
         ids.secret(&mut bytes);
         let secret = hex::encode(bytes);
         store.save(vec![Write::Meta(SECRET_META.to_owned(), secret.clone())]).await?;
-        Ok(Self { secret: secret.into_bytes() })
+        // Another gateway may have been at it too: what is kept counts.
+        let kept = store.meta(SECRET_META).await?.unwrap_or(secret);
+        Ok(Self { secret: kept.into_bytes() })
     }
 
     /// A token for `customer`, good before `until`.
@@ -141,7 +143,11 @@ async fn orders(State(state): State<ApiState>, Customer(customer): Customer, que
     let query = query.only(&[])?;
     let filter = OrderFilter { customer: Some(customer), ..OrderFilter::default() };
     let found = state.store.orders(&filter, query.page()?).await?;
-    Ok(query.list(found, |order| tmf::service_order(&order)))
+    Ok(query.list(found, |mut order| {
+        // Notes are between operators.
+        order.notes.clear();
+        tmf::service_order(&order)
+    }))
 }
 
 async fn lines(State(state): State<ApiState>, Customer(customer): Customer, query: Query) -> ApiResult<Response> {
@@ -214,7 +220,7 @@ async fn usage_of_all(
         let found = state.store.usage(&filter, reach).await?;
         total += found.total;
         records.extend(found.items);
-        records.sort_by(|a, b| b.ends.cmp(&a.ends));
+        records.sort_by_key(|r| std::cmp::Reverse(r.ends));
         records.truncate(reach.limit as usize);
     }
     let skip = usize::try_from(page.offset).unwrap_or(usize::MAX);

@@ -1,38 +1,45 @@
-//! The listener: a bounded number of connections, and a graceful end.
+//! The listener: a bounded number of connections, none of them idle for long,
+//! and a graceful end.
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::Router;
 use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::HttpSettings;
 use crate::telemetry::metrics;
 
 /// Serves until `stop`, then lets the requests in progress end. At most
 /// `connections_max` connections are open; more wait in the system's backlog.
+/// A connection on which nothing moves for `idle_timeout_ms` is closed.
 ///
 /// # Errors
 /// None in practice: a connection that cannot be accepted is passed over.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    connections_max: usize,
+    settings: &HttpSettings,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let bounded = Bounded { listener, places: Arc::new(Semaphore::new(connections_max.max(1))) };
+    let places = Arc::new(Semaphore::new(settings.connections_max.max(1)));
+    let bounded = Bounded { listener, places, idle: Duration::from_millis(settings.idle_timeout_ms) };
     axum::serve(bounded, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
 }
 
 struct Bounded {
     listener: TcpListener,
     places: Arc<Semaphore>,
+    idle: Duration,
 }
 
 impl Listener for Bounded {
@@ -43,7 +50,7 @@ impl Listener for Bounded {
         let place = Arc::clone(&self.places).acquire_owned().await.expect("the places are never closed");
         let (stream, address) = Listener::accept(&mut self.listener).await;
         metrics().http_connections.inc();
-        (Placed { stream, _place: place }, address)
+        (Placed { stream, idle: self.idle, timer: Box::pin(sleep(self.idle)), _place: place }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -54,7 +61,15 @@ impl Listener for Bounded {
 /// A connection with its place, given back when it closes.
 struct Placed {
     stream: TcpStream,
+    idle: Duration,
+    timer: Pin<Box<Sleep>>,
     _place: OwnedSemaphorePermit,
+}
+
+impl Placed {
+    fn moved(&mut self) {
+        self.timer.as_mut().set(sleep(self.idle));
+    }
 }
 
 impl Drop for Placed {
@@ -65,13 +80,23 @@ impl Drop for Placed {
 
 impl AsyncRead for Placed {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        match Pin::new(&mut self.stream).poll_read(cx, buffer) {
+            Poll::Ready(result) => {
+                self.moved();
+                Poll::Ready(result)
+            }
+            Poll::Pending => self.timer.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+        }
     }
 }
 
 impl AsyncWrite for Placed {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        if written.is_ready() {
+            self.moved();
+        }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -91,6 +116,10 @@ impl AsyncWrite for Placed {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        if written.is_ready() {
+            self.moved();
+        }
+        written
     }
 }

@@ -23,6 +23,9 @@ use super::operations::{OperationError, Upload};
 
 /// Lines of a report that wait for the reader.
 pub const REPORT_LINES_WAITING_MAX: usize = 256;
+/// A report that has nothing to say says so this often, so that nobody between
+/// takes the connection for dead.
+const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Characters of an upload's name.
 const NAME_MAX: usize = 200;
 /// Header with the upload's name.
@@ -53,9 +56,10 @@ pub async fn report(
     let stream = futures_util::stream::unfold(begun, |stage| async move {
         match stage {
             Stage::Line(value, lines, operation) => Some((line(&value), Stage::Next(lines, operation))),
-            Stage::Next(mut lines, operation) => match lines.recv().await {
-                Some(value) => Some((line(&value), Stage::Next(lines, operation))),
-                None => {
+            Stage::Next(mut lines, operation) => match tokio::time::timeout(HEARTBEAT, lines.recv()).await {
+                Err(_) => Some((line(&json!({ "alive": true })), Stage::Next(lines, operation))),
+                Ok(Some(value)) => Some((line(&value), Stage::Next(lines, operation))),
+                Ok(None) => {
                     let last = match finish(operation).await {
                         Ok(done) => json!({ "done": done }),
                         Err(e) => json!({ "error": e.body() }),
@@ -96,15 +100,20 @@ fn ndjson(body: Body) -> Response {
 pub async fn take(headers: &HeaderMap, body: Body, settings: &HttpSettings) -> ApiResult<Upload> {
     let name = file_name(headers)?;
     let time = Duration::from_millis(settings.upload_timeout_ms);
-    match tokio::time::timeout(time, spool(name, body, settings.upload_max_bytes)).await {
+    match tokio::time::timeout(time, spool(name, body, settings)).await {
         Ok(upload) => upload,
         Err(_) => Err(ApiError::unavailable(format!("the file did not arrive within {} s", time.as_secs()))),
     }
 }
 
-async fn spool(name: String, body: Body, size_max: u64) -> ApiResult<Upload> {
+async fn spool(name: String, body: Body, settings: &HttpSettings) -> ApiResult<Upload> {
+    let size_max = settings.upload_max_bytes;
     let io = |e: std::io::Error| ApiError::internal("take file", &e);
-    let file = tempfile::NamedTempFile::new().map_err(io)?;
+    let file = match settings.upload_folder.as_str() {
+        "" => tempfile::NamedTempFile::new(),
+        folder => tempfile::NamedTempFile::new_in(folder),
+    };
+    let file = file.map_err(io)?;
     let (file, guard) = file.into_parts();
     let mut file = tokio::io::BufWriter::new(tokio::fs::File::from_std(file));
     let (mut size, mut digest) = (0u64, Sha256::new());

@@ -8,15 +8,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::{Id, JoinSet};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::{Outbox, fan_out, render};
 use crate::domain::ids::MessageId;
-use crate::domain::notification::{Message, Recipient};
+use crate::domain::notification::Recipient;
 use crate::domain::time::Timestamp;
 use crate::ports::delivery::DeliveryError;
 use crate::ports::relational::{DeliveryState, OutboxEntry, Page, Stored, Write};
 use crate::telemetry::metrics;
+
+/// Tries to store what came of a delivery.
+const STORE_TRIES: u32 = 5;
 
 /// Deliveries under way.
 #[derive(Default)]
@@ -68,7 +72,8 @@ impl UnderWay {
 
 pub(super) async fn run(outbox: Arc<Outbox>, stop: CancellationToken) {
     let mut under_way = UnderWay::default();
-    let poll = Duration::from_millis(outbox.settings.poll_ms.max(1));
+    let mut poll = tokio::time::interval(Duration::from_millis(outbox.settings.poll_ms.max(1)));
+    poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !stop.is_cancelled() {
         if let Err(e) = round(&outbox, &mut under_way).await {
             tracing::warn!(error = %e, "outbox round");
@@ -77,7 +82,7 @@ pub(super) async fn run(outbox: Arc<Outbox>, stop: CancellationToken) {
             () = stop.cancelled() => break,
             () = outbox.bell.notified() => {}
             true = under_way.next() => {}
-            () = tokio::time::sleep(poll) => count_pending(&outbox).await,
+            _ = poll.tick() => count_pending(&outbox).await,
         }
     }
     while under_way.next().await {}
@@ -158,8 +163,18 @@ impl Outbox {
         if let DeliveryState::Dead { reason, .. } = &state {
             tracing::warn!(message = %message.id, channel = message.to.channel(), reason, "message is dead");
         }
-        if let Err(e) = self.store.save(vec![Write::Delivery(message.id.clone(), state)]).await {
-            tracing::warn!(message = %message.id, error = %e, "store delivery");
+        self.keep(&message.id, state).await;
+    }
+
+    /// The message stays under way between tries, so that a store that does not
+    /// take results does not make it go out again and again at full speed.
+    async fn keep(&self, id: &MessageId, state: DeliveryState) {
+        for attempt in 1..=STORE_TRIES {
+            match self.store.save(vec![Write::Delivery(id.clone(), state.clone())]).await {
+                Ok(()) => return,
+                Err(e) => tracing::warn!(message = %id, attempt, error = %e, "store delivery"),
+            }
+            tokio::time::sleep(self.backoff(attempt)).await;
         }
     }
 

@@ -96,11 +96,11 @@ fn concerns(listener: &Listener, query: &EventQuery, event_type: &str) -> bool {
 /// The id follows from happening and listener, so that a repeated fan-out makes the same message.
 fn message(streamed: &StreamedHappening, listener: &Listener) -> Message {
     let StreamedHappening { id, happening, .. } = streamed;
-    let line = happening.line.as_ref().map(|l| format!("line/{l}"));
-    let order = happening.order.as_ref().map(|o| format!("order/{o}"));
+    let line = happening.line.as_ref().map(|l| l.as_str());
+    let order = happening.order.as_ref().map(|o| o.as_str());
     Message {
         id: MessageId::from(format!("{id}.{}", listener.id)),
-        stream: line.or(order).unwrap_or_else(|| format!("event/{id}")),
+        stream: line.or(order).unwrap_or(id).to_owned(),
         once_key: None,
         to: Recipient::Webhook { listener: listener.id.clone() },
         body: Body::Event {

@@ -7,15 +7,18 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
+use linegate::adapters::memory::MemoryStore;
 use linegate::adapters::system::SeededIds;
 use linegate::api::{
     AccountView, Accounts, ApiParts, ApiState, CloseRequest, HttpSettings, Imports, MonthOperations, OperationError,
     Readiness, Report, Tokens, Upload, router,
 };
-use linegate::domain::billing::Invoice;
+use linegate::domain::billing::{Charge, ChargeKind, Invoice};
 use linegate::domain::ids::{AccountId, SagaId};
 use linegate::domain::money::Currency;
 use linegate::domain::settlement::Settlement;
+use linegate::domain::time::{Interval, Timestamp};
+use linegate::domain::usage::{Identifier, RecordKey, SuspenseReason, UsageOutcome, UsageRecord};
 use linegate::ports::delivery::{DeliveryError, Hook, WebhookSender};
 use linegate::ports::documents::{DocumentError, Documents};
 use linegate::ports::relational::{Relational, Write};
@@ -118,6 +121,7 @@ pub struct Api {
     engine: Arc<Engine<Write>>,
     hooks: Arc<Hooks>,
     pub net: Arc<Net>,
+    pub store: Arc<MemoryStore>,
     pub outbox: Arc<Outbox>,
     pub readiness: Arc<Readiness>,
 }
@@ -158,7 +162,7 @@ impl Api {
             settings: http,
         };
         let router = router(ApiState::new(parts));
-        Self { router, engine: world.engine, hooks, net: world.net, outbox, readiness }
+        Self { router, engine: world.engine, hooks, net: world.net, store: world.store, outbox, readiness }
     }
 
     pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: String) -> Answer {
@@ -186,10 +190,10 @@ impl Api {
         self.send("PATCH", &escape_path(path), &[], body.to_string()).await
     }
 
-    /// Drives the order's saga until it waits for something outside, or ends.
+    /// Drives the order's saga until it waits for something outside or a person, or ends.
     pub async fn drive(&self, order: &str) {
         let drive = self.engine.drive(&SagaId::from(order)).await.unwrap();
-        assert!(matches!(drive, Drive::Finished | Drive::Parked(_)), "{drive:?}");
+        assert!(matches!(drive, Drive::Finished | Drive::Parked(_) | Drive::Stuck), "{drive:?}");
     }
 
     /// Orders and drives; the order's id.
@@ -268,4 +272,71 @@ pub fn order_body(action: &str, line: &str, state: Option<&str>) -> Value {
         "relatedParty": [{ "id": "customer-1", "role": "customer" }],
         "serviceOrderItem": [{ "id": "1", "action": action, "service": service }],
     })
+}
+
+pub fn rated(id: &str, line: &str, octets: u64, amount: i64) -> UsageRecord {
+    UsageRecord {
+        key: RecordKey::File(id.to_owned()),
+        rating_group: 0,
+        outcome: UsageOutcome::Rated,
+        line: Some(line.into()),
+        account: Some(line.into()),
+        cycle: Some("2026-10".parse().unwrap()),
+        late_for: None,
+        plan: Some("iot-payg".into()),
+        tariff_version: 1,
+        apn: Some("iot.example".into()),
+        subscriber: None,
+        starts: Timestamp(1_000),
+        ends: Timestamp(2_000),
+        received: Timestamp(3_000),
+        octets,
+        amount,
+        postings: vec![],
+        detail: None,
+    }
+}
+
+pub fn suspended(id: &str, imsi: &str) -> UsageRecord {
+    UsageRecord {
+        outcome: UsageOutcome::Suspense(SuspenseReason::UnknownLine),
+        line: None,
+        account: None,
+        cycle: None,
+        subscriber: Some(Identifier::Imsi(imsi.to_owned())),
+        amount: 0,
+        ..rated(id, "", 5, 0)
+    }
+}
+
+pub fn invoice(id: &str, customer: &str) -> Invoice {
+    let span = Interval { from: Timestamp(0), until: Timestamp(10_000) };
+    let charge = Charge {
+        line: "line-1".into(),
+        plan: "iot-payg".into(),
+        product: "iot".to_owned(),
+        department: "iot".to_owned(),
+        kind: ChargeKind::Usage,
+        description: "사용료".to_owned(),
+        span,
+        quantity: 1_000,
+        amount: 1_030,
+        late_for: None,
+    };
+    Invoice {
+        id: id.into(),
+        number: None,
+        account: "line-1".into(),
+        customer: customer.into(),
+        email: None,
+        cycle: "2026-10".parse().unwrap(),
+        span,
+        currency: Currency::KRW,
+        charges: vec![charge],
+        net: 1_030,
+        tax_percent: 10,
+        tax: 103,
+        gross: 1_133,
+        issued: Timestamp(20_000),
+    }
 }

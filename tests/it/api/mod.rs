@@ -282,6 +282,26 @@ async fn an_order_in_fallout_is_listed_and_retried_or_refused() {
     let wrong = api.send("POST", &format!("/linegate/v1/fallout/{id}/dance"), &[], String::new()).await;
     assert_eq!(wrong.status, StatusCode::NOT_FOUND);
     assert_eq!(api.get("/linegate/v1/fallout").await.header("x-total-count"), "0");
+
+    let id = api.post(ORDERS, &harness::internet("home-1")).await.body["id"].as_str().unwrap().to_owned();
+    api.drive(&id).await;
+    let call = api.get("/linegate/v1/calls?state=due").await.body[0]["id"].as_str().unwrap().to_owned();
+    let outcome = format!("/linegate/v1/calls/{call}/outcome");
+    for expected in ["due", "exhausted"] {
+        let tried = api.post(&outcome, &json!({ "outcome": "noAnswer" })).await;
+        assert_eq!(tried.body["state"], expected);
+    }
+    assert_eq!(api.post(&outcome, &json!({ "outcome": "refused" })).await.status, StatusCode::CONFLICT);
+    api.drive(&id).await;
+    let stuck = api.get("/linegate/v1/fallout").await;
+    assert_eq!((&stuck.body[0]["order"], &stuck.body[0]["cause"]), (&json!(id), &json!("visit-exhausted")));
+    assert_eq!(api.get(&format!("{ORDERS}/{id}")).await.body["state"], "held");
+    let failed = api.send("POST", &format!("/linegate/v1/fallout/{id}/fail?by=Park"), &[], String::new()).await;
+    assert_eq!(failed.status, StatusCode::OK, "{}", failed.body);
+    let notes = failed.body["note"].as_array().unwrap();
+    assert!(notes.iter().any(|n| n["author"] == "Park" && n["text"] == "fallout: fail"), "{notes:?}");
+    api.drive(&id).await;
+    assert_eq!(api.get(&format!("{ORDERS}/{id}")).await.body["state"], "failed");
 }
 
 #[tokio::test]
@@ -442,7 +462,18 @@ async fn a_listening_gateway_answers_and_ends_when_told() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = tokio_util::sync::CancellationToken::new();
-    let serving = tokio::spawn(linegate::api::serve(listener, api.router.clone(), 2, stop.clone()));
+    let settings = linegate::api::HttpSettings {
+        connections_max: 2,
+        idle_timeout_ms: 50,
+        ..linegate::api::HttpSettings::default()
+    };
+    let (router, until) = (api.router.clone(), stop.clone());
+    let serving = tokio::spawn(async move { linegate::api::serve(listener, router, &settings, until).await });
+    // Two that say nothing take every place, and lose it.
+    let _silent = [
+        tokio::net::TcpStream::connect(address).await.unwrap(),
+        tokio::net::TcpStream::connect(address).await.unwrap(),
+    ];
     for _ in 0..4 {
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
         stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
@@ -452,4 +483,52 @@ async fn a_listening_gateway_answers_and_ends_when_told() {
     }
     stop.cancel();
     serving.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn usage_and_bills_are_read_in_tm_forums_shapes() {
+    use linegate::ports::relational::{Relational, Write};
+    let api = Api::new().await;
+    api.carry_out(&activate("line-1", "450080000000001")).await;
+    let records = vec![harness::rated("f-1", "line-1", 1_000, 30), harness::suspended("f-2", "999")];
+    api.store.save(vec![Write::Drain { position: 9, records }]).await.unwrap();
+    let usage = "/tmf-api/usageManagement/v4/usage";
+    let check = async |query: &str, ids: &[&str]| {
+        let list = api.get(&format!("{usage}?{query}")).await;
+        let found: Vec<&str> = list.body.as_array().unwrap().iter().map(|u| u["id"].as_str().unwrap()).collect();
+        assert_eq!(found, ids, "{query}");
+    };
+    check("line=line-1", &["file/f-1/0"]).await;
+    check("status=rated&cycle=2026-10", &["file/f-1/0"]).await;
+    check("status=rejected", &["file/f-2/0"]).await;
+    check("outcome=unknown-line", &["file/f-2/0"]).await;
+    check("source=gy", &[]).await;
+    for bad in ["status=billed", "cycle=october", "source=fax"] {
+        assert_eq!(api.get(&format!("{usage}?{bad}")).await.status, StatusCode::BAD_REQUEST, "{bad}");
+    }
+    let rated = api.get(&format!("{usage}?status=rated")).await.body;
+    let price = json!({ "unit": "KRW", "value": 30 });
+    assert_eq!(rated[0]["ratedProductUsage"][0]["taxExcludedRatingAmount"], price);
+
+    let invoice = harness::invoice("inv-1", "customer-1");
+    api.store.save(vec![Write::Invoices { series: "2026".into(), invoices: vec![(invoice, vec![])] }]).await.unwrap();
+    let bills = "/tmf-api/customerBillManagement/v4/customerBill";
+    assert_eq!(api.get(&format!("{bills}?relatedParty.id=somebody")).await.header("x-total-count"), "0");
+    let bill = api.get(&format!("{bills}/inv-1")).await.body;
+    assert_eq!((&bill["billNo"], &bill["amountDue"]["value"]), (&json!("2026-000001"), &json!(1_133)));
+    let pdf = api.get(bill["billDocument"][0]["url"].as_str().unwrap()).await;
+    assert_eq!((pdf.header("content-type"), pdf.text.as_str()), ("application/pdf", "%PDF-invoice"));
+
+    for (customer, total, document) in [("customer-1", "1", StatusCode::OK), ("customer-2", "0", StatusCode::NOT_FOUND)]
+    {
+        let token = api.post("/linegate/v1/tokens/my-page", &json!({ "customer": customer })).await;
+        let bearer = format!("Bearer {}", token.body["token"].as_str().unwrap());
+        let with = [("authorization", bearer.as_str())];
+        for list in ["bills", "usage"] {
+            let list = api.send("GET", &format!("/my-page/v1/{list}"), &with, String::new()).await;
+            assert_eq!(list.header("x-total-count"), total, "{customer}");
+        }
+        let pdf = api.send("GET", "/my-page/v1/bills/inv-1/pdf", &with, String::new()).await;
+        assert_eq!(pdf.status, document, "{customer}");
+    }
 }
