@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use linegate::config::Config;
@@ -56,6 +57,9 @@ enum Command {
     CheckConfig,
 }
 
+/// How long threads may take to end once everything is told to.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
+
 fn main() -> ExitCode {
     let args = Args::parse();
     match run(args) {
@@ -76,7 +80,7 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     linegate::telemetry::start_logs(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         match args.command {
             Command::Serve => app::serve(config).await,
             #[cfg(feature = "demo")]
@@ -86,5 +90,8 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
             Command::ImportUsage { files } => command::import_usage(config, &files).await,
             Command::CheckConfig => Ok(ExitCode::SUCCESS),
         }
-    })
+    });
+    // Whatever still blocks a thread must not keep the process.
+    runtime.shutdown_timeout(SHUTDOWN_PATIENCE);
+    ended
 }

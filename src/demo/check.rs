@@ -9,19 +9,20 @@ use serde_json::Value;
 
 use super::rest::Rest;
 use super::story::Told;
+use super::world::World;
 
 /// Everything that does not agree; empty when all does.
-pub async fn compare(told: &Told) -> anyhow::Result<Vec<String>> {
+pub async fn compare(world: &World, told: &Told) -> anyhow::Result<Vec<String>> {
     println!("9. The demo checks itself");
-    let rest = &told.world.rest;
+    let rest = &world.rest;
     let lines = rest.list("/tmf-api/serviceInventory/v4/service").await?;
     let mut faults = Vec::new();
     let mut check = |what: &str, found: Vec<String>| {
         println!("  {} {what}", if found.is_empty() { "✓" } else { "✗" });
         faults.extend(found);
     };
-    check("elements = inventory", elements(told, &lines));
-    check("modems = inventory", modems(told, &lines));
+    check("elements = inventory", elements(world, &lines));
+    check("modems = inventory", modems(world, &lines));
     check("orders ended", orders(rest).await?);
     check("usage sent = rated + suspense", usage(told, rest).await?);
     let invoices = rest.list(&format!("/tmf-api/customerBillManagement/v4/customerBill?cycle={}", told.cycle)).await?;
@@ -29,8 +30,8 @@ pub async fn compare(told: &Told) -> anyhow::Result<Vec<String>> {
     check("postings sum to zero", postings(&settlement));
     check("Σ invoices = settlement", settled(&invoices, &settlement));
     check("invoice numbers without gap", numbers(&invoices));
-    check("documents came by mail, with their PDF", mail(told, rest, &invoices).await?);
-    check("SMS and callbacks: each state once", messages(told));
+    check("documents came by mail, with their PDF", mail(world, rest, &invoices).await?);
+    check("SMS and callbacks: each state once", messages(world));
     Ok(faults)
 }
 
@@ -39,8 +40,7 @@ fn characteristic<'a>(object: &'a Value, list: &str, name: &str) -> Option<&'a V
     entries.iter().find(|entry| entry["name"] == name).map(|entry| &entry["value"])
 }
 
-fn elements(told: &Told, lines: &[Value]) -> Vec<String> {
-    let world = &told.world;
+fn elements(world: &World, lines: &[Value]) -> Vec<String> {
     let by_access: BTreeMap<&str, &ElementHandle> =
         [("cellular", &world.hss), ("internet", &world.olt), ("tv", &world.head_end)].into();
     let mut faults = Vec::new();
@@ -77,9 +77,9 @@ fn elements(told: &Told, lines: &[Value]) -> Vec<String> {
     faults
 }
 
-fn modems(told: &Told, lines: &[Value]) -> Vec<String> {
+fn modems(world: &World, lines: &[Value]) -> Vec<String> {
     let mut faults = Vec::new();
-    for modem in &told.world.modems {
+    for modem in &world.modems {
         let line = lines.iter().find(|line| {
             characteristic(line, "serviceCharacteristic", "deviceId").is_some_and(|v| v == modem.device())
         });
@@ -175,9 +175,9 @@ fn numbers(invoices: &[Value]) -> Vec<String> {
     if numbers == expected { Vec::new() } else { vec![format!("invoice numbers are {numbers:?}")] }
 }
 
-async fn mail(told: &Told, rest: &Rest, invoices: &[Value]) -> anyhow::Result<Vec<String>> {
+async fn mail(world: &World, rest: &Rest, invoices: &[Value]) -> anyhow::Result<Vec<String>> {
     let mut faults = Vec::new();
-    let mails = told.world.mail.messages();
+    let mails = world.mail.messages();
     let mut ids = BTreeSet::new();
     for mail in &mails {
         ids.insert(mail.header("Message-ID").unwrap_or_default());
@@ -198,9 +198,9 @@ async fn mail(told: &Told, rest: &Rest, invoices: &[Value]) -> anyhow::Result<Ve
     Ok(faults)
 }
 
-fn messages(told: &Told) -> Vec<String> {
+fn messages(world: &World) -> Vec<String> {
     let mut faults = Vec::new();
-    for (what, sink, id) in [("SMS", &told.world.sms, "body"), ("callback", &told.world.hook, "header")] {
+    for (what, sink, id) in [("SMS", &world.sms, "body"), ("callback", &world.hook, "header")] {
         let accepted = sink.accepted();
         let ids: BTreeSet<String> = accepted
             .iter()

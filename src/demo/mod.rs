@@ -8,40 +8,34 @@ mod world;
 
 use std::process::ExitCode;
 
+use self::world::World;
 use crate::config::Config;
 
 /// Tells the story; exit code 0 when everything agrees, 1 when something broke.
 pub async fn tell(config: Config, stay: bool) -> anyhow::Result<ExitCode> {
-    let told = match story::tell(config).await {
-        Ok(told) => told,
-        Err(error) => {
-            println!("\ndemo: broke: {error:#}");
-            return Ok(ExitCode::FAILURE);
-        }
+    println!("linegate demo: from an order to a settled month, on real sockets\n");
+    let (world, told) = story::tell(World::start(config).await?).await;
+    let result = match &told {
+        Ok(told) => check::compare(&world, told).await,
+        Err(error) => Ok(vec![format!("{error:#}")]),
     };
-    let faults = check::compare(&told).await;
-    let code = match &faults {
-        Ok(found) if found.is_empty() => ExitCode::SUCCESS,
-        Ok(found) => {
-            for fault in found {
-                println!("  does not agree: {fault}");
-            }
-            println!("demo: broke: {} of the checks failed", found.len());
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            println!("demo: broke: {error:#}");
-            ExitCode::FAILURE
-        }
-    };
+    let faults = result.unwrap_or_else(|error| vec![format!("{error:#}")]);
+    for fault in &faults {
+        println!("  does not agree: {fault}");
+    }
     if stay {
-        println!("\nREST, metrics and health: http://{}   (Ctrl-C ends)", told.world.gateway.http);
+        println!("\nREST, metrics and health: http://{}   (Ctrl-C ends)", world.gateway.http);
         tokio::signal::ctrl_c().await?;
     }
-    let summary = told.summary.clone();
-    told.world.end().await?;
-    if faults.is_ok_and(|f| f.is_empty()) {
-        println!("demo: ok {summary}");
+    world.end().await?;
+    match told {
+        Ok(told) if faults.is_empty() => {
+            println!("demo: ok {}", told.summary);
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => {
+            println!("demo: broke: {} faults", faults.len());
+            Ok(ExitCode::FAILURE)
+        }
     }
-    Ok(code)
 }

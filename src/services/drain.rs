@@ -9,10 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
-<<<<<<< HEAD
 use tokio_util::sync::CancellationToken;
-=======
->>>>>>> w-rating
 
 use crate::ports::hot::{HotError, HotStore, LogEntry, Position};
 use crate::ports::relational::{Relational, StoreError, Write};
@@ -67,28 +64,16 @@ impl Drain {
         Self { hot, relational, settings, reached: watch::Sender::new(0), hurry: Notify::new() }
     }
 
-<<<<<<< HEAD
     /// Drains until `stop`, then what is left once more.
     pub async fn run(&self, stop: CancellationToken) {
         loop {
             let pause = match self.step().await {
                 Ok(0) if stop.is_cancelled() => return,
-=======
-    /// Drains until `stop` becomes true, then what is left once more.
-    pub async fn run(&self, mut stop: watch::Receiver<bool>) {
-        loop {
-            let pause = match self.step().await {
-                Ok(0) if *stop.borrow() => return,
->>>>>>> w-rating
                 Ok(0) => self.settings.idle_ms,
                 Ok(_) => continue,
                 Err(error) => {
                     tracing::warn!(%error, "tried again soon");
-<<<<<<< HEAD
                     if stop.is_cancelled() {
-=======
-                    if *stop.borrow() {
->>>>>>> w-rating
                         return;
                     }
                     self.settings.retry_ms
@@ -97,11 +82,7 @@ impl Drain {
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(pause.max(1))) => {}
                 () = self.hurry.notified() => {}
-<<<<<<< HEAD
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
-=======
-                _ = stop.changed() => {}
->>>>>>> w-rating
             }
         }
     }

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, dead_code)]
 
 mod api;
+mod charging;
+mod contract_hot;
 mod contract_relational;
 mod delivery;
 mod freediameter;
@@ -16,8 +18,3 @@ mod outbox;
 mod sagas;
 mod support;
 mod tidy;
-//! Integration tests that need the library only.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod charging;
-mod contract_hot;
