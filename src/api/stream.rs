@@ -26,7 +26,7 @@ pub const REPORT_LINES_WAITING_MAX: usize = 256;
 /// A report that has nothing to say says so this often, so that nobody between
 /// takes the connection for dead.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// Characters of an upload's name.
+/// Octets of an upload's name.
 const NAME_MAX: usize = 200;
 /// Header with the upload's name.
 const FILE_NAME: &str = "x-file-name";
@@ -133,7 +133,9 @@ async fn spool(name: String, body: Body, settings: &HttpSettings) -> ApiResult<U
 
 fn file_name(headers: &HeaderMap) -> ApiResult<String> {
     let Some(value) = headers.get(FILE_NAME) else { return Ok("upload.csv".to_owned()) };
-    let name = value.to_str().ok().filter(|n| !n.is_empty() && n.len() <= NAME_MAX);
-    name.map(str::to_owned)
-        .ok_or_else(|| ApiError::malformed(FILE_NAME, format!("expected 1 to {NAME_MAX} ASCII characters")))
+    // UTF-8, which a header may carry as opaque octets (RFC 9110 section 5.5).
+    let name = std::str::from_utf8(value.as_bytes()).ok();
+    name.filter(|n| !n.is_empty() && n.len() <= NAME_MAX)
+        .map(str::to_owned)
+        .ok_or_else(|| ApiError::malformed(FILE_NAME, format!("expected 1 to {NAME_MAX} octets of UTF-8")))
 }

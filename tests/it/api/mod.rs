@@ -411,13 +411,13 @@ async fn readiness_names_what_is_missing() {
 #[tokio::test]
 async fn a_file_is_reported_row_by_row_and_a_bad_one_refused() {
     let api = Api::new().await;
-    let name = [("x-file-name", "october.csv")];
+    let name = [("x-file-name", "10월.csv")];
     let answer = api.send("POST", "/linegate/v1/usageFiles", &name, "h\n1\nbad\n2\n".to_owned()).await;
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(answer.header("content-type"), "application/x-ndjson");
     let lines: Vec<Value> = answer.text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert_eq!(lines[0], json!({ "row": 3, "reason": "bad" }));
-    assert_eq!((&lines[1]["done"]["taken"], &lines[1]["done"]["file"]), (&json!(2), &json!("october.csv")));
+    assert_eq!((&lines[1]["done"]["taken"], &lines[1]["done"]["file"]), (&json!(2), &json!("10월.csv")));
     let refused = api.send("POST", "/linegate/v1/lines/import", &[], "nonsense".to_owned()).await;
     assert_eq!((refused.status, &refused.body["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("bad-header")));
 }
