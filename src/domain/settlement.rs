@@ -154,3 +154,55 @@ impl SettlementSum {
         Settlement { rows: self.rows.into_values().collect(), ..self.settlement }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn posting(side: LedgerSide, amount: i64) -> Posting {
+        Posting { side, unit: Unit::Minor, amount }
+    }
+
+    /// Fees of 1,000 and usage of 200, with 10 % tax.
+    fn settled() -> (Settlement, Vec<Posting>) {
+        let row = SettlementRow {
+            department: "iot".into(),
+            product: "iot".into(),
+            lines: 1,
+            octets: 5,
+            recurring: 1000,
+            one_time: 0,
+            usage: 200,
+            net: 1200,
+        };
+        let cycle = CycleId { year: 2026, month: 10 };
+        let rows = vec![row];
+        let settlement =
+            Settlement { cycle, currency: Currency::KRW, rows, invoices: 1, net: 1200, tax: 120, gross: 1320 };
+        let ledger = vec![
+            posting(LedgerSide::Receivable, 1320),
+            posting(LedgerSide::Unbilled, -200),
+            posting(LedgerSide::Revenue, -1000),
+            posting(LedgerSide::Tax, -120),
+        ];
+        (settlement, ledger)
+    }
+
+    #[test]
+    fn books_that_agree_pass() {
+        let (settlement, ledger) = settled();
+        assert_eq!(settlement.check_against(&ledger), Ok(()));
+    }
+
+    #[test]
+    fn one_won_astray_on_any_side_is_named() {
+        for (i, what) in ["receivable", "unbilled", "revenue", "tax"].into_iter().enumerate() {
+            let (settlement, mut ledger) = settled();
+            ledger[i].amount += 1;
+            assert_eq!(settlement.check_against(&ledger).unwrap_err().what, what);
+        }
+        let (mut settlement, ledger) = settled();
+        settlement.rows[0].net -= 1;
+        assert_eq!(settlement.check_against(&ledger).unwrap_err().what, "net by product");
+    }
+}

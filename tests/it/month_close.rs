@@ -45,7 +45,7 @@ fn line(n: u32, plan: &str, access: Access, since: &str) -> Line {
         plan: plan.into(),
         source: None,
         address: None,
-        email: (n % 4 != 0).then(|| format!("customer{n}@customer.example")),
+        email: (!n.is_multiple_of(4)).then(|| format!("customer{n}@customer.example")),
         phone: None,
     };
     let id = format!("line-{n:06}");

@@ -142,6 +142,23 @@ fn a_font_or_logo_that_is_none_is_refused_by_name() {
     assert!(error.contains("no-such.toml"), "{error}");
 }
 
+/// Four pixels by two, blue.
+const PNG: &str = "89504e470d0a1a0a0000000d4948445200000004000000020802000000f0caea340000001049444154789c63e0f69f03470cc81c005f8207b1595bcdb00000000049454e44ae426082";
+
+#[test]
+fn a_logo_stands_beside_the_template_that_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let template = folder.path().join("own.toml");
+    std::fs::write(&template, SHIPPED_TEMPLATE.replace("logo = \"\"", "logo = \"logo.png\"")).unwrap();
+    let settings = DocumentSettings { template, ..DocumentSettings::default() };
+    let open = || PdfDocuments::new(&settings, Calendar::new(1, "Asia/Seoul").unwrap());
+    let error = open().err().unwrap().to_string();
+    assert!(error.contains("company.logo") && error.contains("logo.png"), "{error}");
+    std::fs::write(folder.path().join("logo.png"), hex::decode(PNG).unwrap()).unwrap();
+    let pdf = open().unwrap().invoice_pdf(&invoice(1)).unwrap();
+    assert!(pdf.windows(6).any(|w| w == b"/Image"));
+}
+
 /// Korean text can be selected: what a PDF reader extracts is what was written.
 #[test]
 fn a_reader_extracts_the_korean_text() {

@@ -108,8 +108,9 @@ mod tests {
     #[test]
     fn tax_is_rounded_once_on_the_net_of_the_invoice() {
         use ChargeKind::{OneTime, Recurring, Usage};
+        type Row = (Currency, u8, &'static [(ChargeKind, i64)], i64, i64, i64);
         // currency, tax %, charges, net, tax, gross
-        let table: &[(Currency, u8, &[(ChargeKind, i64)], i64, i64, i64)] = &[
+        let table: &[Row] = &[
             (Currency::KRW, 10, &[(Recurring, 5500), (Usage, 333)], 5833, 583, 6416),
             (Currency::KRW, 10, &[(Recurring, 4), (Usage, 4)], 8, 1, 9),
             (Currency::KRW, 10, &[(Usage, 5)], 5, 1, 6),

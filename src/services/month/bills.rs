@@ -45,23 +45,26 @@ impl Month {
     ) -> Result<(), MonthError> {
         let series = self.calendar.local_date(run.started).year().to_string();
         let mut faults = Vec::new();
-        let mut is_last = false;
-        while !is_last {
-            let page = self.bill_page(run.billed_through.as_ref(), days, run.started).await?;
-            is_last = page.through.is_none();
-            faults.extend(page.faults);
-            let count = u64::try_from(page.invoices.len()).unwrap_or(u64::MAX);
+        let mut page = Some(self.bill_page(run.billed_through.as_ref(), days, run.started).await?);
+        while let Some(BillPage { through, invoices, faults: of_page }) = page {
+            faults.extend(of_page);
+            let count = u64::try_from(invoices.len()).unwrap_or(u64::MAX);
             run.invoices += count;
-            match page.through {
-                Some(through) => run.billed_through = Some(through),
+            match &through {
+                Some(_) => run.billed_through = through.clone(),
                 None if faults.is_empty() => run.state = CloseState::Settling,
                 None => (run.billed_through, run.invoices) = (None, 0),
             }
-            self.save(run, vec![Write::Invoices { series: series.clone(), invoices: page.invoices }]).await?;
+            let issued = run.started;
+            let writes = vec![Write::Invoices { series: series.clone(), invoices }];
+            // The next page is worked out while this one is written.
+            let (saved, next) = tokio::join!(self.save(run, writes), self.page_behind(through, days, issued));
+            saved?;
             metrics().invoices.inc_by(count);
             if let Some(through) = run.billed_through.clone() {
                 listener(CloseProgress::Billing { through, invoices: run.invoices });
             }
+            page = next?;
         }
         let accounts = u64::try_from(faults.len()).unwrap_or(u64::MAX);
         match faults.into_iter().next() {
@@ -105,6 +108,19 @@ impl Month {
             started: now,
             finished: None,
         })
+    }
+
+    /// The page behind `through`; none behind the last one.
+    async fn page_behind(
+        &self,
+        through: Option<AccountId>,
+        days: &CycleDays,
+        issued: Timestamp,
+    ) -> Result<Option<BillPage>, MonthError> {
+        match through {
+            Some(through) => self.bill_page(Some(&through), days, issued).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// The bills of the accounts that follow `after`.

@@ -43,19 +43,18 @@ impl Month {
     async fn mail_invoices(&self, run: &CloseRun, listener: CloseListener<'_>) -> Result<u64, MonthError> {
         let mut page = self.first_page();
         let mut messages = 0;
-        loop {
-            let invoices = self.store.invoices(Some(run.cycle), None, page).await?.items;
-            if invoices.is_empty() {
-                return Ok(messages);
-            }
+        let mut invoices = self.store.invoices(Some(run.cycle), None, page).await?.items;
+        while !invoices.is_empty() {
             page.offset += u64::try_from(invoices.len()).unwrap_or(u64::MAX);
             let writes: Vec<Write> = invoices.iter().filter_map(invoice_message).map(Write::Message).collect();
             messages += u64::try_from(writes.len()).unwrap_or(u64::MAX);
-            if !writes.is_empty() {
-                self.store.save(writes).await?;
-            }
+            // The next page is read while this one is written.
+            let (saved, next) = tokio::join!(self.store.save(writes), self.store.invoices(Some(run.cycle), None, page));
+            saved?;
             listener(CloseProgress::Documents { messages });
+            invoices = next?.items;
         }
+        Ok(messages)
     }
 
     fn first_page(&self) -> Page {
