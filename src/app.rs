@@ -48,6 +48,7 @@ use crate::services::imports::Imports;
 use crate::services::month::Month;
 use crate::services::ordering::{Follower, Ordering};
 use crate::services::outbox::{Outbox, Senders};
+use crate::services::saga_store::RelationalSagas;
 use crate::services::scheduling::Scheduling;
 use crate::transport::diameter::{self, DiameterElements, DiameterServices, Peers};
 use crate::transport::mqtt::{ModemRegistry, MqttServer, MqttServices};
@@ -97,7 +98,6 @@ struct Stops {
 struct Built {
     store: Arc<dyn Relational>,
     sqlite: Arc<SqliteStore>,
-    hot: Arc<dyn HotStore>,
     tariff: SharedTariff,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
@@ -180,10 +180,9 @@ impl Gateway {
         let (built, charging) = build(&config).await?;
         spawn_services(&built, mode, &stop, &services);
         let router = api::router(ApiState::new(api_parts(&config, &built, Arc::clone(&readiness)).await?));
-        let http_stop = stop.http.clone();
+        let (http_settings, http_stop) = (config.http.clone(), stop.http.clone());
         services.spawn(async move {
-            let served = axum::serve(http_listener, router).with_graceful_shutdown(http_stop.cancelled_owned());
-            if let Err(error) = served.await {
+            if let Err(error) = api::serve(http_listener, router, &http_settings, http_stop).await {
                 error!(%error, "serve HTTP");
             }
         });
@@ -283,13 +282,6 @@ async fn build(config: &Config) -> anyhow::Result<(Built, ChargingTasks)> {
         tariff: Arc::clone(&tariff),
         settings: config.activation.clone(),
     };
-    let follower = Follower::new(Arc::clone(&store), Arc::clone(&clock), config.ordering.sms_language);
-    let engine = activation::engine(&outside, follower, Arc::clone(&clock), Arc::clone(&ids), config.saga.clone());
-    let waiting = Arc::clone(&engine);
-    peers.on_up(move |host| {
-        waiting.signal_all(&format!("element {host}:"));
-    });
-
     let webhooks = Arc::new(HttpWebhooks::new(config.webhook.clone())?);
     let senders = Senders {
         webhooks: Arc::clone(&webhooks) as _,
@@ -299,11 +291,19 @@ async fn build(config: &Config) -> anyhow::Result<(Built, ChargingTasks)> {
     };
     let outbox =
         Arc::new(Outbox::new(Arc::clone(&store), senders, Arc::clone(&clock), Arc::clone(&ids), config.outbox.clone()));
+    let sagas = RelationalSagas::new(Arc::clone(&store)).ringing(outbox.bell());
+    let follower = Follower::new(Arc::clone(&store), Arc::clone(&clock), config.ordering.sms_language);
+    let engine =
+        activation::engine(&outside, sagas, follower, Arc::clone(&clock), Arc::clone(&ids), config.saga.clone());
+    let waiting = Arc::clone(&engine);
+    peers.on_up(move |host| {
+        waiting.signal_all(&format!("element {host}:"));
+    });
+
     let devices = Arc::new(Devices::new(Arc::clone(&store)));
     let built = Built {
         store,
         sqlite,
-        hot,
         tariff,
         clock,
         ids,

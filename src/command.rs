@@ -121,10 +121,17 @@ fn show(line: &[u8], code: ExitCode) -> ExitCode {
     if text.is_empty() {
         return code;
     }
-    let Ok(Value::Object(object)) = serde_json::from_str::<Value>(text) else {
+    let Ok(Value::Object(mut object)) = serde_json::from_str::<Value>(text) else {
         println!("  {text}");
         return code;
     };
+    if object.contains_key("alive") {
+        return code;
+    }
+    let failed = object.contains_key("error") || object.contains_key("reason") && object.contains_key("status");
+    if let Some(Value::Object(done)) = object.remove("done") {
+        object = done;
+    }
     let shown: Vec<String> = object
         .iter()
         .map(|(key, value)| match value {
@@ -133,6 +140,5 @@ fn show(line: &[u8], code: ExitCode) -> ExitCode {
         })
         .collect();
     println!("  {}", shown.join(", "));
-    let failed = object.contains_key("error") || object.get("ok") == Some(&Value::Bool(false));
     if failed { ExitCode::FAILURE } else { code }
 }

@@ -211,9 +211,7 @@ impl MonthOperations for MonthSeam {
         let options = CloseOptions { dry_run: request.dry_run, early: request.early };
         let listener = |progress: CloseProgress| report.progress(progress_line(&progress));
         let done = self.0.close(request.cycle, options, &listener).await.map_err(month_error)?;
-        let mut line = serde_json::to_value(&done).unwrap_or_default();
-        line["ok"] = json!(true);
-        Ok(line)
+        serde_json::to_value(&done).map_err(|error| OperationError::Broken { reason: error.to_string() })
     }
 }
 
@@ -272,7 +270,6 @@ impl ImportOperations for ImportsSeam {
         let done = self.0.import_usage(&file.name, &file.digest, source, &listener).await.map_err(import_error)?;
         bad_rows(&done.bad_rows, report).await;
         Ok(json!({
-            "ok": true,
             "file": done.file,
             "rows": done.rows,
             "taken": done.rated,
@@ -289,7 +286,6 @@ impl ImportOperations for ImportsSeam {
         let done = self.0.import_lines(source, &listener).await.map_err(import_error)?;
         bad_rows(&done.bad_rows, report).await;
         Ok(json!({
-            "ok": true,
             "rows": done.rows,
             "taken": done.imported,
             "existing": done.existing,

@@ -86,10 +86,10 @@ async fn last_line(response: reqwest::Response) -> anyhow::Result<Value> {
     let text = response.text().await?;
     let last = text.lines().rfind(|l| !l.trim().is_empty()).unwrap_or("{}");
     let value: Value = serde_json::from_str(last).with_context(|| format!("read `{last}`"))?;
-    if !status.is_success() {
-        bail!("{status}: {value}");
+    match value.get("done") {
+        Some(done) if status.is_success() => Ok(done.clone()),
+        _ => bail!("{status}: {value}"),
     }
-    Ok(value)
 }
 
 /// A service order of one item for each service.

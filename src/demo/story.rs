@@ -16,7 +16,6 @@ use crate::domain::time::Timestamp;
 use crate::ports::Clock;
 
 const ORDERS: &str = "/tmf-api/serviceOrdering/v4/serviceOrder";
-const LINES: &str = "/tmf-api/serviceInventory/v4/service";
 const APN: &str = "iot.example";
 const FOREIGN_APN: &str = "internet.foreign";
 
@@ -299,9 +298,11 @@ impl Story {
         self.suspense_octets += 77;
         file.push_str("cdr-bad,450080000000019,,iot.example,1,yesterday,today,1,2\n");
         let report = self.rest().upload("/linegate/v1/usageFiles", "demo-1.csv", &file).await?;
-        told(format!("charging file: {report}"));
-        let again = self.rest().upload("/linegate/v1/usageFiles", "demo-1.csv", &file).await;
-        told(format!("the same file again: {}", again.map_or_else(|e| format!("{e:#}"), |report| report.to_string())));
+        ensure!(report["taken"] == 6 && report["bad"] == 1, "charging file: {report}");
+        told("charging file: 6 rows taken, one of an unknown line in suspense, one unreadable and reported by number");
+        let again = self.rest().upload("/linegate/v1/usageFiles", "demo-1.csv", &file).await?;
+        ensure!(again["alreadyImported"] == true, "the same file again: {again}");
+        told("the same file again: known by its digest, nothing moved");
         Ok(())
     }
 
@@ -354,7 +355,14 @@ impl Story {
         let cycle = seoul.cycle_at(SystemClock.now()).to_string();
         let body = json!({ "cycle": cycle, "early": true });
         let first = self.rest().follow("/linegate/v1/monthClose", &body).await?;
-        told(format!("{first}"));
+        let month = &first["settlement"];
+        told(format!(
+            "{} accounts frozen, {} invoices: net {}, tax {}, gross {} KRW",
+            first["accounts"], first["invoices"], month["net"], month["tax"], month["gross"]
+        ));
+        for row in month["rows"].as_array().into_iter().flatten() {
+            told(format!("  {} / {}: {} lines, {} KRW", row["department"], row["product"], row["lines"], row["net"]));
+        }
         let second = self.rest().follow("/linegate/v1/monthClose", &body).await?;
         ensure!(first["invoices"] == second["invoices"], "a second close changed the month: {first} {second}");
         told("closed again: nothing changed");

@@ -46,7 +46,7 @@ pub struct World {
     /// Mail relay.
     pub mail: MailSink,
     /// The gateway's data; gone with the demo.
-    pub folder: TempDir,
+    _folder: TempDir,
 }
 
 impl World {
@@ -91,7 +91,7 @@ impl World {
             ensure!(modem.online_within(Duration::from_secs(10)).await, "{} did not connect", modem.device());
         }
         let desk = Desk::start(DeskConfig::new(&format!("http://{}", gateway.http)))?;
-        Ok(Self { gateway, rest, hss, mme, pgw, olt, head_end, modems, desk, sms, hook, mail, folder })
+        Ok(Self { gateway, rest, hss, mme, pgw, olt, head_end, modems, desk, sms, hook, mail, _folder: folder })
     }
 
     /// Ends everything in an order in which nobody waits for anybody.

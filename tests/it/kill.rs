@@ -33,7 +33,7 @@ fn import(gateway: &Gateway, range: &LineRange) {
     let (status, body) = http("POST", gateway.http, "/linegate/v1/lines/import", Some(("text/csv", &text))).unwrap();
     assert_eq!(status, 200, "{body}");
     let last: Value = serde_json::from_str(body.trim().lines().last().unwrap()).unwrap();
-    assert_eq!(last["taken"], range.lines, "{body}");
+    assert_eq!(last["done"]["taken"], range.lines, "{body}");
 }
 
 fn order(n: u64) -> Value {

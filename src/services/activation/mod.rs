@@ -73,13 +73,13 @@ pub struct Outside {
 /// The engine with every activation step registered, over the relational store.
 pub fn engine(
     outside: &Outside,
+    sagas: RelationalSagas,
     follower: Follower,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
     settings: SagaSettings,
 ) -> Arc<Engine<Write>> {
-    let store = Arc::new(RelationalSagas::new(Arc::clone(&outside.store)));
-    register(Engine::builder(store, clock, ids, settings), outside).observer(Arc::new(follower)).build()
+    register(Engine::builder(Arc::new(sagas), clock, ids, settings), outside).observer(Arc::new(follower)).build()
 }
 
 /// Registers every step of [`ActivationStep`].

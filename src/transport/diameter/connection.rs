@@ -45,13 +45,7 @@ pub(super) struct Late {
 }
 
 /// Serves one connection to its end; whether connecting again is welcome.
-pub(super) async fn serve(
-    stream: TcpStream,
-    node: Arc<Node>,
-    role: Role,
-    expected: Option<&str>,
-    stop: CancellationToken,
-) -> bool {
+pub(super) async fn serve(stream: TcpStream, node: Arc<Node>, role: Role, stop: CancellationToken) -> bool {
     let Ok((local, remote)) = stream.local_addr().and_then(|l| Ok((l, stream.peer_addr()?))) else { return true };
     let _nodelay = stream.set_nodelay(true);
     let mut config = Config::new(node.capabilities(local), role, node.services.ids.jitter(u64::MAX));
@@ -78,7 +72,7 @@ pub(super) async fn serve(
         outbound_to,
         welcome: true,
     };
-    let span = info_span!("peer", %remote, host = expected.unwrap_or("?"));
+    let span = info_span!("peer", %remote, host = tracing::field::Empty);
     connection.run(Queues { charged, late, outbound }, stop).instrument(span).await
 }
 
@@ -109,6 +103,16 @@ enum Asked {
     Rf(accounting::Asked),
 }
 
+/// How far our own leave has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Leaving {
+    No,
+    /// What waits is still answered.
+    Answering,
+    /// The DPR is sent.
+    Told,
+}
+
 struct Connection {
     node: Arc<Node>,
     machine: Peer,
@@ -133,21 +137,20 @@ struct Connection {
 impl Connection {
     async fn run(mut self, mut queues: Queues, stop: CancellationToken) -> bool {
         self.machine.handle_input(Input::TransportUp, SystemClock::instant());
-        let mut stopping = false;
+        let mut leaving = Leaving::No;
         loop {
             self.settle();
             if self.flush().is_err() {
-                self.machine.handle_input(Input::TransportDown, SystemClock::instant());
-                self.settle();
-                break;
+                self.lost();
+                continue;
             }
             if self.closing {
                 self.linger().await;
                 break;
             }
-            if stopping && self.charging.is_empty() && self.late_outstanding == 0 {
+            if leaving == Leaving::Answering && self.charging.is_empty() && self.late_outstanding == 0 {
                 self.machine.handle_input(Input::Close(DisconnectCause::Rebooting), SystemClock::instant());
-                stopping = false;
+                leaving = Leaving::Told;
                 continue;
             }
             let may_read = self.may_read();
@@ -164,12 +167,12 @@ impl Connection {
                 Some(outbound) = queues.outbound.recv() => self.send(outbound),
                 ready = self.stream.writable(), if !self.output.is_empty() => {
                     if ready.is_err() {
-                        self.machine.handle_input(Input::TransportDown, SystemClock::instant());
+                        self.lost();
                     }
                 }
                 ready = self.stream.readable(), if may_read => self.read(ready),
                 () = sleep_until(deadline) => self.timeout(),
-                () = stop.cancelled(), if !stopping && !stop_seen(&self.machine) => stopping = true,
+                () = stop.cancelled(), if leaving == Leaving::No => leaving = Leaving::Answering,
             }
         }
         self.left();
@@ -194,8 +197,7 @@ impl Connection {
         if self.partial_since.is_some_and(|since| since + patience <= now) {
             metrics().diameter_refused.with_label_values(&["half_message"]).inc();
             debug!("a message did not come to its end in time");
-            self.machine.handle_input(Input::TransportDown, now);
-            self.closing = true;
+            self.lost();
         }
         self.machine.handle_timeout(now);
     }
@@ -203,14 +205,21 @@ impl Connection {
     fn read(&mut self, ready: io::Result<()>) {
         self.input.reserve(READ_BYTES);
         match ready.and_then(|()| self.stream.try_read_buf(&mut self.input)) {
-            Ok(0) => self.machine.handle_input(Input::TransportDown, SystemClock::instant()),
+            Ok(0) => self.lost(),
             Ok(_) => self.cut(),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => self.machine.handle_input(Input::TransportDown, SystemClock::instant()),
+            Err(_) => self.lost(),
         }
         if self.input.is_empty() {
             self.input = BytesMut::new();
         }
+    }
+
+    /// The transport is gone: nothing more can be read or written.
+    fn lost(&mut self) {
+        self.machine.handle_input(Input::TransportDown, SystemClock::instant());
+        self.output.clear();
+        self.closing = true;
     }
 
     /// Cuts whole messages off the input and feeds them to the machine.
@@ -307,7 +316,7 @@ impl Connection {
     fn opened(&mut self, opened: &Opened) {
         let host: Arc<str> = opened.peer.origin_host.as_ref().into();
         tracing::Span::current().record("host", host.as_ref());
-        info!(peer = host.as_ref(), realm = opened.peer.origin_realm.as_ref(), "open");
+        info!(realm = opened.peer.origin_realm.as_ref(), "open");
         metrics().diameter_peers_up.inc();
         let strictness = self.node.strictness(&host);
         let connection = self.node.peers.opened(&host, &opened.peer.origin_realm, self.outbound_to.clone());
@@ -479,10 +488,6 @@ impl Connection {
             let _gone = answer.send(result);
         }
     }
-}
-
-fn stop_seen(machine: &Peer) -> bool {
-    !machine.is_open() && machine.poll_timeout().is_none()
 }
 
 fn count(name: &'static str, code: ResultCode, started: Instant) {

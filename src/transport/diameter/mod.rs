@@ -173,7 +173,7 @@ async fn accept(listener: TcpListener, node: Arc<Node>, stop: CancellationToken)
                 let served = Arc::clone(&node);
                 node.tasks.spawn(async move {
                     let _place = place;
-                    connection::serve(stream, served, Role::Responder, None, stop).await;
+                    connection::serve(stream, served, Role::Responder, stop).await;
                 });
             }
             Err(error) => {
@@ -192,8 +192,7 @@ async fn keep_connected(node: Arc<Node>, peer: PeerSettings, to: SocketAddr, sto
         let connected = tokio::time::timeout(Duration::from_secs(5), TcpStream::connect(to)).await;
         match connected {
             Ok(Ok(stream)) => {
-                let again =
-                    connection::serve(stream, Arc::clone(&node), Role::Initiator, Some(&peer.host), stop.clone()).await;
+                let again = connection::serve(stream, Arc::clone(&node), Role::Initiator, stop.clone()).await;
                 if !again {
                     info!(peer = peer.host, "does not want to talk to us: not connecting again");
                     return;
