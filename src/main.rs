@@ -1,2 +1,97 @@
-//! Linegate.
-fn main() {}
+//! Flags, settings, the application, the exit code.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use linegate::config::Config;
+use linegate::{app, command};
+
+/// The gateway between the systems that sell telecom lines and the network that carries them.
+#[derive(Parser)]
+#[command(name = "linegate", version)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+    /// Settings that differ from config/default.toml.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves network elements, modems and order systems until it is told to stop.
+    Serve,
+    /// Tells the whole story, from an order to a settled month, on embedded stores and simulators.
+    #[cfg(feature = "demo")]
+    Demo {
+        /// Keeps the gateway up afterwards, to look around, until Ctrl-C.
+        #[arg(long)]
+        stay: bool,
+    },
+    /// Closes a month: charges, invoices, settlement, documents.
+    CloseMonth {
+        /// The cycle, such as 2026-10.
+        #[arg(long, value_name = "YYYY-MM")]
+        cycle: String,
+        /// Computes the totals and stores nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Closes before the cycle has ended.
+        #[arg(long)]
+        early: bool,
+    },
+    /// Moves an existing network in.
+    ImportLines {
+        /// CSV: line_id,customer_id,access,imsi,msisdn,device_id,apns,plan,state.
+        file: PathBuf,
+    },
+    /// Takes charging files.
+    ImportUsage {
+        /// CSV: record_id,imsi,msisdn,apn,rating_group,start,end,octets_up,octets_down.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Reads the settings and says what is wrong with them.
+    CheckConfig,
+}
+
+/// How long threads may take to end once everything is told to.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(args) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("linegate: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let config = Config::load(args.config.as_deref(), std::env::vars())?;
+    if let Command::CheckConfig = args.command {
+        app::check(&config)?;
+        println!("settings are good");
+        return Ok(ExitCode::SUCCESS);
+    }
+    linegate::telemetry::start_logs(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(async {
+        match args.command {
+            Command::Serve => app::serve(config).await,
+            #[cfg(feature = "demo")]
+            Command::Demo { stay } => linegate::demo::tell(config, stay).await,
+            Command::CloseMonth { cycle, dry_run, early } => command::close_month(config, &cycle, dry_run, early).await,
+            Command::ImportLines { file } => command::import_lines(config, &file).await,
+            Command::ImportUsage { files } => command::import_usage(config, &files).await,
+            Command::CheckConfig => Ok(ExitCode::SUCCESS),
+        }
+    });
+    // Whatever still blocks a thread must not keep the process.
+    runtime.shutdown_timeout(SHUTDOWN_PATIENCE);
+    ended
+}

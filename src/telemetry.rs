@@ -5,9 +5,12 @@
 
 use std::sync::LazyLock;
 
+use anyhow::Context;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
+use serde::Deserialize;
+use tracing_subscriber::EnvFilter;
 
 /// The metrics of this process.
 pub fn metrics() -> &'static Metrics {
@@ -105,6 +108,7 @@ metrics! {
     orders_refused: IntCounterVec = counters("linegate_orders_refused_total", "Orders refused, by status.", &["status"]);
     saga_steps: IntCounterVec = counters("linegate_saga_steps_total", "Saga steps by name and outcome.", &["step", "outcome"]);
     sagas_running: IntGauge = gauge("linegate_sagas_running", "Sagas being run at this moment.");
+    saga_parked_unindexed: IntCounter = counter("linegate_saga_parked_unindexed_total", "Sagas parked past saga.parked_max: no signal finds them, only their delay.");
     fallout: IntGaugeVec = gauges("linegate_fallout_orders", "Orders that wait for a person, by cause code.", &["cause"]);
     // Outbox
     outbox_pending: IntGauge = gauge("linegate_outbox_pending_messages", "Messages of the outbox not yet handed over.");
@@ -115,6 +119,8 @@ metrics! {
     relational_saves: IntCounterVec = counters("linegate_relational_saves_total", "Transactions by outcome.", &["outcome"]);
     relational_save_seconds: Histogram = histogram("linegate_relational_save_seconds", "Time from a save's arrival to its commit.", LATENCY_BUCKETS);
     relational_batch_saves: Histogram = histogram("linegate_relational_batch_saves", "Saves in one commit.", SIZE_BUCKETS);
+    relational_queue: IntGauge = gauge("linegate_relational_queue_saves", "Saves that wait for the relational store's writer.");
+    http_connections: IntGauge = gauge("linegate_http_connections", "HTTP connections open.");
     http_requests: IntCounterVec = counters("linegate_http_requests_total", "HTTP requests by route and status.", &["route", "status"]);
     http_request_seconds: HistogramVec = histograms("linegate_http_request_seconds", "Time of an HTTP request, by route.", &["route"], LATENCY_BUCKETS);
 }
@@ -124,6 +130,38 @@ impl Metrics {
     pub fn render(&self) -> String {
         prometheus::TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
     }
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogSettings {
+    /// Directives of tracing's EnvFilter: `info`, `linegate=debug,info`.
+    pub filter: String,
+    /// `text` for people, `json` for collectors.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object for each line.
+    Json,
+}
+
+/// Log lines go to standard error. Nothing about a subscriber is above DEBUG.
+pub fn start_logs(settings: &LogSettings) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&settings.filter)
+        .with_context(|| format!("settings: log.filter: `{}` is no filter", settings.filter))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let done = match settings.format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+    done.map_err(|error| anyhow::anyhow!("start logs: {error}"))
 }
 
 #[cfg(test)]

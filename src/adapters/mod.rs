@@ -2,5 +2,12 @@
 //! price, a grant or a status.
 
 pub mod fjall;
+pub mod memory;
 pub mod memory_hot;
+pub mod pdf;
+pub mod sms;
+pub mod smtp;
+pub mod sqlite;
 pub mod system;
+pub mod tariff_file;
+pub mod webhook;

@@ -6,8 +6,17 @@
 //! Invariants: one bill for an account and cycle; lines sum to the net, net and
 //! tax to the gross; a final invoice never changes; numbers have no gap.
 //!
+//! [`charges`] makes the charges of a line, [`invoicing`] the invoice of an
+//! account and its postings.
+//!
 //! Timestamps: `issued` is when it was finalised, the cycle's interval is the
 //! customer's local month.
+
+pub mod charges;
+pub mod invoicing;
+
+pub use charges::{CycleDays, Unbillable, UsageSum, charges_for, usage_charge};
+pub use invoicing::{BillTo, invoice, invoice_id};
 
 use serde::{Deserialize, Serialize};
 

@@ -231,6 +231,18 @@ impl Line {
         self.actual = state;
     }
 
+    /// Records that a worker handed the line over at `at`: a line that somebody has
+    /// to install is in service, and paid for, from then on, though its element
+    /// was made ready before.
+    pub fn handed_over(&mut self, at: Timestamp) {
+        if let [first] = self.periods.as_mut_slice() {
+            first.span.from = at.max(first.span.from).min(first.span.until);
+        }
+        if let [first] = self.plans.as_mut_slice() {
+            first.span.from = at.max(first.span.from).min(first.span.until);
+        }
+    }
+
     /// Records a change of plan at `at`.
     pub fn change_plan(&mut self, plan: PlanId, at: Timestamp) {
         if self.profile.plan == plan {

@@ -17,6 +17,7 @@ pub mod money;
 pub mod notification;
 pub mod ordering;
 pub mod rating;
+pub mod request;
 pub mod scheduling;
 pub mod settlement;
 pub mod tariff;

@@ -9,6 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ids::{CustomerId, InvoiceId, LineId, ListenerId, MessageId, OrderId};
+use super::ordering::OrderState;
 use super::time::Timestamp;
 
 /// Where a message goes.
@@ -53,6 +54,12 @@ pub enum Body {
         event_type: String,
         /// The `event` member.
         event: serde_json::Value,
+        /// The same for every listener of one happening.
+        #[serde(default)]
+        event_id: String,
+        /// The order behind it, where there is one.
+        #[serde(default)]
+        correlation: Option<String>,
     },
     /// Plain text.
     Text {
@@ -105,4 +112,47 @@ pub struct Happening {
     pub customer: Option<CustomerId>,
     /// The `event` member, such as `{"serviceOrder": {…}}`.
     pub event: serde_json::Value,
+}
+
+/// Language of texts for customers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Language {
+    /// Korean.
+    #[default]
+    Ko,
+    /// English.
+    En,
+}
+
+/// The name of the template that a message of an order's state uses; part of
+/// the once-key, so that a new wording does not send old states again.
+pub const ORDER_SMS_TEMPLATE: &str = "order-state";
+
+/// The SMS about an order's state: one row for each TMF641 state, Korean and English.
+pub fn order_sms(state: OrderState, number: &str, language: Language) -> String {
+    let (ko, en) = match state {
+        OrderState::Acknowledged => ("접수되었습니다", "has been received"),
+        OrderState::Rejected => ("접수할 수 없습니다", "cannot be accepted"),
+        OrderState::Pending => ("대기 중입니다", "is waiting"),
+        OrderState::Held => ("확인이 필요하여 보류되었습니다", "is on hold while we check it"),
+        OrderState::InProgress => ("처리 중입니다", "is in progress"),
+        OrderState::Cancelled => ("취소되었습니다", "has been cancelled"),
+        OrderState::Completed => ("완료되었습니다", "is complete"),
+        OrderState::Failed => ("처리하지 못했습니다", "could not be carried out"),
+        OrderState::Partial => ("일부만 완료되었습니다", "is partly complete"),
+        OrderState::AssessingCancellation => ("취소 가능 여부를 확인 중입니다", "is being checked for cancellation"),
+        OrderState::PendingCancellation => ("취소 처리 중입니다", "is being cancelled"),
+    };
+    match language {
+        Language::Ko => format!("[Linegate] 주문 {number} {ko}."),
+        Language::En => format!("[Linegate] Order {number} {en}."),
+    }
+}
+
+/// A telephone number as SMS gateways take it: E.164 digits without `+`;
+/// `None` when there are none.
+pub fn sms_number(phone: &str) -> Option<String> {
+    let digits: String = phone.chars().filter(char::is_ascii_digit).collect();
+    (!digits.is_empty()).then_some(digits)
 }

@@ -166,3 +166,108 @@ pub struct CallAttempt {
     /// What came of it.
     pub outcome: CallOutcome,
 }
+
+/// When to call again, and how often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallPlan {
+    /// Attempts without an agreement before the call is given up, at least 1.
+    pub attempts_max: u32,
+    /// Delay after the first, second, … attempt, milliseconds; the last one repeats.
+    pub intervals_ms: Vec<u64>,
+}
+
+/// A call that takes no more attempts.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("record attempt of call {call}: it is {state:?}")]
+pub struct CallClosed {
+    /// Which.
+    pub call: CallId,
+    /// Where it stands.
+    pub state: CallState,
+}
+
+impl Call {
+    /// Records one attempt and what follows from it.
+    pub fn record(
+        &mut self,
+        agent: &str,
+        outcome: CallOutcome,
+        now: Timestamp,
+        plan: &CallPlan,
+    ) -> Result<(), CallClosed> {
+        if self.state != CallState::Due {
+            return Err(CallClosed { call: self.id.clone(), state: self.state });
+        }
+        let tried = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let exhausted = tried >= plan.attempts_max.max(1);
+        self.state = match &outcome {
+            CallOutcome::Agreed { .. } => CallState::Agreed,
+            CallOutcome::Refused => CallState::Refused,
+            CallOutcome::NoAnswer | CallOutcome::CallBack { .. } if exhausted => CallState::Exhausted,
+            CallOutcome::NoAnswer => {
+                let nth = plan.intervals_ms.get(self.attempts.len()).or(plan.intervals_ms.last());
+                self.next_attempt = now.plus(std::time::Duration::from_millis(nth.copied().unwrap_or(0)));
+                CallState::Due
+            }
+            CallOutcome::CallBack { at } => {
+                self.next_attempt = (*at).max(now);
+                CallState::Due
+            }
+        };
+        self.attempts.push(CallAttempt { at: now, agent: agent.to_owned(), outcome });
+        Ok(())
+    }
+}
+
+impl Worker {
+    /// Whether the worker can do the job there: every skill, and the address in the area.
+    pub fn suits(&self, skills: &[String], address: &str) -> bool {
+        address.starts_with(&self.area) && skills.iter().all(|s| self.skills.contains(s))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(outcomes: &[CallOutcome], expected: CallState, next_ms: i64) {
+        let plan = CallPlan { attempts_max: 3, intervals_ms: vec![1_000, 5_000] };
+        let mut call = Call {
+            id: "c".into(),
+            appointment: "a".into(),
+            order: "o".into(),
+            phone: None,
+            state: CallState::Due,
+            attempts: vec![],
+            next_attempt: Timestamp(0),
+            version: 0,
+        };
+        for outcome in outcomes {
+            call.record("agent", outcome.clone(), Timestamp(100), &plan).unwrap();
+        }
+        assert_eq!((call.state, call.next_attempt), (expected, Timestamp(next_ms)), "{outcomes:?}");
+    }
+
+    #[test]
+    fn a_call_is_tried_again_by_plan_and_then_given_up() {
+        use CallOutcome::{CallBack, NoAnswer, Refused};
+        check(&[NoAnswer], CallState::Due, 1_100);
+        check(&[NoAnswer, NoAnswer], CallState::Due, 5_100);
+        check(&[NoAnswer, NoAnswer, NoAnswer], CallState::Exhausted, 5_100);
+        check(&[CallBack { at: Timestamp(777) }], CallState::Due, 777);
+        check(&[NoAnswer, Refused], CallState::Refused, 1_100);
+    }
+
+    #[test]
+    fn a_worker_suits_by_every_skill_and_the_area() {
+        let worker = Worker {
+            id: "w".into(),
+            name: "Kim".into(),
+            skills: vec!["internet".into(), "tv".into()],
+            area: "Seoul".into(),
+        };
+        assert!(worker.suits(&["internet".into(), "tv".into()], "Seoul, Jongno-gu 1"));
+        assert!(!worker.suits(&["internet".into()], "Busan 1"));
+        assert!(!worker.suits(&["fibre".into()], "Seoul"));
+    }
+}

@@ -4,9 +4,12 @@
 //! suite (`tests/it/contract_*.rs`) against it, and name it in `src/app.rs`.
 //! A port never asks the time: `now` is an argument.
 
+pub mod charging;
+pub mod closing;
 pub mod delivery;
 pub mod documents;
 pub mod hot;
+pub mod intake;
 pub mod modem;
 pub mod network;
 pub mod relational;

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 
 use crate::domain::ids::{ElementId, LineId, SessionId};
 use crate::domain::line::{Access, LineState, Profile};
+use crate::domain::ordering::OrderKind;
 
 /// What the line shall become on its element.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +17,9 @@ pub struct ProvisionCommand {
     pub key: String,
     /// The line.
     pub line: LineId,
-    /// The state to be in.
+    /// What to do; an undo has the opposite: resume undoes suspend, reconnect terminate.
+    pub action: OrderKind,
+    /// The state to be in afterwards.
     pub state: LineState,
     /// The characteristics to hold.
     pub profile: Profile,

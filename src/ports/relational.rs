@@ -189,6 +189,17 @@ pub enum DeliveryState {
     },
 }
 
+impl DeliveryState {
+    /// For metrics, filters and stores.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            DeliveryState::Pending { .. } => "pending",
+            DeliveryState::Sent { .. } => "sent",
+            DeliveryState::Dead { .. } => "dead",
+        }
+    }
+}
+
 /// An outbox message with its delivery state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxEntry {
@@ -207,6 +218,13 @@ pub struct StreamedHappening {
     pub id: String,
     /// What happened.
     pub happening: Happening,
+}
+
+impl StreamedHappening {
+    /// The id of the happening at that place: the same in every store and on every read.
+    pub fn id_of(sequence: u64) -> String {
+        format!("evt-{sequence}")
+    }
 }
 
 /// How far a month close has come; each step is idempotent.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::ports::hot::{HotError, HotStore, LogEntry, Position};
 use crate::ports::relational::{Relational, StoreError, Write};
@@ -63,16 +64,16 @@ impl Drain {
         Self { hot, relational, settings, reached: watch::Sender::new(0), hurry: Notify::new() }
     }
 
-    /// Drains until `stop` becomes true, then what is left once more.
-    pub async fn run(&self, mut stop: watch::Receiver<bool>) {
+    /// Drains until `stop`, then what is left once more.
+    pub async fn run(&self, stop: CancellationToken) {
         loop {
             let pause = match self.step().await {
-                Ok(0) if *stop.borrow() => return,
+                Ok(0) if stop.is_cancelled() => return,
                 Ok(0) => self.settings.idle_ms,
                 Ok(_) => continue,
                 Err(error) => {
                     tracing::warn!(%error, "tried again soon");
-                    if *stop.borrow() {
+                    if stop.is_cancelled() {
                         return;
                     }
                     self.settings.retry_ms
@@ -81,7 +82,7 @@ impl Drain {
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(pause.max(1))) => {}
                 () = self.hurry.notified() => {}
-                _ = stop.changed() => {}
+                () = stop.cancelled(), if !stop.is_cancelled() => {}
             }
         }
     }

@@ -1,4 +1,12 @@
 //! Use cases: load through ports, call the domain, save. No rules in here.
 
+pub mod activation;
 pub mod charging;
 pub mod drain;
+pub mod fieldwork;
+pub mod imports;
+pub mod month;
+pub mod ordering;
+pub mod outbox;
+pub mod saga_store;
+pub mod scheduling;

@@ -1,5 +1,20 @@
-//! Integration tests that need the library only.
-#![allow(clippy::unwrap_used, missing_docs)]
+//! Tests that need more than one module: contract suites, crash points, real
+//! servers. One binary, so that it links once.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, dead_code)]
+
+mod api;
 mod charging;
 mod contract_hot;
+mod contract_relational;
+mod delivery;
+mod freediameter;
+mod imports;
+mod kill;
+mod month_close;
+mod mosquitto;
+mod network;
+mod outbox;
+mod sagas;
+mod support;
+mod tidy;

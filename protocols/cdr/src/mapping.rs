@@ -1,0 +1,153 @@
+//! How a file's columns are called, and which of them it has.
+
+use serde::{Deserialize, Serialize};
+
+/// Layout of a charging file. The default is the layout of the design:
+/// `record_id,imsi,msisdn,apn,rating_group,start,end,octets_up,octets_down`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mapping {
+    /// What stands between fields: one ASCII character. Default `,`.
+    pub delimiter: char,
+    /// Names of the columns in the file's header.
+    pub columns: Columns,
+    /// Columns that the file need not have, by the names of the fields of
+    /// [`Columns`]. Only `record_id`, `imsi`, `msisdn`, `apn` and `rating_group`
+    /// can be left out. Default: none.
+    pub optional: Vec<String>,
+}
+
+/// Names of the columns in the file's header.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Columns {
+    /// The record's own id, which makes its key.
+    pub record_id: String,
+    /// IMSI, 6 to 15 digits.
+    pub imsi: String,
+    /// MSISDN, 5 to 15 digits, with or without `+`.
+    pub msisdn: String,
+    /// Access point name.
+    pub apn: String,
+    /// Rating group.
+    pub rating_group: String,
+    /// Start of the usage, RFC 3339.
+    pub start: String,
+    /// End of the usage, RFC 3339.
+    pub end: String,
+    /// Octets from the device.
+    pub octets_up: String,
+    /// Octets to the device.
+    pub octets_down: String,
+}
+
+impl Default for Mapping {
+    fn default() -> Self {
+        Self { delimiter: ',', columns: Columns::default(), optional: Vec::new() }
+    }
+}
+
+impl Default for Columns {
+    fn default() -> Self {
+        Self {
+            record_id: "record_id".into(),
+            imsi: "imsi".into(),
+            msisdn: "msisdn".into(),
+            apn: "apn".into(),
+            rating_group: "rating_group".into(),
+            start: "start".into(),
+            end: "end".into(),
+            octets_up: "octets_up".into(),
+            octets_down: "octets_down".into(),
+        }
+    }
+}
+
+pub(crate) const COLUMNS: usize = 9;
+
+/// A column that the gateway knows; its number is its place in all tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Column {
+    RecordId,
+    Imsi,
+    Msisdn,
+    Apn,
+    RatingGroup,
+    Start,
+    End,
+    OctetsUp,
+    OctetsDown,
+}
+
+impl Column {
+    pub(crate) const ALL: [Self; COLUMNS] = [
+        Self::RecordId,
+        Self::Imsi,
+        Self::Msisdn,
+        Self::Apn,
+        Self::RatingGroup,
+        Self::Start,
+        Self::End,
+        Self::OctetsUp,
+        Self::OctetsDown,
+    ];
+
+    /// The name of the field in [`Columns`].
+    pub(crate) fn field(self) -> &'static str {
+        match self {
+            Self::RecordId => "record_id",
+            Self::Imsi => "imsi",
+            Self::Msisdn => "msisdn",
+            Self::Apn => "apn",
+            Self::RatingGroup => "rating_group",
+            Self::Start => "start",
+            Self::End => "end",
+            Self::OctetsUp => "octets_up",
+            Self::OctetsDown => "octets_down",
+        }
+    }
+
+    fn may_be_absent(self) -> bool {
+        matches!(self, Self::RecordId | Self::Imsi | Self::Msisdn | Self::Apn | Self::RatingGroup)
+    }
+}
+
+impl Mapping {
+    /// Whether the mapping can be used at all; the reason when it cannot.
+    pub fn check(&self) -> Result<(), String> {
+        if !self.delimiter.is_ascii() || matches!(self.delimiter, '"' | '\r' | '\n' | '\0') {
+            return Err(format!(
+                "delimiter {:?} is not one ASCII character that may stand between fields",
+                self.delimiter
+            ));
+        }
+        for name in &self.optional {
+            let known = Column::ALL.iter().find(|column| column.field() == name);
+            match known {
+                Some(column) if column.may_be_absent() => {}
+                Some(_) => return Err(format!("optional: {name:?} cannot be left out")),
+                None => return Err(format!("optional: {name:?} is not a column")),
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn name(&self, column: Column) -> &str {
+        let columns = &self.columns;
+        match column {
+            Column::RecordId => &columns.record_id,
+            Column::Imsi => &columns.imsi,
+            Column::Msisdn => &columns.msisdn,
+            Column::Apn => &columns.apn,
+            Column::RatingGroup => &columns.rating_group,
+            Column::Start => &columns.start,
+            Column::End => &columns.end,
+            Column::OctetsUp => &columns.octets_up,
+            Column::OctetsDown => &columns.octets_down,
+        }
+    }
+
+    pub(crate) fn is_optional(&self, column: Column) -> bool {
+        self.optional.iter().any(|name| name == column.field())
+    }
+}

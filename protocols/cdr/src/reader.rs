@@ -1,0 +1,169 @@
+//! The streaming reader.
+
+use std::io::Read;
+
+use crate::line::{Fields, Line, Lines};
+use crate::mapping::{COLUMNS, Column};
+use crate::row::Layout;
+use crate::{Mapping, Row, RowError, RowErrorReason, asn1};
+
+/// Limits of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest row in bytes with its line end, header included. Default 64 KiB,
+    /// at least 1.
+    pub row_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { row_bytes_max: 64 << 10 }
+    }
+}
+
+/// Why a file is refused as a whole.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The header lacks a column.
+    #[error("read header: column {0:?} is missing")]
+    MissingColumn(String),
+    /// The header has a column twice.
+    #[error("read header: column {0:?} stands twice")]
+    RepeatedColumn(String),
+    /// The file is empty.
+    #[error("read header: the file is empty")]
+    Empty,
+    /// The header is too long, not UTF-8, or its quotes do not match up.
+    #[error("read header: {0}")]
+    BadHeader(RowErrorReason),
+    /// The mapping cannot be used.
+    #[error("use mapping: {0}")]
+    BadMapping(String),
+    /// ASN.1 charging records.
+    #[error("this is an ASN.1 charging file (3GPP TS 32.298: {0}); only CSV is read, convert it first")]
+    Asn1(&'static str),
+    /// The source failed.
+    #[error("read header")]
+    Source(#[source] std::io::Error),
+}
+
+/// Streams the rows of a charging file.
+///
+/// Holds one row at a time. Empty lines are passed over and have no number;
+/// columns that the mapping does not name are passed over.
+#[derive(Debug)]
+pub struct Reader<R: Read> {
+    lines: Lines<R>,
+    fields: Fields,
+    layout: Layout,
+    delimiter: char,
+    row_bytes_max: usize,
+    row_number: u64,
+    ended: bool,
+}
+
+impl<R: Read> Reader<R> {
+    /// Reads the header and checks it against the mapping.
+    pub fn new(source: R, mapping: &Mapping, limits: Limits) -> Result<Self, FileError> {
+        mapping.check().map_err(FileError::BadMapping)?;
+        let mut lines = Lines::new(source, limits.row_bytes_max);
+        if let Some(what) = asn1::recognise(lines.peek().map_err(FileError::Source)?) {
+            return Err(FileError::Asn1(what));
+        }
+        match lines.next().map_err(FileError::Source)? {
+            Line::Whole => {}
+            Line::End => return Err(FileError::Empty),
+            Line::TooLong => {
+                return Err(FileError::BadHeader(RowErrorReason::TooLong { max: limits.row_bytes_max }));
+            }
+        }
+        let header = std::str::from_utf8(lines.line()).map_err(|_| FileError::BadHeader(RowErrorReason::NotUtf8))?;
+        let header = header.strip_prefix('\u{feff}').unwrap_or(header);
+        let mut fields = Fields::default();
+        if !fields.split(header, mapping.delimiter) {
+            return Err(FileError::BadHeader(RowErrorReason::BadQuotes));
+        }
+        let layout = layout(&fields, mapping)?;
+        Ok(Self {
+            lines,
+            fields,
+            layout,
+            delimiter: mapping.delimiter,
+            row_bytes_max: limits.row_bytes_max,
+            row_number: 0,
+            ended: false,
+        })
+    }
+
+    /// Rows so far, good and bad.
+    pub fn rows(&self) -> u64 {
+        self.row_number
+    }
+
+    fn row(&mut self) -> Result<Row, RowErrorReason> {
+        let line = std::str::from_utf8(self.lines.line()).map_err(|_| RowErrorReason::NotUtf8)?;
+        if !self.fields.split(line, self.delimiter) {
+            return Err(RowErrorReason::BadQuotes);
+        }
+        self.layout.read(self.row_number, &self.fields)
+    }
+}
+
+impl<R: Read> Iterator for Reader<R> {
+    type Item = Result<Row, RowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let row = loop {
+            match self.lines.next() {
+                Ok(Line::End) => {
+                    self.ended = true;
+                    return None;
+                }
+                Ok(Line::Whole) if self.lines.line().is_empty() => {}
+                Ok(Line::Whole) => {
+                    self.row_number += 1;
+                    break self.row();
+                }
+                Ok(Line::TooLong) => {
+                    self.row_number += 1;
+                    break Err(RowErrorReason::TooLong { max: self.row_bytes_max });
+                }
+                Err(error) => {
+                    self.ended = true;
+                    self.row_number += 1;
+                    break Err(RowErrorReason::Source(error.to_string()));
+                }
+            }
+        };
+        let row_number = self.row_number;
+        Some(row.map_err(|reason| RowError { row_number, reason }))
+    }
+}
+
+/// Finds the mapping's columns in the header.
+fn layout(header: &Fields, mapping: &Mapping) -> Result<Layout, FileError> {
+    let mut places = [None; COLUMNS];
+    for column in Column::ALL {
+        let name = mapping.name(column);
+        let mut found = (0..header.len()).filter(|place| header.at(*place) == name);
+        places[column as usize] = match (found.next(), found.next()) {
+            (Some(_), Some(_)) => return Err(FileError::RepeatedColumn(name.to_owned())),
+            (None, _) if !mapping.is_optional(column) => {
+                return Err(FileError::MissingColumn(name.to_owned()));
+            }
+            (place, _) => place,
+        };
+    }
+    let [imsi, msisdn] = [Column::Imsi, Column::Msisdn];
+    if places[imsi as usize].is_none() && places[msisdn as usize].is_none() {
+        let both = format!("{} or {}", mapping.name(imsi), mapping.name(msisdn));
+        return Err(FileError::MissingColumn(both));
+    }
+    Ok(Layout { places, names: Column::ALL.map(|column| mapping.name(column).to_owned()), fields: header.len() })
+}
+
+#[cfg(test)]
+mod tests;

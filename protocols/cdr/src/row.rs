@@ -1,0 +1,208 @@
+//! One usage record of a file, and why it may not be taken.
+
+use crate::line::Fields;
+use crate::mapping::{COLUMNS, Column};
+
+/// Largest number of octets in one direction, and in both together.
+pub const OCTETS_MAX: u64 = i64::MAX as u64;
+
+/// One usage record of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Number of the row among the data rows, from 1; the header has none.
+    pub row_number: u64,
+    /// The record's own id; `None` where the file has none.
+    pub record_id: Option<String>,
+    /// IMSI, 6 to 15 digits.
+    pub imsi: Option<String>,
+    /// MSISDN, 5 to 15 digits without `+`.
+    pub msisdn: Option<String>,
+    /// Access point name.
+    pub apn: Option<String>,
+    /// Rating group.
+    pub rating_group: Option<u32>,
+    /// Start of the usage, milliseconds since the Unix epoch.
+    pub start_ms: i64,
+    /// End of the usage, milliseconds since the Unix epoch, not before its start.
+    pub end_ms: i64,
+    /// Octets from the device, 0 to 2^63-1.
+    pub octets_up: u64,
+    /// Octets to the device, 0 to 2^63-1; with those from it, at most 2^63-1.
+    pub octets_down: u64,
+}
+
+/// A row that was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("read row {row_number}: {reason}")]
+pub struct RowError {
+    /// Number of the row among the data rows, from 1.
+    pub row_number: u64,
+    /// Why.
+    pub reason: RowErrorReason,
+}
+
+/// Why a row was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RowErrorReason {
+    /// A field is empty that must not be.
+    #[error("{column}: empty")]
+    Empty {
+        /// The column, as the file calls it.
+        column: String,
+    },
+    /// A field cannot be read.
+    #[error("{column}: {value:?} is not {expected}")]
+    BadValue {
+        /// The column, as the file calls it.
+        column: String,
+        /// The value, cut at 64 characters.
+        value: String,
+        /// What was expected.
+        expected: &'static str,
+    },
+    /// The usage ends before it starts.
+    #[error("end is before start")]
+    EndBeforeStart,
+    /// Octets up and down together are over 2^63-1.
+    #[error("octets up and down together are over {OCTETS_MAX}")]
+    OctetsOverflow,
+    /// Nobody to charge: neither IMSI nor MSISDN.
+    #[error("neither imsi nor msisdn")]
+    NoSubscriber,
+    /// Not as many fields as the header.
+    #[error("{found} fields, the header has {expected}")]
+    FieldCount {
+        /// Fields in the row.
+        found: usize,
+        /// Fields in the header.
+        expected: usize,
+    },
+    /// A quote is not closed on its line, or something stands behind a closed one.
+    #[error("quotes do not match up")]
+    BadQuotes,
+    /// The row is longer than the limit.
+    #[error("longer than {max} bytes")]
+    TooLong {
+        /// The limit, in bytes.
+        max: usize,
+    },
+    /// The row is not UTF-8.
+    #[error("not UTF-8")]
+    NotUtf8,
+    /// The source failed; no row comes after this one.
+    #[error("source failed: {0}")]
+    Source(String),
+}
+
+/// Where the columns are in a row, and what the file calls them.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    pub(crate) places: [Option<usize>; COLUMNS],
+    pub(crate) names: [String; COLUMNS],
+    pub(crate) fields: usize,
+}
+
+impl Layout {
+    /// Reads the fields of one row.
+    pub(crate) fn read(&self, row_number: u64, fields: &Fields) -> Result<Row, RowErrorReason> {
+        if fields.len() != self.fields {
+            return Err(RowErrorReason::FieldCount { found: fields.len(), expected: self.fields });
+        }
+        let imsi = self.digits(fields, Column::Imsi, 6, "6 to 15 digits")?;
+        let msisdn = self.digits(fields, Column::Msisdn, 5, "5 to 15 digits")?;
+        if imsi.is_none() && msisdn.is_none() {
+            return Err(RowErrorReason::NoSubscriber);
+        }
+        let start_ms = self.time(fields, Column::Start)?;
+        let end_ms = self.time(fields, Column::End)?;
+        if end_ms < start_ms {
+            return Err(RowErrorReason::EndBeforeStart);
+        }
+        let octets_up = self.octets(fields, Column::OctetsUp)?;
+        let octets_down = self.octets(fields, Column::OctetsDown)?;
+        if octets_up + octets_down > OCTETS_MAX {
+            return Err(RowErrorReason::OctetsOverflow);
+        }
+        Ok(Row {
+            row_number,
+            record_id: self.value(fields, Column::RecordId).map(str::to_owned),
+            imsi,
+            msisdn,
+            apn: self.value(fields, Column::Apn).map(str::to_owned),
+            rating_group: self.rating_group(fields)?,
+            start_ms,
+            end_ms,
+            octets_up,
+            octets_down,
+        })
+    }
+
+    /// The column's value, `None` when it is empty or the file has none.
+    fn value<'a>(&self, fields: &'a Fields, column: Column) -> Option<&'a str> {
+        let value = fields.at(self.places[column as usize]?);
+        (!value.is_empty()).then_some(value)
+    }
+
+    fn required<'a>(&self, fields: &'a Fields, column: Column) -> Result<&'a str, RowErrorReason> {
+        self.value(fields, column).ok_or_else(|| RowErrorReason::Empty { column: self.names[column as usize].clone() })
+    }
+
+    fn digits(
+        &self,
+        fields: &Fields,
+        column: Column,
+        min: usize,
+        expected: &'static str,
+    ) -> Result<Option<String>, RowErrorReason> {
+        let Some(value) = self.value(fields, column) else {
+            return Ok(None);
+        };
+        let digits = match column {
+            Column::Msisdn => value.strip_prefix('+').unwrap_or(value),
+            _ => value,
+        };
+        if (min..=15).contains(&digits.len()) && is_digits(digits) {
+            return Ok(Some(digits.to_owned()));
+        }
+        Err(self.bad(column, value, expected))
+    }
+
+    fn rating_group(&self, fields: &Fields) -> Result<Option<u32>, RowErrorReason> {
+        let column = Column::RatingGroup;
+        let Some(value) = self.value(fields, column) else {
+            return Ok(None);
+        };
+        match value.parse() {
+            Ok(group) if is_digits(value) => Ok(Some(group)),
+            _ => Err(self.bad(column, value, "a whole number from 0 to 4294967295")),
+        }
+    }
+
+    fn time(&self, fields: &Fields, column: Column) -> Result<i64, RowErrorReason> {
+        let value = self.required(fields, column)?;
+        match value.parse::<jiff::Timestamp>() {
+            Ok(time) => Ok(time.as_millisecond()),
+            Err(_) => Err(self.bad(column, value, "an RFC 3339 time")),
+        }
+    }
+
+    fn octets(&self, fields: &Fields, column: Column) -> Result<u64, RowErrorReason> {
+        let value = self.required(fields, column)?;
+        match value.parse() {
+            Ok(octets) if octets <= OCTETS_MAX && is_digits(value) => Ok(octets),
+            _ => Err(self.bad(column, value, "a whole number from 0 to 9223372036854775807")),
+        }
+    }
+
+    fn bad(&self, column: Column, value: &str, expected: &'static str) -> RowErrorReason {
+        RowErrorReason::BadValue {
+            column: self.names[column as usize].clone(),
+            value: value.chars().take(64).collect(),
+            expected,
+        }
+    }
+}
+
+fn is_digits(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
+}

@@ -1,0 +1,220 @@
+//! Answers (RFC 6733 sections 6.2 and 7).
+//!
+//! An answer repeats the request's ids, command, application, P bit,
+//! Session-Id and Proxy-Info. [`ReplyTo`] keeps just those, so the request
+//! itself may go while the answer waits for a durable write.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::codec::{AvpError, CommandFlags, DecodeError, Header, Message, Writer};
+use crate::dictionary::{self as dict, Report, key};
+use crate::result_code::{Outcome, ResultCode};
+
+/// Who we are: Origin-Host and Origin-Realm, encoded once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    host: Box<str>,
+    realm: Box<str>,
+    avps: Bytes,
+}
+
+impl Origin {
+    /// From a DiameterIdentity and a realm (RFC 6733 sections 6.3 and 6.4).
+    pub fn new(host: &str, realm: &str) -> Self {
+        let mut out = BytesMut::new();
+        let mut writer = Writer::begin(&mut out, &Header::request(0, 0, false));
+        writer.text(&dict::ORIGIN_HOST, host).text(&dict::ORIGIN_REALM, realm);
+        writer.finish();
+        let avps = out.freeze().slice(crate::codec::HEADER_LENGTH..);
+        Self { host: host.into(), realm: realm.into(), avps }
+    }
+
+    /// Origin-Host.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Origin-Realm.
+    pub fn realm(&self) -> &str {
+        &self.realm
+    }
+
+    /// Both AVPs, encoded.
+    pub fn avps(&self) -> &[u8] {
+        &self.avps
+    }
+}
+
+/// What an answer repeats of its request (RFC 6733 section 6.2). Shares the
+/// request's bytes; two reference counts to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplyTo {
+    /// The header of the answer.
+    pub header: Header,
+    session_id: Option<Bytes>,
+    proxy_info: Bytes,
+}
+
+impl ReplyTo {
+    /// From the request; also from one whose AVP chain breaks somewhere.
+    pub fn new(request: &Message) -> Self {
+        let mut reply = Self::to_header(&request.header);
+        let mut proxies = 0;
+        for avp in request.avps() {
+            match avp.key() {
+                key::SESSION_ID if reply.session_id.is_none() => {
+                    reply.session_id = Some(request.body().slice_ref(avp.data));
+                }
+                key::PROXY_INFO => proxies += 1,
+                _ => {}
+            }
+        }
+        if proxies > 0 {
+            let mut copied = BytesMut::new();
+            request.avps().filter(|avp| avp.key() == key::PROXY_INFO).for_each(|avp| avp.write_to(&mut copied));
+            reply.proxy_info = copied.freeze();
+        }
+        reply
+    }
+
+    /// From a header alone, where nothing else of the request can be read.
+    pub const fn to_header(request: &Header) -> Self {
+        Self { header: request.answer(), session_id: None, proxy_info: Bytes::new() }
+    }
+
+    /// The request's Session-Id as it came.
+    pub fn session_id(&self) -> Option<&[u8]> {
+        self.session_id.as_deref()
+    }
+
+    /// Starts the answer: header (with the E bit for a 3xxx), Session-Id,
+    /// Result-Code or Experimental-Result, Origin-Host, Origin-Realm,
+    /// Proxy-Info. The application's own AVPs follow, then
+    /// [`Writer::finish`].
+    pub fn begin<'a>(&self, outcome: Outcome, origin: &Origin, out: &'a mut BytesMut) -> Writer<'a> {
+        let error = matches!(outcome, Outcome::Result(code) if code.is_protocol_error());
+        self.begin_with(outcome, origin, error, out)
+    }
+
+    fn begin_with<'a>(&self, outcome: Outcome, origin: &Origin, error_bit: bool, out: &'a mut BytesMut) -> Writer<'a> {
+        let mut header = self.header;
+        if error_bit {
+            header.flags = header.flags.with(CommandFlags::ERROR);
+        }
+        let mut writer = Writer::begin(out, &header);
+        if let Some(session_id) = &self.session_id {
+            writer.octets(&dict::SESSION_ID, session_id);
+        }
+        write_outcome(&mut writer, outcome);
+        writer.encoded(&origin.avps);
+        writer.encoded(&self.proxy_info);
+        writer
+    }
+}
+
+/// A whole answer that refuses `request` (RFC 6733 section 7.2).
+///
+/// A 3xxx has the E bit and the generic grammar. Any other code follows the
+/// grammar of the command's own answer: the AVPs that it requires are taken
+/// from the request; where they are not all there (a credit-control request
+/// without Session-Id), the E bit and the generic grammar again. One
+/// Failed-AVP is written for each AVP in `failed` that has this code; `why`
+/// goes into Error-Message.
+pub fn refuse(
+    request: &Message,
+    code: ResultCode,
+    failed: &[AvpError],
+    why: Option<&str>,
+    origin: &Origin,
+    out: &mut BytesMut,
+) {
+    let echoed = if code.is_protocol_error() { None } else { echoed(request, failed) };
+    let mut writer = ReplyTo::new(request).begin_with(code.into(), origin, echoed.is_none(), out);
+    writer.encoded(&echoed.unwrap_or_default());
+    if let Some(why) = why {
+        writer.text(&dict::ERROR_MESSAGE, why);
+    }
+    for error in failed.iter().filter(|error| error.result_code() == code) {
+        writer.group(&dict::FAILED_AVP, |group| {
+            group.encoded(error.failed_avp());
+        });
+    }
+    writer.finish();
+}
+
+/// Refuses the request for what [`dict::check`] found; false, and nothing
+/// written, where it found nothing.
+pub fn refuse_report(request: &Message, report: &Report, origin: &Origin, out: &mut BytesMut) -> bool {
+    let Some(code) = report.result_code() else {
+        return false;
+    };
+    refuse(request, code, &report.errors, None, origin, out);
+    true
+}
+
+/// Refuses the request for one bad AVP.
+pub fn refuse_avp(request: &Message, error: &AvpError, origin: &Origin, out: &mut BytesMut) {
+    refuse(request, error.result_code(), std::slice::from_ref(error), None, origin, out);
+}
+
+/// Answers a request that could not be decoded (5011, 5014, 5015); false,
+/// and nothing written, where nobody can be answered.
+pub fn refuse_undecoded(error: &DecodeError, origin: &Origin, out: &mut BytesMut) -> bool {
+    if !error.header().is_some_and(Header::is_request) {
+        return false;
+    }
+    match error {
+        DecodeError::Short { .. } => return false,
+        DecodeError::Frame(error) => {
+            let request = Message::without_avps(*error.header());
+            refuse(&request, error.result_code(), &[], None, origin, out);
+        }
+        DecodeError::Avp { message, error } => refuse_avp(message, error, origin, out),
+    }
+    true
+}
+
+/// The AVPs that the command's answer requires beyond those that every
+/// answer has, as the request has them; `None` where one is not there or is
+/// itself at fault.
+fn echoed(request: &Message, failed: &[AvpError]) -> Option<BytesMut> {
+    let header = &request.header;
+    let command = dict::find_command(header.application_id, header.command_code)?;
+    let mut out = BytesMut::new();
+    for rule in command.answer.iter().filter(|rule| rule.min > 0) {
+        let key = rule.avp.key();
+        let ours = matches!(
+            key,
+            key::RESULT_CODE
+                | key::ORIGIN_HOST
+                | key::ORIGIN_REALM
+                | key::HOST_IP_ADDRESS
+                | key::VENDOR_ID
+                | key::PRODUCT_NAME
+        );
+        if ours {
+            continue;
+        }
+        let avp = request.find(key)?;
+        if failed.iter().any(|error| error.vendor == avp.vendor_id() && error.code == avp.code) {
+            return None;
+        }
+        if key != key::SESSION_ID {
+            avp.write_to(&mut out);
+        }
+    }
+    Some(out)
+}
+
+pub(crate) fn write_outcome(writer: &mut Writer<'_>, outcome: Outcome) {
+    match outcome {
+        Outcome::Result(code) => {
+            writer.u32(&dict::RESULT_CODE, code.0);
+        }
+        Outcome::Experimental { vendor, code } => {
+            writer.group(&dict::EXPERIMENTAL_RESULT, |group| {
+                group.u32(&dict::VENDOR_ID, vendor).u32(&dict::EXPERIMENTAL_RESULT_CODE, code);
+            });
+        }
+    }
+}

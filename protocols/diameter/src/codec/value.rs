@@ -1,0 +1,143 @@
+//! Typed values of AVPs (RFC 6733 sections 4.2 and 4.3).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::avp::Avp;
+use super::error::{AvpError, Problem};
+
+/// Seconds from 1900-01-01 to 1970-01-01.
+const NTP_TO_UNIX: i64 = 2_208_988_800;
+/// Seconds in one era of the 32-bit time.
+const ERA: i64 = 1 << 32;
+
+/// The Time type: whole seconds from 1968-01-20T03:14:08Z to
+/// 2104-02-26T09:42:23Z. With its top bit clear the value lies in the era
+/// that starts in 2036 (RFC 6733 section 4.3.1, RFC 5905 section 6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Time(u32);
+
+impl Time {
+    /// From seconds since 1970-01-01T00:00:00Z; `None` outside the range.
+    pub const fn from_unix_seconds(seconds: i64) -> Option<Self> {
+        let ntp = seconds + NTP_TO_UNIX;
+        if ntp < 1 << 31 || ntp >= ERA + (1 << 31) {
+            return None;
+        }
+        Some(Self((ntp % ERA) as u32))
+    }
+
+    /// Seconds since 1970-01-01T00:00:00Z.
+    pub const fn unix_seconds(self) -> i64 {
+        let era = if self.0 & 0x8000_0000 == 0 { ERA } else { 0 };
+        self.0 as i64 + era - NTP_TO_UNIX
+    }
+
+    pub(super) const fn to_octets(self) -> [u8; 4] {
+        self.0.to_be_bytes()
+    }
+}
+
+/// The Address type (RFC 6733 section 4.3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Address<'a> {
+    /// Address families 1 and 2.
+    Ip(IpAddr),
+    /// Any other family, such as E.164 (8).
+    Other {
+        /// IANA's address family number.
+        family: u16,
+        /// The address as it came.
+        octets: &'a [u8],
+    },
+}
+
+impl<'a> Avp<'a> {
+    fn exactly<const N: usize>(&self) -> Result<[u8; N], AvpError> {
+        self.data.try_into().map_err(|_| self.length_error(N))
+    }
+
+    fn length_error(&self, need: usize) -> AvpError {
+        let header = self.length() - self.data.len();
+        AvpError::new(self, Problem::Length { have: self.length(), need: header + need })
+    }
+
+    /// 5004 with this AVP: its value is not `expected`.
+    pub fn value_error(&self, expected: &'static str) -> AvpError {
+        AvpError::new(self, Problem::Value(expected))
+    }
+
+    /// Unsigned32.
+    pub fn u32(&self) -> Result<u32, AvpError> {
+        self.exactly().map(u32::from_be_bytes)
+    }
+
+    /// Unsigned64.
+    pub fn u64(&self) -> Result<u64, AvpError> {
+        self.exactly().map(u64::from_be_bytes)
+    }
+
+    /// Integer32.
+    pub fn i32(&self) -> Result<i32, AvpError> {
+        self.exactly().map(i32::from_be_bytes)
+    }
+
+    /// Integer64.
+    pub fn i64(&self) -> Result<i64, AvpError> {
+        self.exactly().map(i64::from_be_bytes)
+    }
+
+    /// Enumerated: the bare number; which values exist is the caller's to know.
+    pub fn enumerated(&self) -> Result<i32, AvpError> {
+        self.i32()
+    }
+
+    /// OctetString: any octets.
+    pub const fn octets(&self) -> &'a [u8] {
+        self.data
+    }
+
+    /// UTF8String; broken UTF-8 is 5004.
+    pub fn text(&self) -> Result<&'a str, AvpError> {
+        std::str::from_utf8(self.data).map_err(|_| self.value_error("UTF-8"))
+    }
+
+    /// DiameterIdentity: an FQDN or realm in visible ASCII; else 5004.
+    pub fn identity(&self) -> Result<&'a str, AvpError> {
+        let visible = !self.data.is_empty() && self.data.iter().all(u8::is_ascii_graphic);
+        if !visible {
+            return Err(self.value_error("a Diameter identity"));
+        }
+        self.text()
+    }
+
+    /// Time.
+    pub fn time(&self) -> Result<Time, AvpError> {
+        self.u32().map(Time)
+    }
+
+    /// Address; a length that does not fit the family is 5014.
+    pub fn address(&self) -> Result<Address<'a>, AvpError> {
+        let Some((family, octets)) = self.data.split_first_chunk::<2>() else {
+            return Err(self.length_error(2));
+        };
+        match u16::from_be_bytes(*family) {
+            1 => match <[u8; 4]>::try_from(octets) {
+                Ok(octets) => Ok(Address::Ip(Ipv4Addr::from(octets).into())),
+                Err(_) => Err(self.length_error(6)),
+            },
+            2 => match <[u8; 16]>::try_from(octets) {
+                Ok(octets) => Ok(Address::Ip(Ipv6Addr::from(octets).into())),
+                Err(_) => Err(self.length_error(18)),
+            },
+            family => Ok(Address::Other { family, octets }),
+        }
+    }
+
+    /// Address that must be IPv4 or IPv6; another family is 5004.
+    pub fn ip_address(&self) -> Result<IpAddr, AvpError> {
+        match self.address()? {
+            Address::Ip(address) => Ok(address),
+            Address::Other { .. } => Err(self.value_error("an IP address")),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Messages straight into a buffer.
+
+use std::net::IpAddr;
+
+use bytes::{BufMut, BytesMut};
+
+use super::avp::{Avp, padding};
+use super::header::{HEADER_LENGTH, Header};
+use super::value::Time;
+use crate::dictionary::AvpDef;
+
+/// Writes one message behind what the buffer holds already; lengths and
+/// padding are filled in on the way. A message is whole after
+/// [`Writer::finish`].
+///
+/// # Panics
+///
+/// A message of 16 MiB or more does not fit its length field: writing one
+/// breaks a promise of this process, not of a peer, and panics.
+#[derive(Debug)]
+#[must_use = "the length of the message is set by finish()"]
+pub struct Writer<'a> {
+    out: &'a mut BytesMut,
+    start: usize,
+}
+
+impl<'a> Writer<'a> {
+    /// Starts a message with this header.
+    pub fn begin(out: &'a mut BytesMut, header: &Header) -> Self {
+        let start = out.len();
+        out.reserve(512);
+        out.extend_from_slice(&header.to_octets(0));
+        Self { out, start }
+    }
+
+    /// Sets the length; gives the octets of the whole message.
+    pub fn finish(self) -> usize {
+        let length = self.out.len() - self.start;
+        assert!(length <= 0x00ff_ffff, "write message: {length} octets do not fit 24 bits");
+        let octets = (length as u32).to_be_bytes();
+        self.out[self.start + 1..self.start + 4].copy_from_slice(&octets[1..]);
+        length
+    }
+
+    /// Octets so far, header included.
+    pub fn length(&self) -> usize {
+        (self.out.len() - self.start).max(HEADER_LENGTH)
+    }
+
+    /// Unsigned32.
+    pub fn u32(&mut self, def: &AvpDef, value: u32) -> &mut Self {
+        self.octets(def, &value.to_be_bytes())
+    }
+
+    /// Unsigned64.
+    pub fn u64(&mut self, def: &AvpDef, value: u64) -> &mut Self {
+        self.octets(def, &value.to_be_bytes())
+    }
+
+    /// Integer32 and Enumerated.
+    pub fn i32(&mut self, def: &AvpDef, value: i32) -> &mut Self {
+        self.octets(def, &value.to_be_bytes())
+    }
+
+    /// Integer64.
+    pub fn i64(&mut self, def: &AvpDef, value: i64) -> &mut Self {
+        self.octets(def, &value.to_be_bytes())
+    }
+
+    /// UTF8String, DiameterIdentity, DiameterURI and IPFilterRule.
+    pub fn text(&mut self, def: &AvpDef, value: &str) -> &mut Self {
+        self.octets(def, value.as_bytes())
+    }
+
+    /// Time.
+    pub fn time(&mut self, def: &AvpDef, value: Time) -> &mut Self {
+        self.octets(def, &value.to_octets())
+    }
+
+    /// Address, family 1 or 2.
+    pub fn address(&mut self, def: &AvpDef, value: IpAddr) -> &mut Self {
+        let mut octets = [0; 18];
+        match value {
+            IpAddr::V4(value) => {
+                octets[1] = 1;
+                octets[2..6].copy_from_slice(&value.octets());
+                self.octets(def, &octets[..6])
+            }
+            IpAddr::V6(value) => {
+                octets[1] = 2;
+                octets[2..].copy_from_slice(&value.octets());
+                self.octets(def, &octets)
+            }
+        }
+    }
+
+    /// OctetString, and the octets of any other type.
+    #[inline]
+    pub fn octets(&mut self, def: &AvpDef, value: &[u8]) -> &mut Self {
+        self.avp_header(def, value.len());
+        self.out.put_slice(value);
+        self.pad(value.len());
+        self
+    }
+
+    /// Grouped: the members are what `members` writes.
+    #[inline]
+    pub fn group(&mut self, def: &AvpDef, members: impl FnOnce(&mut Self)) -> &mut Self {
+        let start = self.out.len();
+        self.avp_header(def, 0);
+        members(self);
+        let length = self.out.len() - start;
+        assert!(length <= 0x00ff_ffff, "write AVP {}: {length} octets", def.code);
+        let octets = (length as u32).to_be_bytes();
+        self.out[start + 5..start + 8].copy_from_slice(&octets[1..]);
+        self
+    }
+
+    /// An AVP as it came from elsewhere.
+    pub fn avp(&mut self, avp: &Avp<'_>) -> &mut Self {
+        avp.write_to(self.out);
+        self
+    }
+
+    /// Whole, padded AVPs that were encoded before.
+    pub fn encoded(&mut self, avps: &[u8]) -> &mut Self {
+        debug_assert!(avps.len().is_multiple_of(4), "encoded AVPs are padded");
+        self.out.extend_from_slice(avps);
+        self
+    }
+
+    #[inline]
+    fn avp_header(&mut self, def: &AvpDef, value_length: usize) {
+        let mut header = [0; 12];
+        let used = if def.vendor == 0 { 8 } else { 12 };
+        let length = used + value_length;
+        assert!(length <= 0x00ff_ffff, "write AVP {}: {length} octets", def.code);
+        header[..4].copy_from_slice(&def.code.to_be_bytes());
+        let word = u32::from(def.flags().0) << 24 | length as u32;
+        header[4..8].copy_from_slice(&word.to_be_bytes());
+        header[8..].copy_from_slice(&def.vendor.to_be_bytes());
+        self.out.reserve(length + 3);
+        self.out.put_slice(&header[..used]);
+    }
+
+    #[inline]
+    fn pad(&mut self, value_length: usize) {
+        self.out.put_slice(&[0; 3][..padding(value_length)]);
+    }
+}

@@ -1,2 +1,0 @@
-//! Simulators.
-fn main() {}

@@ -1,0 +1,411 @@
+//! What the command line takes; every default is the library's.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use linegate_simulators::lines::LineRange;
+use linegate_simulators::load::Bounds;
+use linegate_simulators::modem::{ContentType, Version};
+
+/// Network elements, modems, a call desk and load for Linegate, over real sockets.
+#[derive(Debug, Parser)]
+#[command(name = "linegate-sim", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Play a network element until interrupted.
+    Element(ElementArgs),
+    /// Play one modem, or a fleet, until interrupted.
+    Modem(ModemArgs),
+    /// Play the call desk and the field workers until interrupted.
+    Desk(DeskArgs),
+    /// Take mail, or SMS and webhooks, until interrupted.
+    Sink(SinkArgs),
+    /// Load a listener and sum up in JSON on stdout.
+    #[command(subcommand)]
+    Load(LoadCommand),
+    /// Print a lines file whose identifiers match those of the load.
+    LinesCsv(LineArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ElementArgs {
+    /// What it is; several make one element of all.
+    #[arg(long = "role", value_enum, required = true)]
+    pub(crate) roles: Vec<RoleName>,
+    /// Origin-Host; the role's name in network.example when not given.
+    #[arg(long)]
+    pub(crate) host: Option<String>,
+    /// Origin-Realm.
+    #[arg(long, default_value = "network.example")]
+    pub(crate) realm: String,
+    /// Destination-Realm: the gateway's.
+    #[arg(long, default_value = "linegate.example")]
+    pub(crate) gateway_realm: String,
+    /// The gateway's Diameter listener, to dial.
+    #[arg(long, default_value = "127.0.0.1:3868")]
+    pub(crate) gateway: SocketAddr,
+    /// Listen on this address and let the gateway dial, instead.
+    #[arg(long)]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Watchdog Tw, seconds.
+    #[arg(long, default_value_t = 30)]
+    pub(crate) watchdog_secs: u64,
+    /// What goes wrong with every command.
+    #[arg(long, value_enum)]
+    pub(crate) fault: Option<FaultName>,
+    /// Delay of the fault `slow`, milliseconds.
+    #[arg(long, default_value_t = 2000)]
+    pub(crate) delay_ms: u64,
+    /// Result-Code of the fault `refuse`.
+    #[arg(long, default_value_t = 5012)]
+    pub(crate) code: u32,
+    /// Attach this IMSI once the link is up (role mme); may be given again.
+    #[arg(long = "attach")]
+    pub(crate) attach: Vec<String>,
+    /// Charge a session of this IMSI once the link is up (role pgw); may be given again.
+    #[arg(long = "session")]
+    pub(crate) sessions: Vec<String>,
+    /// APN of those sessions.
+    #[arg(long, default_value = "iot.example")]
+    pub(crate) apn: String,
+    /// Reports of each session before it ends.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) reports: usize,
+    /// Octets of each report.
+    #[arg(long, default_value_t = 100_000)]
+    pub(crate) octets: u64,
+    /// Between two reports, milliseconds.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) report_ms: u64,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum RoleName {
+    /// HSS front end: cellular lines.
+    Hss,
+    /// MME: S6a.
+    Mme,
+    /// PGW-C: Gy and Rf.
+    Pgw,
+    /// OLT: internet lines.
+    Olt,
+    /// Television head end.
+    Tv,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum FaultName {
+    /// Never answer.
+    Silent,
+    /// Answer late.
+    Slow,
+    /// Carry out, never answer.
+    AnswerLost,
+    /// Store a part and answer busy, the first time.
+    HalfApplied,
+    /// Cut the link and stay away.
+    Disconnect,
+    /// Refuse with a code.
+    Refuse,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ModemArgs {
+    /// The gateway's MQTT listener.
+    #[arg(long, default_value = "127.0.0.1:1883")]
+    pub(crate) gateway: SocketAddr,
+    /// Device id; when not given, the devices of the lines.
+    #[arg(long)]
+    pub(crate) device: Option<String>,
+    /// How many modems.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) count: u64,
+    /// Modems that connect in a second.
+    #[arg(long, default_value_t = 500)]
+    pub(crate) per_second: u64,
+    #[command(flatten)]
+    pub(crate) wire: MqttWire,
+    /// A usage record each so many milliseconds; 0 for none.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) usage_ms: u64,
+    /// Octets of each record.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) octets: u64,
+    #[command(flatten)]
+    pub(crate) lines: LineArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MqttWire {
+    /// MQTT version: 3 for 3.1.1, 5 for 5.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) mqtt: u8,
+    /// Write payloads in CBOR; JSON otherwise.
+    #[arg(long)]
+    pub(crate) cbor: bool,
+    /// Password, beside the device id as the user name.
+    #[arg(long)]
+    pub(crate) token: Option<String>,
+}
+
+impl MqttWire {
+    pub(crate) fn version(&self) -> anyhow::Result<Version> {
+        match self.mqtt {
+            3 => Ok(Version::V311),
+            5 => Ok(Version::V5),
+            other => bail!("--mqtt {other}: 3 or 5"),
+        }
+    }
+
+    pub(crate) fn content_type(&self) -> ContentType {
+        if self.cbor { ContentType::Cbor } else { ContentType::Json }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeskArgs {
+    /// The gateway's URL without a path, plain HTTP.
+    #[arg(long, default_value = "http://127.0.0.1:8088")]
+    pub(crate) gateway: String,
+    /// Bearer token.
+    #[arg(long)]
+    pub(crate) token: Option<String>,
+    /// The agent's name.
+    #[arg(long, default_value = "desk")]
+    pub(crate) agent: String,
+    /// Between two polls, milliseconds.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) poll_ms: u64,
+    /// Make no calls.
+    #[arg(long)]
+    pub(crate) no_calls: bool,
+    /// Carry out no work orders.
+    #[arg(long)]
+    pub(crate) no_visits: bool,
+    /// A phone, order or appointment whose first call nobody answers; may be given again.
+    #[arg(long = "no-answer-once")]
+    pub(crate) no_answer_once: Vec<String>,
+    /// A customer or order whose first visit is returned; may be given again.
+    #[arg(long = "return-once")]
+    pub(crate) return_once: Vec<String>,
+    /// Reason code of those returns.
+    #[arg(long, default_value = "no-signal")]
+    pub(crate) return_reason: String,
+    /// Have those customers called for another time.
+    #[arg(long)]
+    pub(crate) reschedule: bool,
+    /// Enter a worker of these skills, with commas, who has the next seven days
+    /// free, an hour a slot.
+    #[arg(long = "with-worker", value_delimiter = ',')]
+    pub(crate) with_worker: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SinkArgs {
+    /// Listen for mail (SMTP) here.
+    #[arg(long)]
+    pub(crate) smtp: Option<SocketAddr>,
+    /// Listen for SMS and webhooks (HTTP) here.
+    #[arg(long)]
+    pub(crate) http: Option<SocketAddr>,
+    /// Put off every mail, and refuse every HTTP request with 503.
+    #[arg(long)]
+    pub(crate) fail: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LoadCommand {
+    /// Credit-control sessions over Diameter; a unit is a request.
+    Gy(GyArgs),
+    /// Usage at QoS 1 over MQTT; a unit is a publish.
+    Mqtt(MqttArgs),
+    /// Activate orders over REST; a unit is an order.
+    Orders(OrderArgs),
+    /// Idle connections, and what they cost the gateway in memory.
+    Idle(IdleArgs),
+    /// Usage of known amounts that survives restarts of the gateway.
+    Ledger(LedgerArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BoundArgs {
+    /// Units in all; 0 for no limit.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) count: u64,
+    /// Seconds.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) seconds: u64,
+    /// Units a second; as fast as answers come when not given.
+    #[arg(long)]
+    pub(crate) rate: Option<u64>,
+    /// The gateway's process id, for its CPU time and memory.
+    #[arg(long)]
+    pub(crate) server_pid: Option<u32>,
+}
+
+impl BoundArgs {
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds { count_max: self.count, time_max: Duration::from_secs(self.seconds), rate: self.rate }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LineArgs {
+    /// IMSI of the first line.
+    #[arg(long, default_value_t = 450_080_000_000_001)]
+    pub(crate) imsi_from: u64,
+    /// How many lines.
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) lines: u64,
+    /// Their APN.
+    #[arg(long = "line-apn", default_value = "iot.example")]
+    pub(crate) apn: String,
+    /// Their plan.
+    #[arg(long, default_value = "iot-payg")]
+    pub(crate) plan: String,
+}
+
+impl LineArgs {
+    pub(crate) fn range(&self) -> LineRange {
+        LineRange { imsi_from: self.imsi_from, lines: self.lines, apn: self.apn.clone(), plan: self.plan.clone() }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GyArgs {
+    /// The gateway's Diameter listener.
+    #[arg(long, default_value = "127.0.0.1:3868")]
+    pub(crate) gateway: SocketAddr,
+    /// Peer connections.
+    #[arg(long, default_value_t = 2)]
+    pub(crate) peers: u64,
+    /// Sessions under way on each.
+    #[arg(long, default_value_t = 64)]
+    pub(crate) outstanding: u32,
+    /// CCR-U of each session.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) updates: u32,
+    /// Octets of each report, for each rating group.
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) octets: u64,
+    /// Rating groups of each session, with commas.
+    #[arg(long, value_delimiter = ',', default_value = "1")]
+    pub(crate) rating_groups: Vec<u32>,
+    #[command(flatten)]
+    pub(crate) lines: LineArgs,
+    #[command(flatten)]
+    pub(crate) bounds: BoundArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MqttArgs {
+    /// The gateway's MQTT listener.
+    #[arg(long, default_value = "127.0.0.1:1883")]
+    pub(crate) gateway: SocketAddr,
+    /// Modems.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) connections: u64,
+    /// Unacknowledged publishes of each.
+    #[arg(long, default_value_t = 8)]
+    pub(crate) outstanding: usize,
+    /// Records in each publish.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) records: u64,
+    /// Octets of each record.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) octets: u64,
+    #[command(flatten)]
+    pub(crate) wire: MqttWire,
+    #[command(flatten)]
+    pub(crate) lines: LineArgs,
+    #[command(flatten)]
+    pub(crate) bounds: BoundArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OrderArgs {
+    /// The gateway's URL without a path, plain HTTP.
+    #[arg(long, default_value = "http://127.0.0.1:8088")]
+    pub(crate) gateway: String,
+    /// Bearer token.
+    #[arg(long)]
+    pub(crate) token: Option<String>,
+    /// Requests under way.
+    #[arg(long, default_value_t = 8)]
+    pub(crate) concurrency: u64,
+    #[command(flatten)]
+    pub(crate) lines: LineArgs,
+    #[command(flatten)]
+    pub(crate) bounds: BoundArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IdleArgs {
+    /// The listener: MQTT, or Diameter with --diameter.
+    #[arg(long, default_value = "127.0.0.1:1883")]
+    pub(crate) gateway: SocketAddr,
+    /// Diameter peers instead of modems.
+    #[arg(long)]
+    pub(crate) diameter: bool,
+    /// How many.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) connections: u64,
+    /// Opened in a second.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) per_second: u64,
+    /// How long they stay, seconds.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) hold_secs: u64,
+    /// How long all may take to come, seconds.
+    #[arg(long, default_value_t = 60)]
+    pub(crate) open_secs: u64,
+    #[command(flatten)]
+    pub(crate) lines: LineArgs,
+    /// The gateway's process id.
+    #[arg(long)]
+    pub(crate) server_pid: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LedgerArgs {
+    /// The gateway's Diameter listener; no Gy usage when not given.
+    #[arg(long)]
+    pub(crate) diameter: Option<SocketAddr>,
+    /// The gateway's MQTT listener; no modem usage when not given.
+    #[arg(long)]
+    pub(crate) mqtt: Option<SocketAddr>,
+    /// Lines charged by their modems, behind those charged over Gy.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) modem_lines: u64,
+    /// Gy sessions at once.
+    #[arg(long, default_value_t = 8)]
+    pub(crate) sessions: u64,
+    /// Modems at once.
+    #[arg(long, default_value_t = 4)]
+    pub(crate) modems: u64,
+    /// Records in all; 0 for no limit.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) count: u64,
+    /// Seconds.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) seconds: u64,
+    /// How long a record is sent again before it is given up, seconds.
+    #[arg(long, default_value_t = 60)]
+    pub(crate) give_up_secs: u64,
+    /// Wait between two records of a session or modem, milliseconds.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) pause_ms: u64,
+    /// CSV file of every record and what became of it.
+    #[arg(long)]
+    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) lines: LineArgs,
+}

@@ -1,0 +1,127 @@
+//! The relational store on SQLite: one file, one writer, readers beside it.
+//!
+//! Owns the SQL and the file's format. Saves go through one task that gathers
+//! what waits into one transaction ([`writer`]); reads go through a small pool
+//! and never wait for a writer (WAL).
+//!
+//! Invariants: a save that returned `Ok` is on disk (`synchronous=FULL`); only
+//! the writer's connection writes; SQL is in this folder and nowhere else.
+
+mod apply;
+mod error;
+mod open;
+mod read_billing;
+mod read_lines;
+mod read_orders;
+mod read_outbox;
+mod read_work;
+mod row;
+mod writer;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::Deserialize;
+use sqlx::SqlitePool;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::adapters::system::SystemClock;
+use crate::ports::relational::{Relational, StoreError, Stored, Write};
+use crate::telemetry::metrics;
+
+use error::Faults;
+use writer::{Job, Save, Writer};
+
+/// Limits of the store. Section `[relational.sqlite]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SqliteSettings {
+    /// Connections that read, at least 1.
+    pub read_connections: u32,
+    /// How long to wait for another process's lock, for a free read
+    /// connection, or for room in the queue of saves; milliseconds.
+    pub busy_timeout_ms: u64,
+    /// Saves that may wait for the writer, at least 1.
+    pub queue_saves: usize,
+    /// Saves in one commit at most, at least 1.
+    pub batch_saves: usize,
+    /// Page cache of each connection, KiB.
+    pub cache_kib: u32,
+    /// Pages of 4 KiB in the write-ahead log before it is folded into the file.
+    pub checkpoint_pages: u32,
+}
+
+impl Default for SqliteSettings {
+    fn default() -> Self {
+        Self {
+            read_connections: 4,
+            busy_timeout_ms: 5000,
+            queue_saves: 1024,
+            batch_saves: 256,
+            cache_kib: 16_384,
+            checkpoint_pages: 4096,
+        }
+    }
+}
+
+/// The store. Dropping it lets the writer finish what waits; [`Self::close`]
+/// waits for that.
+#[derive(Debug)]
+pub struct SqliteStore {
+    reads: SqlitePool,
+    jobs: mpsc::Sender<Job>,
+    faults: Faults,
+    queue_timeout: Duration,
+}
+
+impl SqliteStore {
+    /// Opens `sqlite:PATH`, making the file and its folder where they are missing.
+    ///
+    /// # Errors
+    /// `Broken` when the file cannot be made, read or written, is damaged, is
+    /// another program's, or has a newer format; `Transient` when another
+    /// process holds it for longer than `busy_timeout_ms`.
+    pub async fn open(url: &str, settings: SqliteSettings) -> Stored<Self> {
+        let opened = open::open(url, &settings).await?;
+        let (jobs, waiting) = mpsc::channel(settings.queue_saves.max(1));
+        let writer = Writer::new(opened.writer, opened.faults.clone(), settings.batch_saves.max(1));
+        tokio::spawn(writer.run(waiting));
+        let queue_timeout = Duration::from_millis(settings.busy_timeout_ms);
+        Ok(Self { reads: opened.reads, jobs, faults: opened.faults, queue_timeout })
+    }
+
+    /// Carries out what waits, folds the write-ahead log into the file and lets
+    /// go of it. Saves and reads fail afterwards.
+    pub async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        self.reads.close().await;
+        if self.jobs.send(Job::Close(done)).await.is_ok() {
+            // An error means that the writer ended by itself.
+            let _ = closed.await;
+        }
+    }
+
+    fn writer_gone(&self) -> StoreError {
+        self.faults.broken(SAVE, "the writer has ended; open the store again")
+    }
+}
+
+const SAVE: &str = "save";
+
+#[async_trait]
+impl Relational for SqliteStore {
+    async fn save(&self, writes: Vec<Write>) -> Stored<()> {
+        let arrived = SystemClock::instant();
+        let room = tokio::time::timeout(self.queue_timeout, self.jobs.reserve()).await;
+        let Ok(room) = room else {
+            metrics().relational_saves.with_label_values(&["refused"]).inc();
+            let reason = format!("no room in the queue of saves for {} ms", self.queue_timeout.as_millis());
+            return Err(StoreError::Transient { operation: SAVE, reason });
+        };
+        let (answer, answered) = oneshot::channel();
+        let room = room.map_err(|_| self.writer_gone())?;
+        metrics().relational_queue.inc();
+        room.send(Job::Save(Save { writes, answer, arrived }));
+        answered.await.unwrap_or_else(|_| Err(self.writer_gone()))
+    }
+}

@@ -1,0 +1,131 @@
+//! Reads of usage, bills and settlement.
+
+use async_trait::async_trait;
+use sqlx::{QueryBuilder, Row, Sqlite};
+
+use super::SqliteStore;
+use super::apply::{DRAIN, side_name, unit_name};
+use super::read_orders::{list_and_count, narrow};
+use super::row::{body, count, id, maybe_cycle, statement, usage_record};
+use crate::domain::billing::Invoice;
+use crate::domain::cycle::CycleId;
+use crate::domain::ids::{AccountId, CustomerId, InvoiceId};
+use crate::domain::ledger::{LedgerSide, Posting, Unit};
+use crate::domain::settlement::Settlement;
+use crate::domain::usage::UsageRecord;
+use crate::ports::relational::{BillingReads, CloseRun, Page, Paged, Stored, UsageFilter, UsageTotal};
+
+#[async_trait]
+impl BillingReads for SqliteStore {
+    async fn drain_cursor(&self) -> Stored<u64> {
+        self.position(DRAIN).await
+    }
+
+    async fn usage(&self, filter: &UsageFilter, page: Page) -> Stored<Paged<UsageRecord>> {
+        let [mut list, mut total] = list_and_count("*", "usage_records");
+        if filter.line.is_none() {
+            total = QueryBuilder::new("SELECT COALESCE(SUM(records), 0) FROM usage_counts WHERE 1");
+        }
+        let mut queries = [list, total];
+        let cycle = filter.cycle.map(|c| c.to_string());
+        narrow(&mut queries, "line = ", filter.line.as_ref().map(|l| l.as_str()));
+        narrow(&mut queries, "cycle = ", cycle.as_deref());
+        narrow(&mut queries, "source = ", filter.source.map(|s| s.as_str()));
+        by_outcome(&mut queries, filter.outcome.as_deref());
+        [list, total] = queries;
+        list.push(" ORDER BY sequence DESC");
+        self.paged("list usage", list, total, page, usage_record).await
+    }
+
+    async fn usage_totals(&self, cycle: CycleId, from: &AccountId, to: &AccountId) -> Stored<Vec<UsageTotal>> {
+        let query = statement(
+            "SELECT account, line, plan, late_for, octets, amount, records FROM usage_totals
+             WHERE cycle = $1 AND account >= $2 AND account <= $3 ORDER BY account, line, plan, late_for",
+        )
+        .bind(cycle.to_string())
+        .bind(from.as_str().to_owned())
+        .bind(to.as_str().to_owned());
+        self.all("read usage totals", query, |row| {
+            Ok(UsageTotal {
+                account: id(row, "account")?,
+                line: id(row, "line")?,
+                plan: id(row, "plan")?,
+                late_for: maybe_cycle(row, "late_for")?,
+                octets: count(row, "octets")?,
+                amount: row.try_get("amount")?,
+                records: count(row, "records")?,
+            })
+        })
+        .await
+    }
+
+    async fn invoice(&self, id: &InvoiceId) -> Stored<Option<Invoice>> {
+        self.one_body("read invoice", "SELECT body FROM invoices WHERE id = $1", id.as_str()).await
+    }
+
+    async fn invoices(
+        &self,
+        cycle: Option<CycleId>,
+        customer: Option<&CustomerId>,
+        page: Page,
+    ) -> Stored<Paged<Invoice>> {
+        let mut queries = list_and_count("body", "invoices");
+        let cycle = cycle.map(|c| c.to_string());
+        narrow(&mut queries, "cycle = ", cycle.as_deref());
+        narrow(&mut queries, "customer = ", customer.map(|c| c.as_str()));
+        let [mut list, total] = queries;
+        list.push(" ORDER BY series, number");
+        self.paged("list invoices", list, total, page, body).await
+    }
+
+    async fn ledger_totals(&self, cycle: CycleId) -> Stored<Vec<Posting>> {
+        let query =
+            statement("SELECT side, unit, SUM(amount) AS amount FROM ledger WHERE cycle = $1 GROUP BY side, unit");
+        let rows = self.all("sum ledger", query.bind(cycle.to_string()), |row| {
+            Ok((row.try_get::<String, _>("side")?, row.try_get::<String, _>("unit")?, row.try_get("amount")?))
+        });
+        let mut totals: Vec<Posting> =
+            rows.await?.into_iter().filter_map(|(side, unit, amount)| posting(&side, &unit, amount)).collect();
+        totals.sort_by_key(|p| (p.side, p.unit));
+        Ok(totals)
+    }
+
+    async fn settlement(&self, cycle: CycleId) -> Stored<Option<Settlement>> {
+        let sql = "SELECT body FROM settlements WHERE cycle = $1";
+        self.one_body("read settlement", sql, &cycle.to_string()).await
+    }
+
+    async fn close_run(&self, cycle: CycleId) -> Stored<Option<CloseRun>> {
+        self.one_body("read close run", "SELECT body FROM close_runs WHERE id = $1", &cycle.to_string()).await
+    }
+
+    async fn meta(&self, key: &str) -> Stored<Option<String>> {
+        let query = statement("SELECT value FROM meta WHERE key = $1").bind(key.to_owned());
+        self.one("read meta", query, |row| row.try_get("value")).await
+    }
+}
+
+/// `suspense` stands for every reason. Naming what is not wanted beside the
+/// wanted lets the engine use the index without rated usage.
+fn by_outcome(queries: &mut [QueryBuilder<Sqlite>; 2], outcome: Option<&str>) {
+    match outcome {
+        None => {}
+        Some("rated") => narrow(queries, "outcome = ", Some("rated")),
+        Some("suspense") => {
+            for query in queries {
+                query.push(" AND outcome <> 'rated' AND outcome <> 'reconciled'");
+            }
+        }
+        Some(other) => {
+            narrow(queries, "outcome <> 'rated' AND outcome = ", Some(other));
+        }
+    }
+}
+
+fn posting(side: &str, unit: &str, amount: i64) -> Option<Posting> {
+    use LedgerSide::{Allowance, Charged, Network, Receivable, Revenue, Tax, Unbilled};
+    let sides = [Network, Allowance, Charged, Unbilled, Receivable, Revenue, Tax];
+    let side = sides.into_iter().find(|s| side_name(*s) == side)?;
+    let unit = [Unit::Octets, Unit::Minor].into_iter().find(|u| unit_name(*u) == unit)?;
+    Some(Posting { side, unit, amount })
+}

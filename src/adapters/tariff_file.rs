@@ -1,0 +1,119 @@
+//! The price list as a TOML file.
+
+use std::path::{Path, PathBuf};
+
+use crate::domain::tariff::{BadTariff, Tariff};
+
+/// The shipped price list, in force when no file is named.
+pub const SHIPPED: &str = include_str!("../../config/tariffs.toml");
+
+/// Reads and checks a price list.
+pub fn load(path: &Path) -> Result<Tariff, TariffFileError> {
+    let file = path.to_path_buf();
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse(&text, path),
+        Err(e) => Err(TariffFileError::Read { file, reason: e.to_string() }),
+    }
+}
+
+/// The shipped price list.
+pub fn shipped() -> Result<Tariff, TariffFileError> {
+    parse(SHIPPED, Path::new("config/tariffs.toml"))
+}
+
+/// Parses and checks `text`; `path` names it in errors.
+pub fn parse(text: &str, path: &Path) -> Result<Tariff, TariffFileError> {
+    let file = path.to_path_buf();
+    let source = toml::Deserializer::parse(text)
+        .map_err(|e| TariffFileError::Syntax { file: file.clone(), reason: one_line(&e.to_string()) })?;
+    let tariff: Tariff = serde_path_to_error::deserialize(source).map_err(|e| {
+        let (key, reason) = (e.path().to_string(), e.inner().message().to_owned());
+        TariffFileError::Value { file: file.clone(), key, reason }
+    })?;
+    tariff.check().map_err(|source| TariffFileError::Check { file, source })?;
+    Ok(tariff)
+}
+
+/// The parser draws the line below its message; a log has one line.
+fn one_line(text: &str) -> String {
+    text.split('\n').map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// A price list that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TariffFileError {
+    /// It cannot be read.
+    #[error("read tariff {}: {reason}", file.display())]
+    Read {
+        /// Which.
+        file: PathBuf,
+        /// What happened.
+        reason: String,
+    },
+    /// It is no TOML.
+    #[error("read tariff {}: {reason}", file.display())]
+    Syntax {
+        /// Which.
+        file: PathBuf,
+        /// Where and what.
+        reason: String,
+    },
+    /// A key is unknown, is missing or has a value of another kind.
+    #[error("read tariff {}: {key}: {reason}", file.display())]
+    Value {
+        /// Which.
+        file: PathBuf,
+        /// The key, from the top.
+        key: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The prices contradict each other.
+    #[error("read tariff {}: {source}", file.display())]
+    Check {
+        /// Which.
+        file: PathBuf,
+        /// What is wrong; part of the message.
+        source: BadTariff,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::PlanId;
+    use crate::domain::money::Currency;
+
+    #[test]
+    fn the_shipped_price_list_has_the_plans_that_are_promised() {
+        let tariff = shipped().unwrap();
+        assert_eq!((tariff.currency, tariff.tax_percent), (Currency::KRW, 10));
+        for plan in ["iot-payg", "iot-10mb", "iot-capped"] {
+            let plan = tariff.plan(&PlanId::from(plan)).unwrap();
+            assert!(plan.apns.iter().any(|a| a.matches("iot.example")));
+        }
+        for plan in ["internet-500m", "tv-basic"] {
+            assert!(tariff.plan(&PlanId::from(plan)).unwrap().usage.is_none());
+        }
+        let capped = &tariff.plans[&PlanId::from("iot-capped")].usage;
+        assert_eq!(capped.as_ref().unwrap().cap_octets, Some(100_000_000));
+    }
+
+    #[test]
+    fn a_fault_is_named_with_file_and_key() {
+        let check = |from: &str, to: &str, expected: &[&str]| {
+            assert!(SHIPPED.contains(from), "{from}");
+            let error = parse(&SHIPPED.replacen(from, to, 1), Path::new("t.toml")).unwrap_err().to_string();
+            for part in expected.iter().chain(&["t.toml"]) {
+                assert!(error.contains(part), "`{error}` lacks `{part}`");
+            }
+        };
+        check("monthly_fee = 550\n", "monthly_fee = \"550\"\n", &["plan.iot-payg.monthly_fee"]);
+        check("monthly_fee = 550\n", "", &["plan.iot-payg", "monthly_fee"]);
+        check("monthly_fee = 550\n", "monthly_fee = -1\n", &["iot-payg", "negative"]);
+        check("activation_fee = 3000", "activaton_fee = 3000", &["plan.iot-payg", "activaton_fee"]);
+        check("currency = \"KRW\"", "currency = \"WON\"", &["currency", "WON"]);
+        check("from_octets = 10_000_000", "from_octets = 0", &["iot-10mb", "ascend"]);
+        check("version = 1", "version = = 1", &["1"]);
+    }
+}

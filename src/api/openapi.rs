@@ -1,0 +1,169 @@
+//! `/openapi.json`: what is served, in OpenAPI 3.1, kept beside the router as a
+//! table. TM Forum's own documents describe the bodies; this one says which
+//! part of them is here, and which filters a list takes.
+
+use axum::Json;
+use serde_json::{Map, Value, json};
+
+/// Path, methods, one line, filters of its list.
+type Row = (&'static str, &'static str, &'static str, &'static [&'static str]);
+
+const ORDERS: &str = "/tmf-api/serviceOrdering/v4";
+const INVENTORY: &str = "/tmf-api/serviceInventory/v4";
+const APPOINTMENTS: &str = "/tmf-api/appointment/v4";
+const WORK: &str = "/tmf-api/workOrderManagement/v4";
+const USAGE: &str = "/tmf-api/usageManagement/v4";
+const BILLS: &str = "/tmf-api/customerBillManagement/v4";
+const OURS: &str = "/linegate/v1";
+const MY_PAGE: &str = "/my-page/v1";
+
+/// Every route by base, in the order of the router.
+pub const ROUTES: [(&str, &[Row]); 9] = [
+    (
+        ORDERS,
+        &[
+            (
+                "/serviceOrder",
+                "get post",
+                "TMF641 ServiceOrder",
+                &["state", "externalId", "relatedParty.id", "service.id"],
+            ),
+            ("/serviceOrder/{id}", "get", "TMF641 ServiceOrder", &[]),
+            ("/cancelServiceOrder", "get post", "TMF641 CancelServiceOrder", &[]),
+            ("/cancelServiceOrder/{id}", "get", "TMF641 CancelServiceOrder", &[]),
+        ],
+    ),
+    (
+        INVENTORY,
+        &[
+            ("/service", "get", "TMF638 Service", &["state", "relatedParty.id", "imsi", "msisdn", "deviceId"]),
+            ("/service/{id}", "get", "TMF638 Service", &[]),
+        ],
+    ),
+    (
+        APPOINTMENTS,
+        &[
+            ("/appointment", "get post", "TMF646 Appointment", &["relatedEntity.id"]),
+            ("/appointment/{id}", "get patch", "TMF646 Appointment", &[]),
+            ("/searchTimeSlot", "get post", "TMF646 SearchTimeSlot", &["from", "until", "skills", "address"]),
+        ],
+    ),
+    (
+        WORK,
+        &[
+            ("/workOrder", "get", "TMF697 WorkOrder", &["state", "relatedParty.id", "serviceOrder.id"]),
+            ("/workOrder/{id}", "get patch", "TMF697 WorkOrder", &[]),
+        ],
+    ),
+    (USAGE, &[("/usage", "get", "TMF635 Usage", &["line", "cycle", "outcome", "status", "source"])]),
+    (
+        BILLS,
+        &[
+            ("/customerBill", "get", "TMF678 CustomerBill", &["cycle", "relatedParty.id"]),
+            ("/customerBill/{id}", "get", "TMF678 CustomerBill", &[]),
+            ("/customerBill/{id}/pdf", "get", "The bill as PDF", &[]),
+        ],
+    ),
+    (
+        OURS,
+        &[
+            ("/calls", "get", "Outbound-call list", &["state", "due"]),
+            ("/calls/{id}", "get", "One call", &[]),
+            ("/calls/{id}/outcome", "post", "What came of an attempt", &[]),
+            ("/workers", "get post", "Field workers", &[]),
+            ("/slots", "get post", "Bookable time", &["from", "until"]),
+            ("/fallout", "get", "Orders that wait for a person", &[]),
+            ("/fallout/{order}/{verb}", "post", "retry, skip or fail", &["by"]),
+            ("/outbox", "get", "Messages on their way out", &["channel", "state"]),
+            ("/outbox/{id}/replay", "post", "Try a dead message again", &[]),
+            ("/monthClose", "post", "Close a month; newline-delimited JSON", &[]),
+            ("/monthClose/{cycle}", "get", "How far a close is", &[]),
+            ("/settlements/{cycle}", "get", "The month's totals", &[]),
+            ("/settlements/{cycle}/csv", "get", "The month's totals as CSV", &[]),
+            ("/settlements/{cycle}/pdf", "get", "The month's totals as PDF", &["department"]),
+            ("/accounts/{id}", "get", "A charging account", &[]),
+            ("/usageFiles", "post", "Take a charging file in; newline-delimited JSON", &[]),
+            ("/lines/import", "post", "Take lines in; newline-delimited JSON", &[]),
+            ("/tokens/my-page", "post", "A token for one customer", &[]),
+        ],
+    ),
+    (
+        MY_PAGE,
+        &[
+            ("/orders", "get", "The customer's orders", &[]),
+            ("/lines", "get", "The customer's lines", &[]),
+            ("/visits", "get", "The customer's visits", &[]),
+            ("/usage", "get", "The customer's usage", &["line", "cycle"]),
+            ("/bills", "get", "The customer's bills", &["cycle"]),
+            ("/bills/{id}/pdf", "get", "A bill as PDF", &[]),
+        ],
+    ),
+    (
+        "",
+        &[
+            ("/healthz", "get", "Alive", &[]),
+            ("/readyz", "get", "May take traffic", &[]),
+            ("/metrics", "get", "Prometheus", &[]),
+            ("/openapi.json", "get", "This document", &[]),
+        ],
+    ),
+];
+
+/// Bases that have `/hub`.
+const WITH_HUB: [&str; 7] = [ORDERS, INVENTORY, APPOINTMENTS, WORK, USAGE, BILLS, OURS];
+
+/// The document.
+pub async fn document() -> Json<Value> {
+    let mut paths = Map::new();
+    for (base, rows) in ROUTES {
+        for (path, methods, summary, filters) in rows {
+            let item: Map<String, Value> =
+                methods.split(' ').map(|m| (m.to_owned(), operation(m, path, summary, filters))).collect();
+            paths.insert(format!("{base}{path}"), Value::Object(item));
+        }
+        if WITH_HUB.contains(&base) {
+            let hub = |method: &str, path: &str| operation(method, path, "TMF688 event subscription", &[]);
+            paths.insert(format!("{base}/hub"), json!({ "post": hub("post", "/hub") }));
+            paths.insert(format!("{base}/hub/{{id}}"), json!({ "delete": hub("delete", "/hub/{id}") }));
+        }
+    }
+    Json(json!({
+        "openapi": "3.1.0",
+        "info": { "title": "Linegate", "version": env!("CARGO_PKG_VERSION") },
+        "components": {
+            "securitySchemes": { "bearer": { "type": "http", "scheme": "bearer" } },
+            "schemas": { "Error": {
+                "type": "object",
+                "required": ["code", "reason", "status"],
+                "properties": {
+                    "code": { "type": "string" },
+                    "reason": { "type": "string" },
+                    "message": { "type": "string" },
+                    "status": { "type": "string" },
+                },
+            } },
+        },
+        "security": [{}, { "bearer": [] }],
+        "paths": paths,
+    }))
+}
+
+fn operation(method: &str, path: &str, summary: &str, filters: &[&str]) -> Value {
+    let named = path.split('/').filter_map(|s| s.strip_prefix('{').and_then(|s| s.strip_suffix('}')));
+    let mut parameters: Vec<Value> = named
+        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
+        .collect();
+    let is_list = method == "get" && !path.contains('{');
+    let paging: &[&str] = if is_list && !filters.is_empty() { &["offset", "limit", "fields"] } else { &[] };
+    let queried = filters.iter().filter(|_| method != "patch" && (is_list || path.contains('{'))).chain(paging);
+    parameters.extend(queried.map(|name| json!({ "name": name, "in": "query", "schema": { "type": "string" } })));
+    let error = json!({ "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } });
+    json!({
+        "summary": summary,
+        "parameters": parameters,
+        "responses": {
+            "2XX": { "description": "Done" },
+            "default": { "description": "Refused", "content": error },
+        },
+    })
+}

@@ -1,0 +1,267 @@
+//! TMF697 work orders (its schemas; paths by analogy with TMF641), and what has
+//! no TM Forum shape: workers, slots, the outbound-call list.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::ApiState;
+use super::error::{ApiError, ApiResult};
+use super::extract::{Body, Query, counted};
+use super::visits::{refused, time_slot};
+use crate::domain::fieldwork::{WorkOrderState, WorkResult};
+use crate::domain::ids::{CallId, OrderId, SlotId, WorkOrderId, WorkerId};
+use crate::domain::scheduling::{Call, CallOutcome, CallState, Worker};
+use crate::domain::time::{Interval, Timestamp};
+use crate::services::fieldwork::FieldworkError;
+use crate::services::ordering::tmf;
+use crate::services::scheduling::SlotSearch;
+
+const BASE: &str = "/tmf-api/workOrderManagement/v4";
+/// Reason of a return where the worker gives none.
+const NO_REASON: &str = "other";
+/// Characters of a reason code.
+const REASON_MAX: usize = 64;
+
+/// Work orders, workers, slots, calls.
+pub fn routes() -> Router<ApiState> {
+    Router::new()
+        .route(&format!("{BASE}/workOrder"), get(list))
+        .route(&format!("{BASE}/workOrder/{{id}}"), get(one).patch(change))
+        .route("/linegate/v1/workers", get(workers).post(put_worker))
+        .route("/linegate/v1/slots", get(slots).post(put_slot))
+        .route("/linegate/v1/calls", get(calls))
+        .route("/linegate/v1/calls/{id}", get(call))
+        .route("/linegate/v1/calls/{id}/outcome", post(outcome))
+}
+
+struct Tmf(WorkOrderState);
+
+impl std::str::FromStr for Tmf {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        use WorkOrderState::{Acknowledged, Cancelled, Completed, InProgress, Returned};
+        let all = [Acknowledged, InProgress, Completed, Returned, Cancelled];
+        all.into_iter().find(|s| s.tmf() == text).map(Tmf).ok_or(())
+    }
+}
+
+async fn list(State(state): State<ApiState>, query: Query) -> ApiResult<Response> {
+    let query = query.only(&["state", "relatedParty.id", "serviceOrder.id"])?;
+    let wanted = query.parse::<Tmf>("state", "acknowledged, inProgress, completed, failed or cancelled")?;
+    let worker = query.text("relatedParty.id").map(WorkerId::from);
+    let order = query.text("serviceOrder.id").map(OrderId::from);
+    let page = query.page()?;
+    let found = state.fieldwork.work_orders(worker.as_ref(), wanted.map(|s| s.0), order.as_ref(), page).await?;
+    Ok(query.list(found, |work| tmf::work_order(&work)))
+}
+
+async fn one(State(state): State<ApiState>, Path(id): Path<String>, query: Query) -> ApiResult<Json<Value>> {
+    let query = query.only(&[])?;
+    let work = state.fieldwork.work_order(&WorkOrderId::from(id.as_str())).await?;
+    let work = work.ok_or_else(|| ApiError::not_found("workOrder", &id))?;
+    Ok(Json(query.select(tmf::work_order(&work))))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WorkBody {
+    state: String,
+    #[serde(default)]
+    result: Option<WorkResult>,
+    /// Reason code of a return.
+    #[serde(default)]
+    return_reason: Option<String>,
+    /// Whether the customer shall be called for another time.
+    #[serde(default)]
+    reschedule: bool,
+}
+
+async fn change(State(state): State<ApiState>, Path(id): Path<String>, body: Body) -> ApiResult<Json<Value>> {
+    let read: WorkBody = body.read()?;
+    let id = WorkOrderId::from(id);
+    let changed = match read.state.as_str() {
+        "inProgress" => state.fieldwork.start(&id).await,
+        "completed" => state.fieldwork.complete(&id, read.result.unwrap_or_default()).await,
+        "failed" => {
+            let reason = read.return_reason.unwrap_or_else(|| NO_REASON.to_owned());
+            let is_code = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+            if reason.is_empty() || reason.len() > REASON_MAX || !reason.bytes().all(is_code) {
+                return Err(ApiError::malformed(
+                    "$.returnReason",
+                    format!("`{reason}`: expected a code like no-access"),
+                ));
+            }
+            state.fieldwork.give_back(&id, &reason, read.reschedule).await
+        }
+        other => {
+            let reason = format!("`{other}`: expected inProgress, completed or failed");
+            return Err(ApiError::malformed("$.state", reason));
+        }
+    };
+    let work = changed.map_err(|e| match e {
+        FieldworkError::Unknown(id) => ApiError::not_found("workOrder", id.as_str()),
+        FieldworkError::IllegalMove { .. } => ApiError::conflict("wrong-state", e.to_string()),
+        FieldworkError::Store(e) => ApiError::from(e),
+    })?;
+    state.outbox.wake();
+    Ok(Json(tmf::work_order(&work)))
+}
+
+async fn workers(State(state): State<ApiState>) -> ApiResult<Response> {
+    let all = state.scheduling.workers().await?;
+    let total = all.len() as u64;
+    Ok(counted(all.iter().map(|w| json!(w)).collect(), total))
+}
+
+async fn put_worker(State(state): State<ApiState>, body: Body) -> ApiResult<Response> {
+    let worker: Worker = body.read()?;
+    if worker.id.as_str().is_empty() {
+        return Err(ApiError::malformed("$.id", "is empty"));
+    }
+    state.scheduling.put_worker(worker.clone()).await?;
+    Ok((StatusCode::CREATED, Json(json!(worker))).into_response())
+}
+
+async fn slots(State(state): State<ApiState>, query: Query) -> ApiResult<Response> {
+    let query = query.only(&["from", "until"])?;
+    let from = time(&query, "from")?.unwrap_or(Timestamp(0));
+    let until = time(&query, "until")?.unwrap_or(Timestamp::MAX);
+    let free = state.scheduling.free_slots(&SlotSearch::default(), from, until).await?;
+    let total = free.len() as u64;
+    let page = query.page()?;
+    let (skip, take) = (page.offset.min(total) as usize, page.limit as usize);
+    Ok(counted(free.iter().skip(skip).take(take).map(time_slot).collect(), total))
+}
+
+fn time(query: &Query, name: &str) -> ApiResult<Option<Timestamp>> {
+    let read = |text| Timestamp::parse(text).map_err(|e| ApiError::malformed(name, e.to_string()));
+    query.text(name).map(read).transpose()
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SlotBody {
+    #[serde(default)]
+    id: Option<String>,
+    worker: String,
+    start: String,
+    end: String,
+    #[serde(default = "one_place")]
+    capacity: u32,
+}
+
+fn one_place() -> u32 {
+    1
+}
+
+async fn put_slot(State(state): State<ApiState>, body: Body) -> ApiResult<Response> {
+    let read: SlotBody = body.read()?;
+    let at = |path: &str, text: &str| Timestamp::parse(text).map_err(|e| ApiError::malformed(path, e.to_string()));
+    let span = Interval { from: at("$.start", &read.start)?, until: at("$.end", &read.end)? };
+    if span.from >= span.until {
+        return Err(ApiError::malformed("$.end", "is not after start"));
+    }
+    let worker = WorkerId::from(read.worker);
+    let slot = state.scheduling.put_slot(read.id.map(SlotId::from), &worker, span, read.capacity).await;
+    Ok((StatusCode::CREATED, Json(time_slot(&slot.map_err(refused)?))).into_response())
+}
+
+/// A call's state as REST writes it.
+struct Listed(CallState);
+
+impl std::str::FromStr for Listed {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        serde_json::from_value(Value::from(text)).map(Listed).map_err(|_| ())
+    }
+}
+
+/// Calls by state; with `due=true` those to be made by now.
+async fn calls(State(state): State<ApiState>, query: Query) -> ApiResult<Response> {
+    let query = query.only(&["state", "due"])?;
+    let wanted = query.parse::<Listed>("state", "due, agreed, refused, exhausted or cancelled")?;
+    let due = query.parse::<bool>("due", "true or false")?.unwrap_or(false);
+    let page = query.page()?;
+    let found = match due {
+        true => state.scheduling.due_calls(page).await?,
+        false => state.scheduling.calls(wanted.map(|s| s.0), page).await?,
+    };
+    Ok(query.list(found, |call| call_body(&call)))
+}
+
+async fn call(State(state): State<ApiState>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
+    let found = state.scheduling.call(&CallId::from(id.as_str())).await?;
+    Ok(Json(call_body(&found.ok_or_else(|| ApiError::not_found("call", &id))?)))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OutcomeBody {
+    outcome: String,
+    #[serde(default)]
+    agent: Option<String>,
+    #[serde(default)]
+    slot: Option<String>,
+    #[serde(default)]
+    at: Option<String>,
+}
+
+async fn outcome(State(state): State<ApiState>, Path(id): Path<String>, body: Body) -> ApiResult<Json<Value>> {
+    let read: OutcomeBody = body.read()?;
+    let outcome = match (read.outcome.as_str(), read.slot, read.at) {
+        ("agreed", Some(slot), _) => CallOutcome::Agreed { slot: SlotId::from(slot) },
+        ("agreed", None, _) => return Err(ApiError::malformed("$.slot", "an agreement needs a slot")),
+        ("noAnswer", ..) => CallOutcome::NoAnswer,
+        ("refused", ..) => CallOutcome::Refused,
+        ("callBack", _, Some(at)) => {
+            let at = Timestamp::parse(&at).map_err(|e| ApiError::malformed("$.at", e.to_string()))?;
+            CallOutcome::CallBack { at }
+        }
+        ("callBack", _, None) => return Err(ApiError::malformed("$.at", "calling back needs a time")),
+        (other, ..) => {
+            let reason = format!("`{other}`: expected agreed, noAnswer, callBack or refused");
+            return Err(ApiError::malformed("$.outcome", reason));
+        }
+    };
+    let agent = read.agent.as_deref().unwrap_or("agent");
+    let call = state.scheduling.record_outcome(&CallId::from(id), agent, outcome).await.map_err(refused)?;
+    state.outbox.wake();
+    Ok(Json(call_body(&call)))
+}
+
+fn call_body(call: &Call) -> Value {
+    let attempts: Vec<Value> = call
+        .attempts
+        .iter()
+        .map(|attempt| {
+            let mut body = json!({ "at": attempt.at.to_string(), "agent": attempt.agent });
+            let (outcome, detail) = match &attempt.outcome {
+                CallOutcome::Agreed { slot } => ("agreed", Some(("slot", json!(slot)))),
+                CallOutcome::NoAnswer => ("noAnswer", None),
+                CallOutcome::CallBack { at } => ("callBack", Some(("callBackAt", json!(at.to_string())))),
+                CallOutcome::Refused => ("refused", None),
+            };
+            body["outcome"] = json!(outcome);
+            if let Some((name, value)) = detail {
+                body[name] = value;
+            }
+            body
+        })
+        .collect();
+    json!({
+        "id": call.id,
+        "appointment": call.appointment,
+        "order": call.order,
+        "phone": call.phone,
+        "state": call.state,
+        "nextAttempt": call.next_attempt.to_string(),
+        "attempts": attempts,
+    })
+}

@@ -1,0 +1,441 @@
+//! The composition root: the one place that names every adapter. Owns start-up
+//! order and graceful shutdown.
+//!
+//! Start-up: stores, charging (recovers from its log), sagas, outbox, REST, then
+//! the listeners for elements and modems. Shutdown goes the other way: nothing
+//! new is accepted, what waits is made durable and answered, peers are told.
+
+mod folder;
+mod seams;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+
+pub use self::folder::running_at;
+
+use self::folder::Folder;
+use self::seams::{AccountsSeam, ChargingSeam, ImportsSeam, MonthSeam};
+use crate::adapters::fjall::FjallHot;
+use crate::adapters::pdf::PdfDocuments;
+use crate::adapters::sms::HttpSmsGateway;
+use crate::adapters::smtp::SmtpMailer;
+use crate::adapters::sqlite::SqliteStore;
+use crate::adapters::system::{SeededIds, SystemClock};
+use crate::adapters::tariff_file;
+use crate::adapters::webhook::HttpWebhooks;
+use crate::api::{self, ApiParts, ApiState, Readiness, Tokens};
+use crate::config::Config;
+use crate::domain::tariff::{SharedTariff, Tariff};
+use crate::ports::delivery::{Mailer, SmsGateway};
+use crate::ports::hot::HotStore;
+use crate::ports::relational::{Relational, Write};
+use crate::ports::{Clock, Ids};
+use crate::saga::Engine;
+use crate::services::activation::{self, Devices, Outside};
+use crate::services::charging::{Charging, ChargingTasks};
+use crate::services::drain::Drain;
+use crate::services::fieldwork::Fieldwork;
+use crate::services::imports::Imports;
+use crate::services::month::Month;
+use crate::services::ordering::{Follower, Ordering};
+use crate::services::outbox::{Outbox, Senders};
+use crate::services::scheduling::Scheduling;
+use crate::transport::diameter::{self, DiameterElements, DiameterServices, Peers};
+use crate::transport::mqtt::{ModemRegistry, MqttServer, MqttServices};
+
+/// Name of the stored Origin-State-Id.
+const ORIGIN_STATE_ID: &str = "diameter.origin-state-id";
+
+/// How long connections may take to finish what waits, at shutdown.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a gateway does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Everything.
+    Serve,
+    /// Stores, services and REST on a free port: for commands where no gateway runs.
+    Stores,
+}
+
+/// A running gateway.
+pub struct Gateway {
+    /// REST, metrics, health.
+    pub http: SocketAddr,
+    /// Diameter; the configured address where it is not listened on.
+    pub diameter: SocketAddr,
+    /// MQTT; the configured address where it is not listened on.
+    pub mqtt: SocketAddr,
+    readiness: Arc<Readiness>,
+    stop: Stops,
+    connections: TaskTracker,
+    services: TaskTracker,
+    charging: ChargingTasks,
+    sqlite: Arc<SqliteStore>,
+    folder: Folder,
+}
+
+/// Told in this order at shutdown.
+#[derive(Default)]
+struct Stops {
+    connections: CancellationToken,
+    services: CancellationToken,
+    drain: CancellationToken,
+    http: CancellationToken,
+}
+
+/// The services that the listeners and REST stand on.
+struct Built {
+    store: Arc<dyn Relational>,
+    sqlite: Arc<SqliteStore>,
+    hot: Arc<dyn HotStore>,
+    tariff: SharedTariff,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn Ids>,
+    charging: Charging,
+    drain: Arc<Drain>,
+    devices: Arc<Devices>,
+    engine: Arc<Engine<Write>>,
+    peers: Peers,
+    modems: ModemRegistry,
+    outbox: Arc<Outbox>,
+    webhooks: Arc<HttpWebhooks>,
+    documents: Arc<PdfDocuments>,
+}
+
+/// Reads everything that the settings name, without starting.
+pub fn check(config: &Config) -> anyhow::Result<()> {
+    guard_listeners(config)?;
+    tariff(config)?;
+    PdfDocuments::new(&config.documents, config.billing.calendar()?)?;
+    Ok(())
+}
+
+/// Serves until SIGTERM or SIGINT, or until a store fails.
+pub async fn serve(config: Config) -> anyhow::Result<ExitCode> {
+    let mut gateway = Gateway::start(config, Mode::Serve).await?;
+    println!("linegate: http {}, diameter {}, mqtt {}", gateway.http, gateway.diameter, gateway.mqtt);
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => info!("interrupted"),
+        _ = terminate.recv() => info!("told to stop"),
+        failure = gateway.charging.fatal() => {
+            // Nobody is answered: recovery at the next start settles what was in flight.
+            error!(%failure, "the hot store failed; restart the gateway");
+            return Ok(ExitCode::from(3));
+        }
+    }
+    gateway.shutdown().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A listener on an address that is not loopback needs to know who may connect.
+fn guard_listeners(config: &Config) -> anyhow::Result<()> {
+    let http: SocketAddr = config
+        .http
+        .listen
+        .parse()
+        .with_context(|| format!("settings: http.listen: `{}` is no address:port", config.http.listen))?;
+    let guarded = [
+        ("diameter.listen", config.diameter.listen, config.diameter.peers.is_empty(), "diameter.peers"),
+        ("mqtt.listen", config.mqtt.listen, config.mqtt.devices.is_empty(), "mqtt.devices"),
+        ("http.listen", http, config.http.tokens.is_empty(), "http.tokens"),
+    ];
+    for (key, address, open, guard) in guarded {
+        if open && !address.ip().is_loopback() {
+            bail!("settings: {key}: {address} is not loopback: set {guard} first, or listen on 127.0.0.1");
+        }
+    }
+    Ok(())
+}
+
+async fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("listen on {address} ({key})"))
+}
+
+impl Gateway {
+    /// Starts it and gives it back ready.
+    pub async fn start(config: Config, mode: Mode) -> anyhow::Result<Self> {
+        guard_listeners(&config)?;
+        let _installed_before = rustls::crypto::ring::default_provider().install_default();
+        let folder = Folder::take(&config.data.folder)?;
+        let readiness = Arc::new(Readiness::waiting_for(&["gateway"]));
+        let stop = Stops::default();
+        let (connections, services) = (TaskTracker::new(), TaskTracker::new());
+
+        let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+        let http_wanted = if mode == Mode::Serve { config.http.listen.parse()? } else { any };
+        let http_listener = bind("http.listen", http_wanted).await?;
+        let http = http_listener.local_addr()?;
+
+        let (built, charging) = build(&config).await?;
+        spawn_services(&built, mode, &stop, &services);
+        let router = api::router(ApiState::new(api_parts(&config, &built, Arc::clone(&readiness)).await?));
+        let http_stop = stop.http.clone();
+        services.spawn(async move {
+            let served = axum::serve(http_listener, router).with_graceful_shutdown(http_stop.cancelled_owned());
+            if let Err(error) = served.await {
+                error!(%error, "serve HTTP");
+            }
+        });
+
+        let mut gateway = Self {
+            http,
+            diameter: config.diameter.listen,
+            mqtt: config.mqtt.listen,
+            readiness,
+            stop,
+            connections,
+            services,
+            charging,
+            sqlite: Arc::clone(&built.sqlite),
+            folder,
+        };
+        if mode == Mode::Serve {
+            gateway.listen(&config, &built).await?;
+        }
+        gateway.folder.announce(&config.data.folder, http)?;
+        gateway.readiness.ready("gateway");
+        info!(%http, "ready");
+        Ok(gateway)
+    }
+
+    async fn listen(&mut self, config: &Config, built: &Built) -> anyhow::Result<()> {
+        let diameter = bind("diameter.listen", config.diameter.listen).await?;
+        let mqtt = bind("mqtt.listen", config.mqtt.listen).await?;
+        let services = DiameterServices {
+            charging: built.charging.clone(),
+            devices: Arc::clone(&built.devices),
+            clock: Arc::clone(&built.clock),
+            ids: Arc::clone(&built.ids),
+            origin_state_id: origin_state_id(built).await?,
+        };
+        let (peers, stop) = (built.peers.clone(), self.stop.connections.clone());
+        self.diameter = diameter::start(diameter, config.diameter.clone(), peers, services, stop, &self.connections)?;
+        let services = MqttServices {
+            charging: built.charging.clone(),
+            devices: Arc::clone(&built.devices),
+            clock: Arc::clone(&built.clock),
+        };
+        let (registry, stop) = (built.modems.clone(), self.stop.connections.clone());
+        let server = MqttServer::start(mqtt, config.mqtt.clone(), registry, services, stop, &self.connections)?;
+        self.mqtt = server.address;
+        Ok(())
+    }
+
+    /// Stops accepting, finishes batches, sends their answers, tells the peers, ends.
+    pub async fn shutdown(self) -> anyhow::Result<()> {
+        self.readiness.not_ready("gateway", "shutting down");
+        // Sagas and outbox first: what they would send needs the connections.
+        self.stop.services.cancel();
+        self.stop.connections.cancel();
+        self.connections.close();
+        if tokio::time::timeout(DRAIN_PATIENCE, self.connections.wait()).await.is_err() {
+            warn!(left = self.connections.len(), "connections did not end in time");
+        }
+        self.charging.shutdown().await;
+        // What charging has logged goes on to the relational store before the end.
+        self.stop.drain.cancel();
+        self.stop.http.cancel();
+        self.services.close();
+        if tokio::time::timeout(DRAIN_PATIENCE, self.services.wait()).await.is_err() {
+            warn!(left = self.services.len(), "services did not end in time");
+        }
+        self.sqlite.close().await;
+        drop(self.folder);
+        info!("stopped");
+        Ok(())
+    }
+}
+
+/// Opens the stores and builds every service over them.
+async fn build(config: &Config) -> anyhow::Result<(Built, ChargingTasks)> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let ids: Arc<dyn Ids> = Arc::new(SeededIds::from_os());
+    let tariff: SharedTariff = Arc::new(tariff(config)?);
+    let documents = Arc::new(PdfDocuments::new(&config.documents, config.billing.calendar()?)?);
+    let sqlite = open_relational(config).await?;
+    let store: Arc<dyn Relational> = Arc::clone(&sqlite) as _;
+    let hot = open_hot(config)?;
+    let (charging, tasks) =
+        Charging::start(Arc::clone(&hot), Arc::clone(&tariff), Arc::clone(&clock), config.charging.clone())
+            .await
+            .context("recover charging")?;
+    let drain = Arc::new(Drain::new(Arc::clone(&hot), Arc::clone(&store), config.drain.clone()));
+
+    let peers = Peers::new(clock.now().millis() / 1000, ids.jitter(u64::MAX));
+    let modems = ModemRegistry::default();
+    let seam = Arc::new(ChargingSeam::new(charging.clone(), Arc::clone(&drain), &config.billing, Arc::clone(&clock)));
+    let outside = Outside {
+        store: Arc::clone(&store),
+        elements: Arc::new(DiameterElements::new(&config.diameter, peers.clone())),
+        modems: Arc::new(modems.clone()),
+        charging: seam,
+        tariff: Arc::clone(&tariff),
+        settings: config.activation.clone(),
+    };
+    let follower = Follower::new(Arc::clone(&store), Arc::clone(&clock), config.ordering.sms_language);
+    let engine = activation::engine(&outside, follower, Arc::clone(&clock), Arc::clone(&ids), config.saga.clone());
+    let waiting = Arc::clone(&engine);
+    peers.on_up(move |host| {
+        waiting.signal_all(&format!("element {host}:"));
+    });
+
+    let webhooks = Arc::new(HttpWebhooks::new(config.webhook.clone())?);
+    let senders = Senders {
+        webhooks: Arc::clone(&webhooks) as _,
+        sms: sms(config)?,
+        mail: mail(config)?,
+        documents: Arc::clone(&documents) as _,
+    };
+    let outbox =
+        Arc::new(Outbox::new(Arc::clone(&store), senders, Arc::clone(&clock), Arc::clone(&ids), config.outbox.clone()));
+    let devices = Arc::new(Devices::new(Arc::clone(&store)));
+    let built = Built {
+        store,
+        sqlite,
+        hot,
+        tariff,
+        clock,
+        ids,
+        charging,
+        drain,
+        devices,
+        engine,
+        peers,
+        modems,
+        outbox,
+        webhooks,
+        documents,
+    };
+    Ok((built, tasks))
+}
+
+fn tariff(config: &Config) -> anyhow::Result<Tariff> {
+    match config.tariffs.file() {
+        Some(file) => Ok(tariff_file::load(file)?),
+        None => Ok(tariff_file::shipped()?),
+    }
+}
+
+async fn open_relational(config: &Config) -> anyhow::Result<Arc<SqliteStore>> {
+    let url = config.relational.url.as_str();
+    let url = match url.strip_prefix("sqlite:") {
+        Some("") => format!("sqlite:{}", config.data.folder.join("linegate.sqlite").display()),
+        Some(_) => url.to_owned(),
+        None => bail!("settings: relational.url: `{url}`: expected sqlite: or sqlite:/path/file.db"),
+    };
+    let store = SqliteStore::open(&url, config.relational.sqlite.clone()).await.context("open the relational store")?;
+    Ok(Arc::new(store))
+}
+
+fn open_hot(config: &Config) -> anyhow::Result<Arc<dyn HotStore>> {
+    let url = config.hot.url.as_str();
+    ensure!(url == "fjall:", "settings: hot.url: `{url}`: expected fjall:");
+    let folder = config.data.folder.join("hot");
+    let store = FjallHot::open(Path::new(&folder), config.hot.fjall.clone()).context("open the hot store")?;
+    Ok(Arc::new(store))
+}
+
+fn sms(config: &Config) -> anyhow::Result<Option<Arc<dyn SmsGateway>>> {
+    if config.sms.url.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(HttpSmsGateway::new(config.sms.clone())?)))
+}
+
+fn mail(config: &Config) -> anyhow::Result<Option<Arc<dyn Mailer>>> {
+    if config.mail.host.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(SmtpMailer::new(&config.mail)?)))
+}
+
+fn spawn_services(built: &Built, mode: Mode, stop: &Stops, tasks: &TaskTracker) {
+    let (drain, drain_stop) = (Arc::clone(&built.drain), stop.drain.clone());
+    tasks.spawn(async move { drain.run(drain_stop).await });
+    if mode == Mode::Serve {
+        tasks.spawn(Arc::clone(&built.engine).run(stop.services.clone()));
+        tasks.spawn(Arc::clone(&built.outbox).run(stop.services.clone()));
+    }
+}
+
+async fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) -> anyhow::Result<ApiParts> {
+    let (store, engine) = (Arc::clone(&built.store), Arc::clone(&built.engine));
+    let (clock, ids, tariff) = (Arc::clone(&built.clock), Arc::clone(&built.ids), Arc::clone(&built.tariff));
+    let tokens = Tokens::open(&config.http.my_page_secret, &*store, &*ids).await?;
+    let currency = tariff.currency;
+    let seam = Arc::new(ChargingSeam::new(
+        built.charging.clone(),
+        Arc::clone(&built.drain),
+        &config.billing,
+        Arc::clone(&built.clock),
+    ));
+    let month = Month::new(
+        Arc::clone(&store),
+        Arc::clone(&seam) as _,
+        Arc::clone(&tariff),
+        Arc::clone(&clock),
+        config.billing.clone(),
+    )?;
+    let imports = Imports::new(
+        Arc::clone(&store),
+        Arc::clone(&seam) as _,
+        Arc::clone(&seam) as _,
+        Arc::clone(&tariff),
+        Arc::clone(&clock),
+        config.imports.clone(),
+    )?;
+    Ok(ApiParts {
+        ordering: Arc::new(Ordering::new(
+            Arc::clone(&store),
+            Arc::clone(&engine),
+            Arc::clone(&clock),
+            Arc::clone(&ids),
+            tariff,
+            config.ordering.clone(),
+        )),
+        scheduling: Arc::new(Scheduling::new(
+            Arc::clone(&store),
+            Arc::clone(&engine),
+            Arc::clone(&clock),
+            Arc::clone(&ids),
+            config.scheduling.clone(),
+        )),
+        fieldwork: Arc::new(Fieldwork::new(Arc::clone(&store), engine, Arc::clone(&clock))),
+        store,
+        clock,
+        ids,
+        outbox: Arc::clone(&built.outbox),
+        webhooks: Arc::clone(&built.webhooks) as _,
+        documents: Arc::clone(&built.documents) as _,
+        month: Arc::new(MonthSeam::new(month)),
+        imports: Arc::new(ImportsSeam::new(imports)),
+        accounts: Arc::new(AccountsSeam::new(built.charging.clone())),
+        tokens,
+        currency,
+        readiness,
+        settings: config.http.clone(),
+    })
+}
+
+/// Rises only when sessions were truly lost; they live in the hot store, so a
+/// restart keeps it (RFC 6733 section 8.16).
+async fn origin_state_id(built: &Built) -> anyhow::Result<u32> {
+    let stored = built.store.meta(ORIGIN_STATE_ID).await?.and_then(|text| text.parse().ok());
+    if let Some(id) = stored {
+        return Ok(id);
+    }
+    let first = u32::try_from(built.clock.now().millis() / 1000).unwrap_or(1);
+    built.store.save(vec![Write::Meta(ORIGIN_STATE_ID.to_owned(), first.to_string())]).await?;
+    Ok(first)
+}

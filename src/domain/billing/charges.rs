@@ -1,0 +1,232 @@
+//! What a cycle costs a line: the monthly fee by days, the fee of its
+//! activation, and its usage.
+//!
+//! The rules, each by local days of the account's calendar:
+//!
+//! - A day is charged when the line was in service during any part of it. So the
+//!   day of the activation counts, and the day of the termination counts, unless
+//!   it ended at midnight exactly.
+//! - A day on which the line was suspended from midnight to midnight is charged
+//!   only where the plan has `charge_suspended_days`.
+//! - A day is charged once: a change of plan counts from its own day on, for the
+//!   plan that the line has at the end of that day.
+//! - The fee is divided over all days of the cycle by largest remainder, so that
+//!   the parts of a whole cycle sum to the fee.
+//! - The activation fee is charged in the cycle in which the line first came into
+//!   service, by the plan that it had then. A line that was in service before it
+//!   was known here (moved in from another system) pays none.
+//! - An activation that was undone (the line went back to absent) was never in
+//!   service and costs nothing.
+//! - A period that is still open counts to the end of the cycle.
+
+use super::{Charge, ChargeKind};
+use crate::domain::cycle::{Calendar, CycleId};
+use crate::domain::ids::{LineId, PlanId};
+use crate::domain::line::{Line, LineState, Period};
+use crate::domain::money::split_by_weight;
+use crate::domain::tariff::{Plan, Tariff};
+use crate::domain::time::{Interval, Timestamp};
+
+/// A cycle with its local days, worked out once for all lines of a calendar.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CycleDays {
+    /// Which cycle.
+    pub cycle: CycleId,
+    /// Its stretch.
+    pub bounds: Interval,
+    /// Each local day, half-open, from midnight to midnight.
+    pub days: Vec<Interval>,
+}
+
+impl CycleDays {
+    /// The days of `cycle` in `calendar`; 28 to 31 of them (a clock change makes
+    /// a day shorter or longer, not fewer).
+    pub fn of(calendar: &Calendar, cycle: CycleId) -> Self {
+        let (mut day, end) = (calendar.first_day(cycle), calendar.first_day(cycle.next()));
+        let mut days = Vec::with_capacity(31);
+        while day < end {
+            let Ok(next) = day.tomorrow() else { break };
+            days.push(Interval { from: calendar.midnight(day), until: calendar.midnight(next) });
+            day = next;
+        }
+        Self { cycle, bounds: calendar.bounds(cycle), days }
+    }
+}
+
+/// Rated usage of one line and plan on one bill.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageSum {
+    /// The line.
+    pub line: LineId,
+    /// The plan that priced it.
+    pub plan: PlanId,
+    /// The cycle that it belongs to and its stretch, where that was closed before.
+    pub late_for: Option<(CycleId, Interval)>,
+    /// Octets.
+    pub octets: u64,
+    /// Minor units.
+    pub amount: i64,
+}
+
+/// A line that cannot be billed as things are.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("bill line `{line}`: plan `{plan}` is not in the tariff")]
+pub struct Unbillable {
+    /// The line.
+    pub line: LineId,
+    /// The plan that nothing is known of.
+    pub plan: PlanId,
+}
+
+/// What the cycle costs the line beside its usage: recurring charges in order of
+/// time, then the activation fee. Charges of nothing are left out.
+pub fn charges_for(line: &Line, cycle: &CycleDays, tariff: &Tariff) -> Result<Vec<Charge>, Unbillable> {
+    let service = in_service(&line.periods);
+    let mut charges = recurring(line, service, cycle, tariff)?;
+    charges.extend(activation(line, service, cycle, tariff)?);
+    Ok(charges)
+}
+
+/// A usage charge: kept when it costs nothing, because the document and the
+/// settlement show the octets.
+pub fn usage_charge(sum: UsageSum, cycle: &CycleDays, tariff: &Tariff) -> Result<Charge, Unbillable> {
+    let plan = plan_of(tariff, &sum.line, &sum.plan)?;
+    let span = sum.late_for.map_or(cycle.bounds, |(_, span)| span);
+    let mut charge = charge(&sum.line, &sum.plan, plan, ChargeKind::Usage, span);
+    charge.quantity = sum.octets;
+    charge.amount = sum.amount;
+    charge.late_for = sum.late_for.map(|(cycle, _)| cycle);
+    Ok(charge)
+}
+
+/// The periods of the service that was not undone. A service ends in
+/// `Terminated`, whose period begins where the last one ended; one that ends
+/// without a successor went back to absent.
+fn in_service(periods: &[Period]) -> &[Period] {
+    let mut start = 0;
+    for (i, period) in periods.iter().enumerate() {
+        let followed = periods.get(i + 1).is_some_and(|next| next.span.from == period.span.until);
+        if period.span.until != Timestamp::MAX && !followed {
+            start = i + 1;
+        }
+    }
+    &periods[start..]
+}
+
+fn recurring(line: &Line, service: &[Period], cycle: &CycleDays, tariff: &Tariff) -> Result<Vec<Charge>, Unbillable> {
+    let stretches = stretches(line, service, cycle, tariff)?;
+    let weights: Vec<u64> = stretches.iter().map(|s| s.days).collect();
+    let mut charges = Vec::new();
+    for (i, stretch) in stretches.iter().enumerate() {
+        let Some((id, plan)) = stretch.plan else { continue };
+        // The stretches are the same for every plan, so two plans with one fee
+        // share it without a remainder between them.
+        let amount = split_by_weight(plan.monthly_fee, &weights)[i];
+        if amount != 0 {
+            let mut charge = charge(&line.id, id, plan, ChargeKind::Recurring, stretch.span);
+            charge.quantity = stretch.days;
+            charge.amount = amount;
+            charges.push(charge);
+        }
+    }
+    Ok(charges)
+}
+
+fn activation(
+    line: &Line,
+    service: &[Period],
+    cycle: &CycleDays,
+    tariff: &Tariff,
+) -> Result<Option<Charge>, Unbillable> {
+    let Some(first) = service.iter().find(|p| p.state == LineState::Active) else { return Ok(None) };
+    let moved_in = first.span.from < line.created;
+    if moved_in || !cycle.bounds.contains(first.span.from) {
+        return Ok(None);
+    }
+    let Some(id) = plan_at(line, first.span.from) else { return Ok(None) };
+    let plan = plan_of(tariff, &line.id, id)?;
+    let mut charge = charge(
+        &line.id,
+        id,
+        plan,
+        ChargeKind::OneTime,
+        Interval { from: first.span.from, until: Timestamp(first.span.from.0.saturating_add(1)) },
+    );
+    charge.amount = plan.activation_fee;
+    Ok((charge.amount != 0).then_some(charge))
+}
+
+/// Days in a row with the same plan, or with none to charge.
+struct Stretch<'a> {
+    plan: Option<(&'a PlanId, &'a Plan)>,
+    span: Interval,
+    days: u64,
+}
+
+fn stretches<'a>(
+    line: &'a Line,
+    service: &[Period],
+    cycle: &CycleDays,
+    tariff: &'a Tariff,
+) -> Result<Vec<Stretch<'a>>, Unbillable> {
+    let mut stretches: Vec<Stretch<'a>> = Vec::new();
+    for day in &cycle.days {
+        let plan = charged_plan(line, service, day, tariff)?;
+        match stretches.last_mut() {
+            Some(last) if last.plan.map(|p| p.0) == plan.map(|p| p.0) => {
+                last.span.until = day.until;
+                last.days += 1;
+            }
+            _ => stretches.push(Stretch { plan, span: *day, days: 1 }),
+        }
+    }
+    Ok(stretches)
+}
+
+/// The plan that a day is charged by: the last one that charges a part of it.
+fn charged_plan<'a>(
+    line: &'a Line,
+    service: &[Period],
+    day: &Interval,
+    tariff: &'a Tariff,
+) -> Result<Option<(&'a PlanId, &'a Plan)>, Unbillable> {
+    for held in line.plans.iter().rev() {
+        let Some(part) = held.span.intersect(day) else { continue };
+        let during = |state: LineState| service.iter().any(|p| p.state == state && p.span.intersect(&part).is_some());
+        let (active, suspended) = (during(LineState::Active), during(LineState::Suspended));
+        if !active && !suspended {
+            continue;
+        }
+        let plan = plan_of(tariff, &line.id, &held.plan)?;
+        if active || plan.charge_suspended_days {
+            return Ok(Some((&held.plan, plan)));
+        }
+    }
+    Ok(None)
+}
+
+fn plan_at(line: &Line, at: Timestamp) -> Option<&PlanId> {
+    line.plans.iter().find(|p| p.span.contains(at)).map(|p| &p.plan)
+}
+
+fn plan_of<'a>(tariff: &'a Tariff, line: &LineId, plan: &PlanId) -> Result<&'a Plan, Unbillable> {
+    tariff.plan(plan).ok_or_else(|| Unbillable { line: line.clone(), plan: plan.clone() })
+}
+
+fn charge(line: &LineId, id: &PlanId, plan: &Plan, kind: ChargeKind, span: Interval) -> Charge {
+    Charge {
+        line: line.clone(),
+        plan: id.clone(),
+        product: plan.product.clone(),
+        department: plan.department.clone(),
+        kind,
+        description: plan.name.clone(),
+        span,
+        quantity: 1,
+        amount: 0,
+        late_for: None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

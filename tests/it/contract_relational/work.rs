@@ -1,0 +1,100 @@
+//! Scheduling and field work.
+
+use linegate::domain::fieldwork::WorkOrderState;
+use linegate::domain::scheduling::{CallState, Slot, Worker};
+use linegate::ports::relational::{Page, Write};
+
+use super::sample::{appointment, at, call, slot, work_order};
+use super::{ALL, Store, check_conflict};
+
+pub(crate) async fn a_slot_is_held_up_to_its_capacity_and_given_back(store: &Store) {
+    check_conflict(store.save(vec![Write::HoldSlot("s-1".into())]).await, "s-1");
+    store.save(vec![Write::Slot(slot("s-1", 100, 2))]).await.unwrap();
+    store.save(vec![Write::HoldSlot("s-1".into()), Write::HoldSlot("s-1".into())]).await.unwrap();
+    let full = vec![Write::Meta("k".to_owned(), "v".to_owned()), Write::HoldSlot("s-1".into())];
+    check_conflict(store.save(full).await, "s-1");
+    assert_eq!(store.meta("k").await.unwrap(), None);
+    assert_eq!(store.slot(&"s-1".into()).await.unwrap(), Some(Slot { held: 2, ..slot("s-1", 100, 2) }));
+    store.save(vec![Write::ReleaseSlot("s-1".into())]).await.unwrap();
+    store.save(vec![Write::HoldSlot("s-1".into())]).await.unwrap();
+    store.save(vec![Write::ReleaseSlot("s-1".into()); 3]).await.unwrap();
+    assert_eq!(store.slot(&"s-1".into()).await.unwrap().unwrap().held, 0);
+    store.save(vec![Write::ReleaseSlot("nowhere".into())]).await.unwrap();
+    assert_eq!(store.slot(&"nowhere".into()).await.unwrap(), None);
+}
+
+pub(crate) async fn a_replaced_slot_keeps_what_is_held(store: &Store) {
+    store.save(vec![Write::Slot(slot("s-1", 100, 2)), Write::HoldSlot("s-1".into())]).await.unwrap();
+    store.save(vec![Write::Slot(slot("s-1", 200, 3))]).await.unwrap();
+    assert_eq!(store.slot(&"s-1".into()).await.unwrap(), Some(Slot { held: 1, ..slot("s-1", 200, 3) }));
+}
+
+pub(crate) async fn free_slots_come_earliest_first_inside_the_stretch(store: &Store) {
+    let slots = [slot("s-4", 400, 1), slot("s-2", 200, 1), slot("s-3", 300, 1), slot("s-1", 100, 1)];
+    store.save(slots.into_iter().map(Write::Slot).collect()).await.unwrap();
+    store.save(vec![Write::HoldSlot("s-3".into())]).await.unwrap();
+    let free = |from, until, limit| async move {
+        let slots = store.free_slots(at(from), at(until), limit).await.unwrap();
+        slots.iter().map(|s| s.id.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(free(0, 1000, 10).await, ["s-1", "s-2", "s-4"]);
+    assert_eq!(free(200, 400, 10).await, ["s-2"]);
+    assert_eq!(free(0, 1000, 1).await, ["s-1"]);
+}
+
+pub(crate) async fn appointments_are_newest_first_and_by_order(store: &Store) {
+    for (id, order, created) in [("a-1", "o-1", 1), ("a-2", "o-2", 2), ("a-3", "o-1", 3)] {
+        store.save(vec![Write::Appointment(appointment(id, order, created))]).await.unwrap();
+    }
+    check_conflict(store.save(vec![Write::Appointment(appointment("a-1", "o-1", 1))]).await, "a-1");
+    let of_order = store.appointments(Some(&"o-1".into()), ALL).await.unwrap();
+    assert_eq!(of_order.items.iter().map(|a| a.id.as_str()).collect::<Vec<_>>(), ["a-3", "a-1"]);
+    let second = store.appointments(None, Page { offset: 1, limit: 1 }).await.unwrap();
+    assert_eq!((second.items[0].id.as_str(), second.total), ("a-2", 3));
+    assert_eq!(store.appointment(&"a-2".into()).await.unwrap().unwrap().version, 1);
+}
+
+pub(crate) async fn calls_come_by_next_attempt_and_state(store: &Store) {
+    for (id, state, next) in [
+        ("k-1", CallState::Due, 30),
+        ("k-2", CallState::Due, 10),
+        ("k-3", CallState::Agreed, 20),
+        ("k-4", CallState::Due, 40),
+    ] {
+        store.save(vec![Write::Call(call(id, state, next))]).await.unwrap();
+    }
+    check_conflict(store.save(vec![Write::Call(call("k-1", CallState::Due, 30))]).await, "k-1");
+    let due = store.calls(Some(CallState::Due), at(30), ALL).await.unwrap();
+    assert_eq!(due.items.iter().map(|c| c.id.as_str()).collect::<Vec<_>>(), ["k-2", "k-1"]);
+    let all = store.calls(None, at(100), Page { offset: 0, limit: 2 }).await.unwrap();
+    assert_eq!(all.items.iter().map(|c| c.id.as_str()).collect::<Vec<_>>(), ["k-2", "k-3"]);
+    assert_eq!(all.total, 4);
+    assert_eq!(store.call(&"k-3".into()).await.unwrap().unwrap().state, CallState::Agreed);
+}
+
+pub(crate) async fn work_orders_come_by_planned_start_and_filter(store: &Store) {
+    let worker = Worker { id: "w-1".into(), name: "A".to_owned(), skills: vec!["tv".to_owned()], area: String::new() };
+    store.save(vec![Write::Worker(worker.clone())]).await.unwrap();
+    assert_eq!(store.workers().await.unwrap(), vec![worker]);
+    for (id, worker, order, planned) in
+        [("x-1", "w-1", "o-1", 30), ("x-2", "w-2", "o-1", 20), ("x-3", "w-1", "o-2", 10)]
+    {
+        store.save(vec![Write::WorkOrder(work_order(id, worker, order, planned))]).await.unwrap();
+    }
+    let mut started = store.work_order(&"x-1".into()).await.unwrap().unwrap();
+    started.state = WorkOrderState::InProgress;
+    store.save(vec![Write::WorkOrder(started.clone())]).await.unwrap();
+    check_conflict(store.save(vec![Write::WorkOrder(started)]).await, "x-1");
+    let list = |worker: Option<&'static str>, state, order: Option<&'static str>| async move {
+        let worker = worker.map(Into::into);
+        let order = order.map(Into::into);
+        let found = store.work_orders(worker.as_ref(), state, order.as_ref(), ALL).await.unwrap();
+        assert_eq!(found.total, found.items.len() as u64);
+        found.items.iter().map(|w| w.id.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(list(None, None, None).await, ["x-3", "x-2", "x-1"]);
+    assert_eq!(list(Some("w-1"), None, None).await, ["x-3", "x-1"]);
+    assert_eq!(list(Some("w-1"), Some(WorkOrderState::InProgress), None).await, ["x-1"]);
+    assert_eq!(list(None, Some(WorkOrderState::Acknowledged), Some("o-1")).await, ["x-2"]);
+    assert_eq!(list(None, None, Some("o-2")).await, ["x-3"]);
+}
