@@ -54,18 +54,30 @@ pub struct Drain {
     hot: Arc<dyn HotStore>,
     relational: Arc<dyn Relational>,
     settings: DrainSettings,
-    reached: watch::Sender<Position>,
+    reached: watch::Sender<Reached>,
     hurry: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Reached {
+    position: Position,
+    stopped: bool,
 }
 
 impl Drain {
     /// Between two stores.
     pub fn new(hot: Arc<dyn HotStore>, relational: Arc<dyn Relational>, settings: DrainSettings) -> Self {
-        Self { hot, relational, settings, reached: watch::Sender::new(0), hurry: Notify::new() }
+        Self { hot, relational, settings, reached: watch::Sender::default(), hurry: Notify::new() }
     }
 
     /// Drains until `stop`, then what is left once more.
     pub async fn run(&self, stop: CancellationToken) {
+        self.reached.send_modify(|reached| reached.stopped = false);
+        self.run_until(&stop).await;
+        self.reached.send_modify(|reached| reached.stopped = true);
+    }
+
+    async fn run_until(&self, stop: &CancellationToken) {
         loop {
             let pause = match self.step().await {
                 Ok(0) if stop.is_cancelled() => return,
@@ -94,7 +106,11 @@ impl Drain {
     pub async fn drain_until(&self, position: Position) -> Result<(), DrainError> {
         let mut reached = self.reached.subscribe();
         self.hurry.notify_one();
-        reached.wait_for(|at| *at >= position).await.map(|_| ()).map_err(|_| DrainError::Stopped(position))
+        let seen = reached.wait_for(|r| r.position >= position || r.stopped).await;
+        match seen {
+            Ok(reached) if reached.position >= position => Ok(()),
+            Ok(_) | Err(_) => Err(DrainError::Stopped(position)),
+        }
     }
 
     /// Moves everything that the log holds at this moment, without [`Drain::run`].
@@ -124,7 +140,11 @@ impl Drain {
             self.save(position, records).await?;
         }
         self.hot.drained_through(position).await.map_err(DrainError::Hot)?;
-        self.reached.send_if_modified(|at| position > std::mem::replace(at, position.max(*at)));
+        self.reached.send_if_modified(|reached| {
+            let is_further = position > reached.position;
+            reached.position = reached.position.max(position);
+            is_further
+        });
         Ok(count)
     }
 

@@ -8,6 +8,7 @@ mod charging;
 mod contract_hot;
 mod contract_relational;
 mod delivery;
+mod drain;
 mod freediameter;
 mod imports;
 mod kill;

@@ -1,10 +1,11 @@
 //! Commands on an account, idempotent by key.
 
-use super::{Account, AccountLimits, LineCharging, SessionEnd, stable_hash};
+use super::{Account, AccountLimits, LineCharging, Session, SessionEnd, stable_hash};
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{CustomerId, LineId, SessionId};
 use crate::domain::line::{LineState, Profile};
 use crate::domain::time::{Interval, Timestamp};
+use crate::domain::usage::UsageSource;
 
 /// What an account can be told. Commands go through the same queue as usage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +61,7 @@ pub enum AccountCommand {
         /// The line.
         line: LineId,
     },
-    /// The line's open sessions; changes nothing.
+    /// The line's open sessions that quota was granted to; changes nothing.
     OpenSessions {
         /// The line.
         line: LineId,
@@ -228,7 +229,8 @@ impl Account {
 
     fn open_sessions(&self, line: &LineId) -> Vec<OpenSession> {
         let Some(no) = self.line(line).map(|l| l.no) else { return Vec::new() };
-        let open = self.sessions.iter().filter(|s| s.line == no && s.is_open());
+        let gives_quota = |s: &&Session| s.source == UsageSource::Gy && s.is_open();
+        let open = self.sessions.iter().filter(|s| s.line == no).filter(gives_quota);
         open.map(|s| OpenSession { session: s.id.clone(), peer: s.peer.clone() }).collect()
     }
 

@@ -70,11 +70,13 @@ pub struct Applied {
     pub opened: Option<SessionId>,
     /// An ended session that was forgotten to make room for it.
     pub forgotten: Option<SessionId>,
+    /// Whether its session has ended with it.
+    pub ended: bool,
 }
 
 impl Applied {
     fn unchanged(answer: ChargeAnswer) -> Self {
-        Self { answer, records: Vec::new(), changed: false, opened: None, forgotten: None }
+        Self { answer, records: Vec::new(), changed: false, opened: None, forgotten: None, ended: false }
     }
 
     fn refused(outcome: Outcome, request: &ChargeRequest) -> Self {
@@ -157,7 +159,7 @@ fn stand_alone(
     }
     let answer =
         ChargeAnswer { outcome: Outcome::Success, groups, repeated: false, suspense: first_suspense(&records) };
-    Applied { answer, records, changed: true, opened: None, forgotten: None }
+    Applied { answer, records, changed: true, opened: None, forgotten: None, ended: false }
 }
 
 /// A request of a Gy or Rf session.
@@ -198,6 +200,7 @@ fn in_session(
         session.reservations.clear();
         if session.is_open() {
             session.end = SessionEnd::ByClient(now);
+            applied.ended = true;
         }
     }
     session.remember(number, &applied.answer, settings.limits.answers_max);
@@ -303,7 +306,7 @@ fn work_groups(
     let denied = may_grant && groups.is_empty() && is_denied(account, line);
     let outcome = if denied { Outcome::ServiceDenied } else { Outcome::Success };
     let answer = ChargeAnswer { outcome, groups, repeated: false, suspense: first_suspense(&records) };
-    Applied { answer, records, changed: true, opened: None, forgotten: None }
+    Applied { answer, records, changed: true, opened: None, forgotten: None, ended: false }
 }
 
 /// A report takes from what is set aside for its group; a final report or a
@@ -361,6 +364,9 @@ fn first_time(account: &mut Account, key: &RecordKey, limits: &AccountLimits, no
     if let RecordKey::Modem(device, epoch, boot, sequence) = key {
         return first_of_modem(account, (device, *epoch, *boot), *sequence, limits, now);
     }
+    let live = std::time::Duration::from_secs(limits.event_keys_live_s);
+    let expired = account.event_keys.partition_point(|(_, at)| at.plus(live) <= now);
+    account.event_keys.drain(..expired);
     let hash = key_hash(key);
     if account.event_keys.iter().any(|(known, _)| *known == hash) {
         return false;

@@ -11,12 +11,15 @@ use tokio::sync::{mpsc, oneshot};
 use super::{FATAL, Shared};
 use crate::ports::hot::{AccountChange, Batch, Change, Committed, HotError, Position};
 
+/// Hears how far the log reaches, and what became of each change.
+pub(super) type Done = oneshot::Sender<(Position, Vec<Change>)>;
+
 /// What one shard wants durable; at most one of each shard is on its way.
 pub(super) struct Package {
     pub(super) changes: Vec<AccountChange>,
     pub(super) loose: Vec<u8>,
     pub(super) loose_records: u32,
-    pub(super) done: oneshot::Sender<(Position, Vec<Change>)>,
+    pub(super) done: Done,
 }
 
 /// Runs until every shard has gone or the store has failed.
@@ -42,7 +45,7 @@ pub(super) fn run(mut packages: mpsc::UnboundedReceiver<Package>, shared: &Arc<S
     }
 }
 
-fn take(package: Package, batch: &mut Batch, waiting: &mut Vec<(usize, oneshot::Sender<(Position, Vec<Change>)>)>) {
+fn take(package: Package, batch: &mut Batch, waiting: &mut Vec<(usize, Done)>) {
     waiting.push((package.changes.len(), package.done));
     if batch.changes.is_empty() {
         batch.changes = package.changes;
@@ -69,7 +72,7 @@ async fn commit(batch: Batch, shared: &Shared) -> Result<Committed, HotError> {
     }
 }
 
-fn release(committed: Committed, waiting: Vec<(usize, oneshot::Sender<(Position, Vec<Change>)>)>) {
+fn release(committed: Committed, waiting: Vec<(usize, Done)>) {
     let mut changes = committed.changes.into_iter();
     for (count, done) in waiting {
         let _ = done.send((committed.position, changes.by_ref().take(count).collect()));

@@ -221,7 +221,11 @@ impl Charging {
     fn route(&self, request: ChargeRequest, reply: Answer) {
         let directory = &self.shared.directory;
         if let Some(account) = request.session.as_ref().and_then(|session| directory.account_of(session)) {
-            return self.admit(request, account, None, reply);
+            // A Gy session may have the same Session-Id as an Rf session that is yet to begin.
+            let opens = request.key.source() == UsageSource::Rf;
+            let line = opens.then(|| self.find_line(&request)).flatten();
+            let line = line.filter(|(_, of)| *of == account).map(|(line, _)| line);
+            return self.admit(request, account, line, reply);
         }
         match self.find_line(&request) {
             Some((line, account)) => self.admit(request, account, Some(line), reply),
@@ -251,12 +255,8 @@ impl Charging {
             let groups = groups.map(|rating_group| GroupAnswer { rating_group, outcome, grant: None }).collect();
             return reply.send(Ok(ChargeAnswer { groups, ..bare_answer(outcome) }));
         }
-        let records = unknown_line_records(request, self.shared.tariff.version);
-        let groups = request.groups.iter().map(|g| g.rating_group);
-        let groups =
-            groups.map(|rating_group| GroupAnswer { rating_group, outcome: Outcome::Success, grant: None }).collect();
-        let suspense = (!records.is_empty()).then_some(SuspenseReason::UnknownLine);
-        self.admit_loose(records, ChargeAnswer { groups, suspense, ..bare_answer(Outcome::Success) }, reply);
+        let (records, answer) = suspend_unknown(request, self.shared.tariff.version);
+        self.admit_loose(records, answer, reply);
     }
 
     fn admit(&self, request: ChargeRequest, account: AccountId, line: Option<LineId>, reply: Answer) {
@@ -346,6 +346,16 @@ fn shard_of(account: &AccountId, shards: usize) -> usize {
 
 fn bare_answer(outcome: Outcome) -> ChargeAnswer {
     ChargeAnswer { outcome, groups: Vec::new(), repeated: false, suspense: None }
+}
+
+/// What is kept and answered where no line is known and the client has no other way.
+fn suspend_unknown(request: &ChargeRequest, tariff_version: u32) -> (Vec<UsageRecord>, ChargeAnswer) {
+    let records = unknown_line_records(request, tariff_version);
+    let groups = request.groups.iter().map(|g| g.rating_group);
+    let groups = groups.map(|rating_group| GroupAnswer { rating_group, outcome: Outcome::Success, grant: None });
+    let suspense = (!records.is_empty()).then_some(SuspenseReason::UnknownLine);
+    let answer = ChargeAnswer { groups: groups.collect(), suspense, ..bare_answer(Outcome::Success) };
+    (records, answer)
 }
 
 fn unknown_line_records(request: &ChargeRequest, tariff_version: u32) -> Vec<UsageRecord> {

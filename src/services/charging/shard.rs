@@ -161,6 +161,8 @@ pub(super) struct Shard {
     pending: Pending,
     in_flight: Option<InFlight>,
     closing: Vec<Closing>,
+    /// The newest cycle closed by this process: an account that is made later begins behind it.
+    closed_through: Option<CycleId>,
     expiries: BinaryHeap<Reverse<(Timestamp, AccountId)>>,
     last_write: Timestamp,
     stopping: bool,
@@ -184,6 +186,7 @@ impl Shard {
             pending: Pending::default(),
             in_flight: None,
             closing: Vec::new(),
+            closed_through: None,
             expiries: BinaryHeap::new(),
             last_write,
             stopping: false,
@@ -221,6 +224,7 @@ impl Shard {
                     }
                 }
                 _ = tick.tick() => self.tick(),
+                () = tokio::task::yield_now(), if self.in_flight.is_none() && !self.closing.is_empty() => {}
             }
         }
     }
@@ -228,14 +232,7 @@ impl Shard {
     fn work(&mut self, work: Work, now: Timestamp) {
         match work {
             Work::Charge { request, account, line, reply } => self.charge(request, account, line, reply, now),
-            Work::Loose { records, answer, reply } => {
-                for record in &records {
-                    encode_record(record, &mut self.pending.loose);
-                    self.pending.loose_records += 1;
-                    count_record(record);
-                }
-                self.pending.waiting.push(Waiting::Loose { answer, reply });
-            }
+            Work::Loose { records, answer, reply } => self.suspend(&records, answer, reply),
             Work::Command { account, command, to } => self.command(account, command, to, now),
             Work::View { account, to } => {
                 let slot = self.accounts.slots.get(&account);
@@ -244,6 +241,7 @@ impl Shard {
             Work::Close { cycle, to } => {
                 let left: Vec<AccountId> = self.accounts.slots.keys().cloned().collect();
                 let _ = to.send(CloseProgress::Begun { accounts: left.len() as u64 });
+                self.closed_through = self.closed_through.max(Some(cycle));
                 self.closing.push(Closing { cycle, left, to });
             }
             Work::Stop => {
@@ -262,8 +260,7 @@ impl Shard {
         now: Timestamp,
     ) {
         let Some(slot) = self.accounts.slots.get_mut(&account) else {
-            let outcome = Outcome::UnknownSubscriber;
-            return reply.send(Ok(super::bare_answer(outcome)));
+            return self.nobody(&request, super::bare_answer(Outcome::UnknownSubscriber), reply);
         };
         let (shared, settings) = (&self.shared, &self.shared.settings.rating);
         let applied = apply(&mut slot.account, line.as_ref(), &request, &shared.tariff, settings, now);
@@ -286,12 +283,34 @@ impl Shard {
                 shared.directory.open_session(&session, &account);
                 change.opened.push(session);
             }
-            if request.phase == crate::domain::rating::request::Phase::Terminate {
+            if applied.ended {
                 metrics().sessions.dec();
             }
             schedule(slot, &mut self.expiries, &settings.limits);
         }
+        if applied.answer.outcome == Outcome::UnknownSubscriber {
+            return self.nobody(&request, applied.answer, reply);
+        }
         self.pending.waiting.push(Waiting::Charge { work: (request, account, line), answer: applied.answer, reply });
+    }
+
+    /// The directory has led to a line that the account has forgotten.
+    fn nobody(&mut self, request: &ChargeRequest, answer: ChargeAnswer, reply: Answer) {
+        if request.key.source() == UsageSource::Gy {
+            self.pending.waiting.push(Waiting::Loose { answer, reply });
+            return;
+        }
+        let (records, answer) = super::suspend_unknown(request, self.shared.tariff.version);
+        self.suspend(&records, answer, reply);
+    }
+
+    fn suspend(&mut self, records: &[UsageRecord], answer: ChargeAnswer, reply: Answer) {
+        for record in records {
+            encode_record(record, &mut self.pending.loose);
+            self.pending.loose_records += 1;
+            count_record(record);
+        }
+        self.pending.waiting.push(Waiting::Loose { answer, reply });
     }
 
     fn command(
@@ -306,7 +325,10 @@ impl Shard {
             (self.accounts.slots.contains_key(&account), &command)
         {
             match Account::new(account.clone(), customer.clone(), *anchor_day, zone, *at) {
-                Ok(new) => {
+                Ok(mut new) => {
+                    if let Some(cycle) = self.closed_through {
+                        new.close(cycle);
+                    }
                     metrics().accounts.inc();
                     self.accounts.insert(new, false);
                 }
