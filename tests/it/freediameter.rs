@@ -34,7 +34,6 @@ fn settings(folder: &Path, gateway: &Gateway) -> String {
          TwTimer = 6;\n\
          TLS_Cred = \"{at}/cert.pem\", \"{at}/key.pem\";\n\
          TLS_CA = \"{at}/cert.pem\";\n\
-         LoadExtension = \"dict_dcca.fdx\";\n\
          ConnectPeer = \"gateway.linegate.example\" {{ ConnectTo = \"127.0.0.1\"; No_TLS; Port = {port}; TwTimer = 6; }};\n",
         own = free_port().port(),
         port = gateway.diameter.port(),

@@ -53,7 +53,8 @@ impl Step<Write> for Provision {
                     profile: run.before_profile.clone(),
                 };
                 let held = self.tell(&element, &command, ctx.attempts).await?;
-                if held.state != state {
+                let forgot = state == LineState::Terminated && held.state == LineState::Absent;
+                if held.state != state && !forgot {
                     let reason = format!("element {element}: line {} stays {}", run.line, held.state.as_str());
                     return Err(StepError::stuck(cause::ELEMENT_MISMATCH, reason));
                 }

@@ -11,6 +11,7 @@ use linegate::adapters::system::{ManualClock, SeededIds};
 use linegate::domain::ids::{AccountId, DeviceId, ElementId, LineId, OrderId, SagaId, SessionId};
 use linegate::domain::line::{Access, Line, LineState};
 use linegate::domain::notification::Language;
+use linegate::domain::ordering::OrderKind;
 use linegate::domain::ordering::{Order, OrderState};
 use linegate::domain::request::{NewItem, NewOrder};
 use linegate::domain::scheduling::{CallOutcome, CallState, Worker};
@@ -242,6 +243,9 @@ impl Elements for Net {
                 apns: command.profile.apns.iter().map(ToString::to_string).collect(),
                 plan: Some(command.profile.plan.to_string()),
             };
+            // This element forgets a line that it takes back from an activation.
+            let forgets = command.action == OrderKind::Terminate && command.key.ends_with("undo");
+            let held = if forgets { Held { state: LineState::Absent, ..held } } else { held };
             s.held.insert(command.line.clone(), held.clone());
             held
         })
