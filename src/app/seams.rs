@@ -131,7 +131,7 @@ impl LineCharging for ChargingSeam {
 #[async_trait]
 impl CycleCloser for ChargingSeam {
     async fn close_cycle(&self, cycle: CycleId, progress: Progress<'_>) -> Result<ClosedCycle, ClosingError> {
-        let closed = self.charging.close_cycle(cycle, |done, total| progress(done, total)).await;
+        let closed = self.charging.close_cycle(cycle, progress).await;
         let failed = |error: ChargingError| ClosingError { operation: "close cycle", reason: error.to_string() };
         closed.map(|c| ClosedCycle { accounts: c.accounts, position: c.position }).map_err(failed)
     }
