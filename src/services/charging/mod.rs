@@ -11,7 +11,9 @@
 //! account is changed by its shard alone; after a fatal error of the store
 //! nobody is answered any more.
 
+mod accounts;
 mod committer;
+mod counters;
 mod directory;
 mod recovery;
 mod settings;

@@ -7,9 +7,10 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
+use super::accounts::Accounts;
 use super::committer;
 use super::directory::Directory;
-use super::shard::{Accounts, Shard, Work};
+use super::shard::{Shard, Work};
 use super::{Charging, ChargingError, ChargingSettings, ChargingTasks, Queue, RUNNING, Shared, shard_of};
 use crate::domain::account::Account;
 use crate::domain::tariff::SharedTariff;

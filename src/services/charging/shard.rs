@@ -6,16 +6,16 @@
 //! pending when they were decided.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ahash::RandomState;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
+use super::accounts::{Accounts, Expiries, change_of, schedule};
 use super::committer::Package;
+use super::counters::{count_record, count_repeated};
 use super::{ChargingError, Reply, Shared};
 use crate::domain::account::{Account, AccountCommand, AccountView, CommandAnswer, Session};
 use crate::domain::cycle::CycleId;
@@ -23,7 +23,7 @@ use crate::domain::ids::{AccountId, LineId, SessionId};
 use crate::domain::rating::apply;
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, Outcome};
 use crate::domain::time::Timestamp;
-use crate::domain::usage::{UsageOutcome, UsageRecord, UsageSource};
+use crate::domain::usage::{UsageRecord, UsageSource};
 use crate::ports::hot::{AccountChange, Change, Position, encode_record};
 use crate::telemetry::metrics;
 
@@ -58,41 +58,6 @@ pub(super) enum Work {
     View { account: AccountId, to: oneshot::Sender<Option<AccountView>> },
     Close { cycle: CycleId, to: mpsc::UnboundedSender<CloseProgress> },
     Stop,
-}
-
-/// The accounts of one shard.
-#[derive(Default)]
-pub(super) struct Accounts {
-    slots: HashMap<AccountId, Slot, RandomState>,
-    /// Accounts that recovery has changed and that are to be made durable.
-    recovered: Vec<AccountId>,
-}
-
-struct Slot {
-    account: Account,
-    /// Its place in the pending batch, where it is changed by it.
-    pending: Option<usize>,
-    /// When the shard looks at it next for what expires; [`Timestamp::MAX`] for never.
-    scheduled: Timestamp,
-}
-
-impl Accounts {
-    pub(super) fn insert(&mut self, account: Account, changed: bool) {
-        if changed {
-            self.recovered.push(account.id.clone());
-        }
-        let slot = Slot { account, pending: None, scheduled: Timestamp::MAX };
-        self.slots.insert(slot.account.id.clone(), slot);
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.slots.len()
-    }
-
-    pub(super) fn open_sessions(&self) -> i64 {
-        let open = |slot: &Slot| slot.account.sessions.iter().filter(|s| s.is_open()).count();
-        i64::try_from(self.slots.values().map(open).sum::<usize>()).unwrap_or(i64::MAX)
-    }
 }
 
 /// Who waits for a batch, with what it takes to decide again after a conflict.
@@ -163,7 +128,7 @@ pub(super) struct Shard {
     closing: Vec<Closing>,
     /// The newest cycle closed by this process: an account that is made later begins behind it.
     closed_through: Option<CycleId>,
-    expiries: BinaryHeap<Reverse<(Timestamp, AccountId)>>,
+    expiries: Expiries,
     last_write: Timestamp,
     stopping: bool,
 }
@@ -187,7 +152,7 @@ impl Shard {
             in_flight: None,
             closing: Vec::new(),
             closed_through: None,
-            expiries: BinaryHeap::new(),
+            expiries: Expiries::new(),
             last_write,
             stopping: false,
         }
@@ -265,7 +230,7 @@ impl Shard {
         let (shared, settings) = (&self.shared, &self.shared.settings.rating);
         let applied = apply(&mut slot.account, line.as_ref(), &request, &shared.tariff, settings, now);
         if applied.answer.repeated {
-            repeated(request.key.source()).inc();
+            count_repeated(request.key.source());
         }
         if applied.changed {
             let change = change_of(slot, &mut self.pending.changes);
@@ -536,40 +501,6 @@ fn ends(state: crate::domain::line::LineState) -> bool {
     matches!(state, LineState::Absent | LineState::Terminated)
 }
 
-/// The account's change in the pending batch, made at the first use.
-fn change_of<'c>(slot: &mut Slot, changes: &'c mut Vec<AccountChange>) -> &'c mut AccountChange {
-    let at = *slot.pending.get_or_insert_with(|| {
-        let previous = slot.account.version;
-        changes.push(AccountChange {
-            account: slot.account.id.clone(),
-            previous,
-            version: previous + 1,
-            state: Vec::new(),
-            records: Vec::new(),
-            record_count: 0,
-            opened: Vec::new(),
-            closed: Vec::new(),
-        });
-        changes.len() - 1
-    });
-    &mut changes[at]
-}
-
-fn schedule(
-    slot: &mut Slot,
-    expiries: &mut BinaryHeap<Reverse<(Timestamp, AccountId)>>,
-    limits: &crate::domain::account::AccountLimits,
-) {
-    // One entry for each account: a later expiry waits until the entry comes up.
-    if slot.scheduled != Timestamp::MAX {
-        return;
-    }
-    if let Some(at) = slot.account.next_tick(limits) {
-        slot.scheduled = at;
-        expiries.push(Reverse((at, slot.account.id.clone())));
-    }
-}
-
 fn forget(shared: &Shared, change: &mut AccountChange, sessions: Vec<Session>) {
     for session in sessions {
         shared.directory.forget_session(&session.id);
@@ -592,39 +523,4 @@ fn release(waiting: Waiting, position: Position) {
             }
         }
     }
-}
-
-fn count_record(record: &UsageRecord) {
-    let outcome = match record.outcome {
-        UsageOutcome::Rated => 0,
-        UsageOutcome::Reconciled => 1,
-        UsageOutcome::Suspense(_) => {
-            let labels = [record.key.source().as_str(), record.outcome.as_str()];
-            return metrics().usage_records.with_label_values(&labels).inc();
-        }
-    };
-    counter(record.key.source(), outcome).inc();
-}
-
-fn repeated(source: UsageSource) -> &'static prometheus::IntCounter {
-    counter(source, 2)
-}
-
-/// The counters of the usual outcomes, looked up once.
-fn counter(source: UsageSource, outcome: usize) -> &'static prometheus::IntCounter {
-    static COUNTERS: std::sync::LazyLock<Vec<prometheus::IntCounter>> = std::sync::LazyLock::new(|| {
-        let sources = [UsageSource::Gy, UsageSource::Rf, UsageSource::Modem, UsageSource::File];
-        let outcomes = ["rated", "reconciled", "repeated"];
-        sources
-            .iter()
-            .flat_map(|s| outcomes.iter().map(|o| metrics().usage_records.with_label_values(&[s.as_str(), o])))
-            .collect()
-    });
-    let source = match source {
-        UsageSource::Gy => 0,
-        UsageSource::Rf => 1,
-        UsageSource::Modem => 2,
-        UsageSource::File => 3,
-    };
-    &COUNTERS[source * 3 + outcome]
 }
