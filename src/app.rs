@@ -112,6 +112,11 @@ struct Built {
     documents: Arc<PdfDocuments>,
 }
 
+/// Makes ring the process's TLS provider; repeating it changes nothing.
+pub fn install_tls() {
+    let _installed_before = rustls::crypto::ring::default_provider().install_default();
+}
+
 /// Reads everything that the settings name, without starting.
 pub fn check(config: &Config) -> anyhow::Result<()> {
     guard_listeners(config)?;
@@ -166,7 +171,7 @@ impl Gateway {
     /// Starts it and gives it back ready.
     pub async fn start(config: Config, mode: Mode) -> anyhow::Result<Self> {
         guard_listeners(&config)?;
-        let _installed_before = rustls::crypto::ring::default_provider().install_default();
+        install_tls();
         let folder = Folder::take(&config.data.folder)?;
         let readiness = Arc::new(Readiness::waiting_for(&["gateway"]));
         let stop = Stops::default();

@@ -22,6 +22,7 @@ struct Reached {
 
 impl Reached {
     async fn new(config: Config) -> anyhow::Result<Self> {
+        app::install_tls();
         let token = config.http.tokens.first().cloned();
         let (address, own) = match app::running_at(&config)? {
             Some(address) => (address, None),

@@ -5,6 +5,7 @@
 
 mod api;
 mod charging;
+mod command;
 mod contract_hot;
 mod contract_relational;
 mod delivery;
