@@ -206,6 +206,11 @@ impl Gateway {
         };
         if mode == Mode::Serve {
             gateway.listen(&config, &built).await?;
+            gateway.services.spawn(watch_intake(
+                built.charging.clone(),
+                Arc::clone(&gateway.readiness),
+                gateway.stop.services.clone(),
+            ));
         }
         gateway.folder.announce(&config.data.folder, http)?;
         gateway.readiness.ready("gateway");
@@ -374,6 +379,22 @@ fn spawn_services(built: &Built, mode: Mode, stop: &Stops, tasks: &TaskTracker) 
     }
 }
 
+/// Keeps `/readyz` in step with whether usage is taken in: a full disk or a log
+/// that nothing drains is a reason to send traffic elsewhere.
+async fn watch_intake(charging: Charging, readiness: Arc<Readiness>, stop: CancellationToken) {
+    const PAUSE: Duration = Duration::from_secs(1);
+    while !stop.is_cancelled() {
+        match charging.refuses() {
+            Some(reason) => readiness.not_ready("usage", reason),
+            None => readiness.ready("usage"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+    }
+}
+
 async fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) -> anyhow::Result<ApiParts> {
     let (store, engine) = (Arc::clone(&built.store), Arc::clone(&built.engine));
     let (clock, ids, tariff) = (Arc::clone(&built.clock), Arc::clone(&built.ids), Arc::clone(&built.tariff));
@@ -400,15 +421,17 @@ async fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) ->
         Arc::clone(&clock),
         config.imports.clone(),
     )?;
+    let ordering = Ordering::new(
+        Arc::clone(&store),
+        Arc::clone(&engine),
+        Arc::clone(&clock),
+        Arc::clone(&ids),
+        Arc::clone(&tariff),
+        config.ordering.clone(),
+    );
+    ordering.count_fallout().await?;
     Ok(ApiParts {
-        ordering: Arc::new(Ordering::new(
-            Arc::clone(&store),
-            Arc::clone(&engine),
-            Arc::clone(&clock),
-            Arc::clone(&ids),
-            tariff,
-            config.ordering.clone(),
-        )),
+        ordering: Arc::new(ordering),
         scheduling: Arc::new(Scheduling::new(
             Arc::clone(&store),
             Arc::clone(&engine),

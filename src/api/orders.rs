@@ -16,6 +16,7 @@ use crate::domain::ordering::{Note, Order, OrderState};
 use crate::domain::request::{ItemAction, NewItem, NewOrder, RequestedState};
 use crate::domain::time::Timestamp;
 use crate::ports::relational::OrderFilter;
+use crate::saga::{Phase, SagaRecord};
 use crate::services::ordering::{Idempotency, SubmitError, VerbRefused, tmf};
 use crate::telemetry::metrics;
 
@@ -250,7 +251,32 @@ async fn list(State(state): State<ApiState>, query: Query) -> ApiResult<Response
 async fn one(State(state): State<ApiState>, Path(id): Path<String>, query: Query) -> ApiResult<Json<Value>> {
     let query = query.only(&[])?;
     let order = load(&state, &id).await?;
-    Ok(Json(query.select(tmf::service_order(&order))))
+    let mut body = tmf::service_order(&order);
+    if let OrderState::Pending | OrderState::Held = order.state
+        && let Some((saga, _)) = state.ordering.saga(&order.id).await?
+        && let Some(alert) = jeopardy(&saga)
+    {
+        body["jeopardyAlert"] = json!([alert]);
+    }
+    Ok(Json(query.select(body)))
+}
+
+/// What an order waits for, or why it is in fallout: TMF641 `jeopardyAlert`.
+fn jeopardy(saga: &SagaRecord) -> Option<Value> {
+    let (name, message) = match &saga.phase {
+        Phase::Stuck { cause, .. } => ("fallout", cause.clone()),
+        _ => ("waiting", saga.waiting_for.clone()?),
+    };
+    let step = match &saga.phase {
+        Phase::Forward { step } | Phase::Backward { step, .. } | Phase::Stuck { step, .. } => saga.steps.get(*step),
+        Phase::Done | Phase::Undone { .. } => None,
+    };
+    Some(json!({
+        "id": "1",
+        "name": name,
+        "message": message,
+        "jeopardyType": step.map(|s| s.name.clone()),
+    }))
 }
 
 async fn load(state: &ApiState, id: &str) -> ApiResult<Order> {

@@ -198,7 +198,9 @@ impl Story {
         self.world.mme.attach(&imsi(1)).await.map_err(|e| anyhow::anyhow!("attach: {e}"))?;
         told("line 1 attaches: the MME asked with ULR and got its subscription data");
         let waiting = self.rest().get(&format!("{ORDERS}?externalId=home-1")).await?;
-        told(format!("internet + TV orders: {}, waiting for the OLT", waiting[0]["state"].as_str().unwrap_or("?")));
+        let path = format!("{ORDERS}/{}", waiting[0]["id"].as_str().context("an order without id")?);
+        let waiting = self.wait("home-1 to wait", &path, |order| order["state"] == "pending").await?;
+        told(format!("internet + TV orders are pending: {}", waiting["jeopardyAlert"][0]["message"]));
         self.world.olt.reconnect();
         told("the OLT is back");
         Ok(())

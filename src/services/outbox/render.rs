@@ -39,7 +39,7 @@ pub(super) async fn send(
             sender.send(&Sms { id: message.id.to_string(), to: phone.clone(), text: text.clone() }).await
         }
         Recipient::Mail { address } => {
-            let sender = senders.mail.as_ref().ok_or_else(|| permanent("no mail relay is set: set smtp.host"))?;
+            let sender = senders.mail.as_ref().ok_or_else(|| permanent("no mail relay is set: set mail.host"))?;
             let (subject, text, attachments) = mail_body(store.as_ref(), &senders.documents, message).await?;
             let message_id = format!("{}@{}", local_part(message.id.as_str()), settings.mail_domain);
             sender.send(&Mail { message_id, to: address.clone(), subject, text, attachments }).await

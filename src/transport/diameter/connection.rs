@@ -153,8 +153,10 @@ impl Connection {
                 leaving = Leaving::Told;
                 continue;
             }
-            let may_read = self.may_read();
-            let deadline = self.deadline();
+            // Once we leave, only the answer to our DPR is read; what the peer still
+            // sends is repeated on its next connection.
+            let may_read = leaving != Leaving::Answering && self.may_read();
+            let deadline = self.deadline(may_read);
             tokio::select! {
                 biased;
                 Some(charged) = queues.charged.recv() => {
@@ -185,16 +187,19 @@ impl Connection {
             && self.output.len() < limits.output_bytes_max
     }
 
-    fn deadline(&self) -> Option<Instant> {
-        let partial =
-            self.partial_since.map(|since| since + Duration::from_millis(self.node.settings.message_timeout_ms));
+    /// The half-message timer stands still while we do not read ourselves.
+    fn deadline(&self, may_read: bool) -> Option<Instant> {
+        let partial = self
+            .partial_since
+            .filter(|_| may_read)
+            .map(|since| since + Duration::from_millis(self.node.settings.message_timeout_ms));
         self.machine.poll_timeout().into_iter().chain(partial).min()
     }
 
     fn timeout(&mut self) {
         let now = SystemClock::instant();
         let patience = Duration::from_millis(self.node.settings.message_timeout_ms);
-        if self.partial_since.is_some_and(|since| since + patience <= now) {
+        if self.may_read() && self.partial_since.is_some_and(|since| since + patience <= now) {
             metrics().diameter_refused.with_label_values(&["half_message"]).inc();
             debug!("a message did not come to its end in time");
             self.lost();
@@ -225,6 +230,7 @@ impl Connection {
     /// Cuts whole messages off the input and feeds them to the machine.
     fn cut(&mut self) {
         let now = SystemClock::instant();
+        let before = self.input.len();
         loop {
             let length = match frame_length(&self.input, self.node.settings.message_bytes_max) {
                 Ok(Some(length)) => length,
@@ -240,8 +246,11 @@ impl Connection {
                 Err(error) => self.machine.handle_input(Input::Undecodable(error), now),
             }
         }
+        let whole_ones = self.input.len() < before;
         self.partial_since = match (self.input.is_empty(), self.partial_since) {
             (true, _) => None,
+            // What is left is the start of another message.
+            (false, _) if whole_ones => Some(now),
             (false, since) => since.or(Some(now)),
         };
     }

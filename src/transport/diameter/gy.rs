@@ -140,7 +140,12 @@ pub fn encode_answer(
     origin: &Origin,
     out: &mut BytesMut,
 ) -> ResultCode {
-    let code = result_code(answer.outcome, foreign_apn);
+    // Without groups to carry it, the one service's outcome is the command's.
+    let outcome = match (asked.in_groups, answer.outcome, answer.groups.first()) {
+        (false, Outcome::Success, Some(single)) => single.outcome,
+        _ => answer.outcome,
+    };
+    let code = result_code(outcome, foreign_apn);
     let services: Vec<ServiceAnswer<'_>> = answer.groups.iter().map(|g| service_answer(g, foreign_apn)).collect();
     let mut cca = CcAnswer::new(code.into(), asked.request_type, asked.request_number);
     if asked.in_groups {

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info_span, trace};
 
 use super::Server;
-use super::registry::{Nudge, Place};
+use super::registry::{Bells, Place};
 use super::usage;
 use crate::adapters::system::SystemClock;
 use crate::domain::ids::DeviceId;
@@ -35,21 +35,18 @@ use crate::telemetry::metrics;
 /// idle modem costs none.
 const READ_BYTES: usize = 8 << 10;
 
-/// Nudges that wait for a connection: a takeover and a change of desired state.
-const NUDGES_MAX: usize = 4;
-
 type Charged = (u64, Result<ChargeAnswer, ChargingError>);
 
 pub async fn serve(stream: TcpStream, peer: SocketAddr, server: Arc<Server>, place: Place, stop: CancellationToken) {
     let span = info_span!("modem", %peer);
-    let (nudge_to, nudges) = mpsc::channel(NUDGES_MAX);
+    let bells = Bells::new();
     let (reply_to, replies) = mpsc::unbounded_channel();
     let machine = Connection::new(Arc::clone(&server.limits), SystemClock::instant());
     let mut modem = Modem {
         server,
         stream,
         machine,
-        nudge_to,
+        bells: bells.clone(),
         reply_to,
         device: None,
         waiting: VecDeque::new(),
@@ -57,14 +54,14 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, server: Arc<Server>, pla
         records_outstanding: 0,
         _place: place,
     };
-    modem.run(nudges, replies, stop).instrument(span).await;
+    modem.run(bells, replies, stop).instrument(span).await;
 }
 
 struct Modem {
     server: Arc<Server>,
     stream: TcpStream,
     machine: Connection,
-    nudge_to: mpsc::Sender<Nudge>,
+    bells: Bells,
     reply_to: mpsc::UnboundedSender<Charged>,
     device: Option<Known>,
     /// Usage publishes not yet acknowledged, oldest first; the tag of a charge
@@ -87,12 +84,7 @@ struct Waiting {
 }
 
 impl Modem {
-    async fn run(
-        &mut self,
-        mut nudges: mpsc::Receiver<Nudge>,
-        mut replies: mpsc::UnboundedReceiver<Charged>,
-        stop: CancellationToken,
-    ) {
+    async fn run(&mut self, bells: Bells, mut replies: mpsc::UnboundedReceiver<Charged>, stop: CancellationToken) {
         let mut stopping = false;
         loop {
             while let Some(event) = self.machine.poll_event() {
@@ -120,7 +112,10 @@ impl Modem {
                         self.charged(charged);
                     }
                 }
-                Some(nudge) = nudges.recv() => self.nudged(nudge).await,
+                () = bells.taken_over.cancelled(), if self.device.is_some() => {
+                    self.machine.disconnect(ReasonCode::SESSION_TAKEN_OVER, SystemClock::instant());
+                }
+                () = bells.desired.notified() => self.send_desired(false).await,
                 () = stop.cancelled(), if !stopping => {
                     stopping = true;
                     if self.waiting.is_empty() {
@@ -206,7 +201,7 @@ impl Modem {
             }
         };
         let id = DeviceId::new(device.as_str());
-        let (generation, kept) = self.server.registry.take_over(&id, self.nudge_to.clone(), now);
+        let (generation, kept) = self.server.registry.take_over(&id, self.bells.clone(), now);
         self.device = Some(Known { id: id.clone(), generation });
         let options = ConnackOptions {
             assigned_client_id: connect.client_id.is_empty().then(|| device.as_str().to_owned()),
@@ -218,6 +213,11 @@ impl Modem {
             return;
         }
         self.presence(&id, true).await;
+        // A session that goes on has its subscription already, and may have slept
+        // through changes.
+        if self.machine.subscriptions().iter().any(|s| s.access.delivers(TopicKind::Desired)) {
+            self.send_desired(false).await;
+        }
     }
 
     async fn presence(&self, device: &DeviceId, online: bool) {
@@ -340,15 +340,6 @@ impl Modem {
         };
         metrics().mqtt_refused.with_label_values(&[reason.name()]).inc();
         self.machine.disconnect(reason, SystemClock::instant());
-    }
-
-    async fn nudged(&mut self, nudge: Nudge) {
-        match nudge {
-            Nudge::TakenOver => {
-                self.machine.disconnect(ReasonCode::SESSION_TAKEN_OVER, SystemClock::instant());
-            }
-            Nudge::Desired => self.send_desired(false).await,
-        }
     }
 
     async fn send_desired(&mut self, retained: bool) {

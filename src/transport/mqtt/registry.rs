@@ -9,18 +9,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use linegate_mqtt::session::SessionState;
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::domain::ids::DeviceId;
 use crate::telemetry::metrics;
 
-/// What a connection is told from outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Nudge {
+/// How a connection is told of things from outside.
+#[derive(Debug, Clone)]
+pub struct Bells {
+    /// The desired state changed; several rings are as good as one.
+    pub desired: Arc<Notify>,
     /// Another connection of the device takes over.
-    TakenOver,
-    /// The desired state changed.
-    Desired,
+    pub taken_over: CancellationToken,
+}
+
+impl Bells {
+    /// Not rung yet.
+    pub fn new() -> Self {
+        Self { desired: Arc::new(Notify::new()), taken_over: CancellationToken::new() }
+    }
 }
 
 #[derive(Clone, Default)]
@@ -39,7 +47,7 @@ struct Device {
     /// Rises with each connection, so that the end of an old one is told from
     /// the end of the newest.
     generation: u64,
-    connection: Option<mpsc::Sender<Nudge>>,
+    connection: Option<Bells>,
     kept: Option<(SessionState, Instant)>,
 }
 
@@ -67,25 +75,19 @@ impl Registry {
 
     /// Tells a device's connection that its desired state changed.
     pub fn nudge(&self, device: &DeviceId) {
-        if let Some(connection) = self.lock().get(device).and_then(|d| d.connection.clone()) {
-            // A full queue holds a nudge already: one is as good as two.
-            let _full = connection.try_send(Nudge::Desired);
+        if let Some(bells) = self.lock().get(device).and_then(|d| d.connection.as_ref()) {
+            bells.desired.notify_one();
         }
     }
 
     /// Makes `connection` the device's own, sends the former one away and gives
     /// the session that was kept, if it is still alive at `now`.
-    pub fn take_over(
-        &self,
-        device: &DeviceId,
-        connection: mpsc::Sender<Nudge>,
-        now: Instant,
-    ) -> (u64, Option<SessionState>) {
+    pub fn take_over(&self, device: &DeviceId, connection: Bells, now: Instant) -> (u64, Option<SessionState>) {
         let mut devices = self.lock();
         let entry = devices.entry(device.clone()).or_default();
         entry.generation += 1;
         if let Some(former) = entry.connection.replace(connection) {
-            let _gone = former.try_send(Nudge::TakenOver);
+            former.taken_over.cancel();
         } else {
             metrics().mqtt_sessions.inc();
         }
