@@ -16,7 +16,7 @@ use crate::domain::usage::{Identifier, UsageOutcome, UsageRecord, UsageSource};
 use crate::ports::relational::UsageFilter;
 
 const BASE: &str = "/tmf-api/usageManagement/v4";
-const FILTERS: [&str; 6] = ["line", "cycle", "outcome", "status", "source", "usageType"];
+const FILTERS: [&str; 5] = ["line", "cycle", "outcome", "status", "source"];
 
 /// `GET /usage`, filtered by line, cycle, outcome (ours) or status (TMF635), source.
 pub fn routes() -> Router<ApiState> {

@@ -22,6 +22,7 @@ mod shard;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
+use futures_util::future::select_all;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::settings::ChargingSettings;
@@ -307,15 +308,24 @@ impl Charging {
 }
 
 impl ChargingTasks {
-    /// Waits until the store has failed, and says how. The process has to end:
-    /// recovery at the next start settles what is unknown.
+    /// Waits until the store has failed or a shard has ended by itself, and says
+    /// how. The process has to end: recovery at the next start settles what is
+    /// unknown.
     pub async fn fatal(&mut self) -> String {
         loop {
             if let Some(reason) = self.fatal.borrow_and_update().clone() {
                 return reason;
             }
-            if self.fatal.changed().await.is_err() {
-                return "charging has ended".to_owned();
+            tokio::select! {
+                changed = self.fatal.changed() => {
+                    if changed.is_err() {
+                        return "charging has ended".to_owned();
+                    }
+                }
+                // Its accounts would answer nobody while the rest goes on.
+                (_, shard, _) = select_all(self.shards.iter_mut()) => {
+                    return format!("shard {shard} has ended by itself");
+                }
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Rf (RFC 6733 section 9, TS 32.299 section 5.2) in and out of charging's own words.
+//! Rf (RFC 6733 section 9, TS 32.299 offline charging) in and out of charging's own words.
 
 use bytes::BytesMut;
 use linegate_diameter::ResultCode;
