@@ -71,6 +71,14 @@ fn main() -> ExitCode {
     }
 }
 
+#[cfg(feature = "demo")]
+fn quieter(mut config: Config) -> Config {
+    if config.log.filter == "info" {
+        config.log.filter = "warn".to_owned();
+    }
+    config
+}
+
 fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = Config::load(args.config.as_deref(), std::env::vars())?;
     if let Command::CheckConfig = args.command {
@@ -78,6 +86,12 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
         println!("settings are good");
         return Ok(ExitCode::SUCCESS);
     }
+    #[cfg(feature = "demo")]
+    let config = match args.command {
+        // The story is the output; what the default would log stands beside it.
+        Command::Demo { .. } => quieter(config),
+        _ => config,
+    };
     linegate::telemetry::start_logs(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
