@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, dead_code)]
 
 mod api;
+mod bad_input;
 mod charging;
 mod command;
 mod contract_hot;
