@@ -113,6 +113,9 @@ pub enum SuspenseReason {
     BadRecord,
     /// The line's plan has no usage price.
     NoUsagePrice,
+    /// The account remembers as many records as it may: one more could not be
+    /// told from its repeat.
+    TooManyKeys,
 }
 
 impl SuspenseReason {
@@ -124,6 +127,7 @@ impl SuspenseReason {
             SuspenseReason::LineNotActive => "line-not-active",
             SuspenseReason::BadRecord => "bad-record",
             SuspenseReason::NoUsagePrice => "no-usage-price",
+            SuspenseReason::TooManyKeys => "too-many-keys",
         }
     }
 }

@@ -419,6 +419,24 @@ fn a_repeat_gets_its_stored_answer_and_moves_nothing() {
 }
 
 #[test]
+fn a_record_whose_key_has_no_room_is_suspended_and_no_living_key_is_forgotten() {
+    let mut world = World::on("payg");
+    world.settings.limits.event_keys_max = 2;
+    world.file("1", 10, "10-10T12:00:00");
+    world.file("2", 10, "10-10T12:00:00");
+    let before = world.account.clone();
+    let third = world.event(RecordKey::File("3".to_owned()), 10);
+    let applied = world.apply(&third);
+    assert_eq!((applied.suspend, applied.changed), (Some(SuspenseReason::TooManyKeys), false));
+    assert_eq!((applied.answer.outcome, applied.answer.repeated), (Outcome::Success, false));
+    let first = world.event(RecordKey::File("1".to_owned()), 10);
+    assert!(world.apply(&first).answer.repeated);
+    assert_eq!(world.account, before);
+    world.now = at("11-25T12:00:00");
+    assert_eq!(world.apply(&third).suspend, None, "the keys before have outlived their limit");
+}
+
+#[test]
 fn gaps_are_accepted_and_a_lower_number_is_counted_without_a_grant() {
     let mut world = World::on("capped");
     world.open();

@@ -23,7 +23,7 @@ use crate::domain::ids::{AccountId, LineId, SessionId};
 use crate::domain::rating::apply;
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, Outcome};
 use crate::domain::time::Timestamp;
-use crate::domain::usage::{UsageRecord, UsageSource};
+use crate::domain::usage::{SuspenseReason, UsageRecord, UsageSource};
 use crate::ports::hot::{AccountChange, Change, Position, encode_record};
 use crate::telemetry::metrics;
 
@@ -253,6 +253,9 @@ impl Shard {
             }
             schedule(slot, &mut self.expiries, &settings.limits);
         }
+        if let Some(reason) = applied.suspend {
+            return self.suspend_whole(&request, reason, (account, line), reply);
+        }
         if applied.answer.outcome == Outcome::UnknownSubscriber {
             return self.nobody(&request, applied.answer, reply);
         }
@@ -265,7 +268,23 @@ impl Shard {
             self.pending.waiting.push(Waiting::Loose { answer, reply });
             return;
         }
-        let (records, answer) = super::suspend_unknown(request, self.shared.tariff.version);
+        let reason = SuspenseReason::UnknownLine;
+        let (records, answer) = super::suspend_whole(request, reason, self.shared.tariff.version);
+        self.suspend(&records, answer, reply);
+    }
+
+    /// The account is known and cannot take the request: what it reports is kept.
+    fn suspend_whole(
+        &mut self,
+        request: &ChargeRequest,
+        reason: SuspenseReason,
+        (account, line): (AccountId, Option<LineId>),
+        reply: Answer,
+    ) {
+        let (mut records, answer) = super::suspend_whole(request, reason, self.shared.tariff.version);
+        for record in &mut records {
+            (record.account, record.line) = (Some(account.clone()), line.clone());
+        }
         self.suspend(&records, answer, reply);
     }
 
