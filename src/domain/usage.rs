@@ -116,6 +116,8 @@ pub enum SuspenseReason {
     /// The account remembers as many records as it may: one more could not be
     /// told from its repeat.
     TooManyKeys,
+    /// The account has as many sessions as it may, and all of them hold grants.
+    TooManySessions,
 }
 
 impl SuspenseReason {
@@ -128,6 +130,7 @@ impl SuspenseReason {
             SuspenseReason::BadRecord => "bad-record",
             SuspenseReason::NoUsagePrice => "no-usage-price",
             SuspenseReason::TooManyKeys => "too-many-keys",
+            SuspenseReason::TooManySessions => "too-many-sessions",
         }
     }
 }

@@ -48,8 +48,10 @@ pub struct AccountLimits {
     pub number_ranges_max: usize,
     /// Sessions kept in an account, open and ended.
     pub sessions_max: usize,
-    /// How long an ended session is known for repeats, seconds.
+    /// How long an ended Gy session is known for repeats, seconds.
     pub session_keys_live_s: u64,
+    /// The same for an Rf session, whose client may have kept records for days.
+    pub rf_session_keys_live_s: u64,
     /// How long after Tcc a silent session is forgotten, seconds.
     pub session_idle_s: u64,
     /// Boots kept for each modem.
@@ -75,6 +77,7 @@ impl Default for AccountLimits {
             number_ranges_max: 32,
             sessions_max: 64,
             session_keys_live_s: 3600,
+            rf_session_keys_live_s: 604_800,
             session_idle_s: 172_800,
             modem_boots_max: 8,
             modem_keys_live_s: 5_184_000,

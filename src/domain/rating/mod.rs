@@ -68,8 +68,8 @@ pub struct Applied {
     pub changed: bool,
     /// A session that became the account's.
     pub opened: Option<SessionId>,
-    /// An ended session that was forgotten to make room for it.
-    pub forgotten: Option<SessionId>,
+    /// A session that was forgotten to make room for it.
+    pub forgotten: Option<Session>,
     /// Whether its session has ended with it.
     pub ended: bool,
     /// Why all that it reports has to be kept in suspense beside the account.
@@ -83,12 +83,20 @@ impl Applied {
 
     fn refused(outcome: Outcome, request: &ChargeRequest) -> Self {
         let groups = request.groups.iter();
-        Self::unchanged(ChargeAnswer {
+        let answer = ChargeAnswer {
             outcome,
             groups: groups.map(|g| GroupAnswer { rating_group: g.rating_group, outcome, grant: None }).collect(),
             repeated: false,
             suspense: None,
-        })
+        };
+        // Online, the client hears of it; elsewhere usage that is not taken would be lost.
+        let suspend = match outcome {
+            Outcome::Success => None,
+            _ if request.key.source() == UsageSource::Gy => None,
+            Outcome::UnknownSubscriber => Some(SuspenseReason::UnknownLine),
+            _ => Some(SuspenseReason::TooManySessions),
+        };
+        Self { suspend, ..Self::unchanged(answer) }
     }
 }
 
@@ -222,7 +230,7 @@ fn open_session(
     tariff: &Tariff,
     settings: &RatingSettings,
     now: Timestamp,
-) -> Result<(usize, Option<SessionId>), Outcome> {
+) -> Result<(usize, Option<Session>), Outcome> {
     let source = request.key.source();
     let adopts = source == UsageSource::Rf || settings.adopt_unknown_sessions;
     if request.phase != Phase::Initial && !adopts {
@@ -237,7 +245,7 @@ fn open_session(
         return Err(Outcome::ServiceDenied);
     }
     let line = line.no;
-    let forgotten = make_room(account, settings.limits.sessions_max)?;
+    let forgotten = make_room(account, &settings.limits, now)?;
     account.sessions.push(Session {
         id: id.clone(),
         source,
@@ -254,17 +262,15 @@ fn open_session(
     Ok((account.sessions.len() - 1, forgotten))
 }
 
-/// Forgets the session that ended first where the account is full.
-fn make_room(account: &mut Account, sessions_max: usize) -> Result<Option<SessionId>, Outcome> {
-    if account.sessions.len() < sessions_max.max(1) {
+/// Forgets the session that can be missed most where the account is full; none
+/// that holds a grant.
+fn make_room(account: &mut Account, limits: &AccountLimits, now: Timestamp) -> Result<Option<Session>, Outcome> {
+    if account.sessions.len() < limits.sessions_max.max(1) {
         return Ok(None);
     }
-    let ended = account.sessions.iter().enumerate().filter_map(|(at, s)| match s.end {
-        SessionEnd::ByClient(when) => Some((when, at)),
-        SessionEnd::Open | SessionEnd::ByUs => None,
-    });
-    let (_, at) = ended.min().ok_or(Outcome::ServiceDenied)?;
-    Ok(Some(account.sessions.remove(at).id))
+    let ranked = account.sessions.iter().enumerate().filter_map(|(at, s)| Some((s.gives_way(now, limits)?, at)));
+    let (_, at) = ranked.min().ok_or(Outcome::ServiceDenied)?;
+    Ok(Some(account.sessions.remove(at)))
 }
 
 /// Counts every group's report first, then grants, so that one group's fresh
@@ -412,7 +418,11 @@ fn outcome_of(record: &UsageRecord) -> Outcome {
         UsageOutcome::Suspense(Reason::ForeignApn) => Outcome::ForeignApn,
         UsageOutcome::Suspense(Reason::NoUsagePrice) => Outcome::RatingFailed,
         UsageOutcome::Suspense(
-            Reason::UnknownLine | Reason::LineNotActive | Reason::BadRecord | Reason::TooManyKeys,
+            Reason::UnknownLine
+            | Reason::LineNotActive
+            | Reason::BadRecord
+            | Reason::TooManyKeys
+            | Reason::TooManySessions,
         )
         | UsageOutcome::Rated
         | UsageOutcome::Reconciled => Outcome::Success,

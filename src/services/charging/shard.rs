@@ -239,10 +239,7 @@ impl Shard {
                 count_record(record);
             }
             change.record_count += applied.records.len() as u32;
-            if let Some(session) = applied.forgotten {
-                shared.directory.forget_session(&session);
-                change.closed.push(session);
-            }
+            forget(shared, change, applied.forgotten);
             if let Some(session) = applied.opened {
                 metrics().sessions.inc();
                 shared.directory.open_session(&session, &account);
@@ -282,7 +279,7 @@ impl Shard {
         reply: Answer,
     ) {
         let (mut records, answer) = super::suspend_whole(request, reason, self.shared.tariff.version);
-        for record in &mut records {
+        for record in records.iter_mut().filter(|_| reason != SuspenseReason::UnknownLine) {
             (record.account, record.line) = (Some(account.clone()), line.clone());
         }
         self.suspend(&records, answer, reply);
@@ -520,7 +517,7 @@ fn ends(state: crate::domain::line::LineState) -> bool {
     matches!(state, LineState::Absent | LineState::Terminated)
 }
 
-fn forget(shared: &Shared, change: &mut AccountChange, sessions: Vec<Session>) {
+fn forget(shared: &Shared, change: &mut AccountChange, sessions: impl IntoIterator<Item = Session>) {
     for session in sessions {
         shared.directory.forget_session(&session.id);
         if session.is_open() {
