@@ -113,6 +113,11 @@ pub enum SuspenseReason {
     BadRecord,
     /// The line's plan has no usage price.
     NoUsagePrice,
+    /// The account remembers as many records as it may: one more could not be
+    /// told from its repeat.
+    TooManyKeys,
+    /// The account has as many sessions as it may, and all of them hold grants.
+    TooManySessions,
 }
 
 impl SuspenseReason {
@@ -124,6 +129,8 @@ impl SuspenseReason {
             SuspenseReason::LineNotActive => "line-not-active",
             SuspenseReason::BadRecord => "bad-record",
             SuspenseReason::NoUsagePrice => "no-usage-price",
+            SuspenseReason::TooManyKeys => "too-many-keys",
+            SuspenseReason::TooManySessions => "too-many-sessions",
         }
     }
 }

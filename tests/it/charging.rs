@@ -188,6 +188,24 @@ async fn nobody_known_is_answered_online_and_kept_in_suspense_offline() {
 }
 
 #[tokio::test]
+async fn a_row_past_the_keys_of_its_account_is_kept_in_suspense() {
+    let hot = Arc::new(MemoryHot::new());
+    let mut settings = ChargingSettings { shards: 1, ..ChargingSettings::default() };
+    settings.rating.limits.event_keys_max = 1;
+    let gateway = start_with(hot.clone(), settings).await;
+    gateway.open(1).await;
+    let charging = &gateway.charging;
+    assert_eq!(charging.charge(file(1, "row-1", 7)).await.unwrap().suspense, None);
+    let past = charging.charge(file(1, "row-2", 8)).await.unwrap();
+    assert_eq!((past.outcome, past.suspense), (Outcome::Success, Some(SuspenseReason::TooManyKeys)));
+    assert!(charging.charge(file(1, "row-1", 7)).await.unwrap().repeated);
+    assert_eq!(gateway.octets(1).await, 7);
+    let kept = logged(hot.as_ref()).await;
+    assert_eq!(kept.iter().map(|r| r.outcome.as_str()).collect::<Vec<_>>(), ["rated", "too-many-keys"]);
+    assert_eq!((kept[1].account.clone(), kept[1].octets), (Some(account(1)), 8));
+}
+
+#[tokio::test]
 async fn after_a_fatal_error_nobody_is_answered_and_the_process_hears_of_it() {
     let hot = Arc::new(MemoryHot::new());
     let mut gateway = start(hot.clone()).await;

@@ -135,8 +135,17 @@ fn modem_key(rest: &str) -> Option<RecordKey> {
 }
 
 fn outcome(text: &str) -> Result<UsageOutcome, sqlx::Error> {
-    use SuspenseReason::{BadRecord, ForeignApn, LineNotActive, NoUsagePrice, UnknownLine};
-    let every = [UnknownLine, ForeignApn, LineNotActive, BadRecord, NoUsagePrice].map(UsageOutcome::Suspense);
+    use SuspenseReason as Reason;
+    let every = [
+        Reason::UnknownLine,
+        Reason::ForeignApn,
+        Reason::LineNotActive,
+        Reason::BadRecord,
+        Reason::NoUsagePrice,
+        Reason::TooManyKeys,
+        Reason::TooManySessions,
+    ];
+    let every = every.map(UsageOutcome::Suspense);
     let mut every = every.into_iter().chain([UsageOutcome::Rated, UsageOutcome::Reconciled]);
     every.find(|o| o.as_str() == text).ok_or_else(|| unreadable(format!("`{text}` is no outcome of usage")))
 }

@@ -15,6 +15,7 @@
 
 mod bucket;
 mod command;
+mod keys;
 mod seen;
 mod session;
 mod view;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 pub use bucket::{Bucket, LineTotal};
 pub use command::{AccountCommand, CommandAnswer, Commanded, OpenSession};
+pub use keys::{EventKeys, KeySeen};
 pub use seen::NumberSet;
 pub use session::{Reservation, Session, SessionEnd};
 pub use view::{AccountView, LineView, SessionView};
@@ -46,15 +48,19 @@ pub struct AccountLimits {
     pub number_ranges_max: usize,
     /// Sessions kept in an account, open and ended.
     pub sessions_max: usize,
-    /// How long an ended session is known for repeats, seconds.
+    /// How long an ended Gy session is known for repeats, seconds.
     pub session_keys_live_s: u64,
+    /// The same for an Rf session, whose client may have kept records for days.
+    pub rf_session_keys_live_s: u64,
     /// How long after Tcc a silent session is forgotten, seconds.
     pub session_idle_s: u64,
     /// Boots kept for each modem.
     pub modem_boots_max: usize,
     /// How long a modem's boot is known after its last record, seconds.
     pub modem_keys_live_s: u64,
-    /// Keys of file rows and single events kept in an account.
+    /// Keys of file rows and single events kept in an account; past them records
+    /// go to suspense. An account's state is written whole with each change, about
+    /// 13 bytes for a key.
     pub event_keys_max: usize,
     /// How long such a key is known, seconds.
     pub event_keys_live_s: u64,
@@ -71,10 +77,11 @@ impl Default for AccountLimits {
             number_ranges_max: 32,
             sessions_max: 64,
             session_keys_live_s: 3600,
+            rf_session_keys_live_s: 604_800,
             session_idle_s: 172_800,
             modem_boots_max: 8,
             modem_keys_live_s: 5_184_000,
-            event_keys_max: 1024,
+            event_keys_max: 100_000,
             event_keys_live_s: 3_456_000,
             command_keys_max: 16,
             history_max: 32,
@@ -150,12 +157,12 @@ pub struct Account {
     pub sessions: Vec<Session>,
     /// Modems heard of.
     pub modems: Vec<ModemBoot>,
-    /// Hashes of the keys of file rows and single events, oldest first.
-    pub event_keys: Vec<(u128, Timestamp)>,
+    /// Keys of file rows and single events.
+    pub event_keys: EventKeys,
 }
 
 /// Format of [`Account::encode`].
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// An account that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -201,7 +208,7 @@ impl Account {
             next_line: 0,
             sessions: Vec::new(),
             modems: Vec::new(),
-            event_keys: Vec::new(),
+            event_keys: EventKeys::default(),
         })
     }
 
@@ -305,8 +312,7 @@ impl Account {
             }
         }
         self.modems.retain(|m| m.last_seen.plus(Duration::from_secs(limits.modem_keys_live_s)) > now);
-        let live = Duration::from_secs(limits.event_keys_live_s);
-        self.event_keys.retain(|(_, at)| at.plus(live) > now);
+        self.event_keys.expire(now, limits);
         forgotten
     }
 

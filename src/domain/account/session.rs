@@ -104,10 +104,32 @@ impl Session {
         }
     }
 
+    /// How readily it gives way to another session where the account is full:
+    /// the lowest first. `None` while something is set aside for it.
+    ///
+    /// Ended Gy sessions go first, because a repeat of an unknown one is refused;
+    /// then those that have been silent for long. A repeat of an Rf session that
+    /// is not known would be counted again: it is kept as long as there is another.
+    pub(crate) fn gives_way(&self, now: Timestamp, limits: &AccountLimits) -> Option<(u8, Timestamp)> {
+        let quiet = self.last_activity.plus(Duration::from_secs(limits.session_keys_live_s)) <= now;
+        match (self.end, self.source) {
+            (SessionEnd::ByClient(when), UsageSource::Rf) => Some((2, when)),
+            (SessionEnd::ByClient(when), _) => Some((0, when)),
+            (SessionEnd::Open | SessionEnd::ByUs, _) if self.reservations.iter().any(|r| r.expires > now) => None,
+            (SessionEnd::Open | SessionEnd::ByUs, _) => Some((if quiet { 1 } else { 3 }, self.last_activity)),
+        }
+    }
+
     /// When its keys may be forgotten.
     pub fn forgotten_at(&self, limits: &AccountLimits) -> Timestamp {
         match self.end {
-            SessionEnd::ByClient(at) => at.plus(Duration::from_secs(limits.session_keys_live_s)),
+            SessionEnd::ByClient(at) => {
+                let live = match self.source {
+                    UsageSource::Rf => limits.rf_session_keys_live_s,
+                    UsageSource::Gy | UsageSource::Modem | UsageSource::File => limits.session_keys_live_s,
+                };
+                at.plus(Duration::from_secs(live))
+            }
             SessionEnd::Open | SessionEnd::ByUs => {
                 let tcc = self.reservations.iter().map(|r| r.expires).max().unwrap_or(self.last_activity);
                 tcc.max(self.last_activity).plus(Duration::from_secs(limits.session_idle_s))

@@ -22,12 +22,12 @@ use serde::{Deserialize, Serialize};
 use self::grant::grant;
 use self::judge::{Usage, count};
 use self::request::{ChargeAnswer, ChargeRequest, GroupAnswer, GroupRequest, Outcome, Phase, Wanted};
-use super::account::{Account, AccountLimits, ModemBoot, NumberSet, Session, SessionEnd};
+use super::account::{Account, AccountLimits, KeySeen, ModemBoot, NumberSet, Session, SessionEnd};
 use super::ids::{Apn, LineId, SessionId};
 use super::line::LineState;
 use super::tariff::Tariff;
 use super::time::Timestamp;
-use super::usage::{RecordKey, UsageOutcome, UsageRecord, UsageSource};
+use super::usage::{RecordKey, SuspenseReason, UsageOutcome, UsageRecord, UsageSource};
 
 /// How records are judged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,25 +68,35 @@ pub struct Applied {
     pub changed: bool,
     /// A session that became the account's.
     pub opened: Option<SessionId>,
-    /// An ended session that was forgotten to make room for it.
-    pub forgotten: Option<SessionId>,
+    /// A session that was forgotten to make room for it.
+    pub forgotten: Option<Session>,
     /// Whether its session has ended with it.
     pub ended: bool,
+    /// Why all that it reports has to be kept in suspense beside the account.
+    pub suspend: Option<SuspenseReason>,
 }
 
 impl Applied {
     fn unchanged(answer: ChargeAnswer) -> Self {
-        Self { answer, records: Vec::new(), changed: false, opened: None, forgotten: None, ended: false }
+        Self { answer, records: Vec::new(), changed: false, opened: None, forgotten: None, ended: false, suspend: None }
     }
 
     fn refused(outcome: Outcome, request: &ChargeRequest) -> Self {
         let groups = request.groups.iter();
-        Self::unchanged(ChargeAnswer {
+        let answer = ChargeAnswer {
             outcome,
             groups: groups.map(|g| GroupAnswer { rating_group: g.rating_group, outcome, grant: None }).collect(),
             repeated: false,
             suspense: None,
-        })
+        };
+        // Online, the client hears of it; elsewhere usage that is not taken would be lost.
+        let suspend = match outcome {
+            Outcome::Success => None,
+            _ if request.key.source() == UsageSource::Gy => None,
+            Outcome::UnknownSubscriber => Some(SuspenseReason::UnknownLine),
+            _ => Some(SuspenseReason::TooManySessions),
+        };
+        Self { suspend, ..Self::unchanged(answer) }
     }
 }
 
@@ -137,9 +147,12 @@ fn stand_alone(
     let Some(line) = line.and_then(|id| account.lines.iter().position(|l| l.id == *id)) else {
         return Applied::refused(Outcome::UnknownSubscriber, request);
     };
-    if !first_time(account, &request.key, &settings.limits, now) {
+    let seen = first_time(account, &request.key, &settings.limits, now);
+    if seen != KeySeen::First {
         let mut applied = Applied::refused(Outcome::Success, request);
-        applied.answer.repeated = true;
+        applied.answer.repeated = seen == KeySeen::Repeated;
+        // A record whose key cannot be kept could be charged again when it comes again.
+        applied.suspend = (seen == KeySeen::NoRoom).then_some(SuspenseReason::TooManyKeys);
         return applied;
     }
     let foreign = is_foreign(account, line, request.apn.as_ref(), tariff, request.ends);
@@ -159,7 +172,7 @@ fn stand_alone(
     }
     let answer =
         ChargeAnswer { outcome: Outcome::Success, groups, repeated: false, suspense: first_suspense(&records) };
-    Applied { answer, records, changed: true, opened: None, forgotten: None, ended: false }
+    Applied { answer, records, changed: true, opened: None, forgotten: None, ended: false, suspend: None }
 }
 
 /// A request of a Gy or Rf session.
@@ -217,7 +230,7 @@ fn open_session(
     tariff: &Tariff,
     settings: &RatingSettings,
     now: Timestamp,
-) -> Result<(usize, Option<SessionId>), Outcome> {
+) -> Result<(usize, Option<Session>), Outcome> {
     let source = request.key.source();
     let adopts = source == UsageSource::Rf || settings.adopt_unknown_sessions;
     if request.phase != Phase::Initial && !adopts {
@@ -232,7 +245,7 @@ fn open_session(
         return Err(Outcome::ServiceDenied);
     }
     let line = line.no;
-    let forgotten = make_room(account, settings.limits.sessions_max)?;
+    let forgotten = make_room(account, &settings.limits, now)?;
     account.sessions.push(Session {
         id: id.clone(),
         source,
@@ -249,17 +262,15 @@ fn open_session(
     Ok((account.sessions.len() - 1, forgotten))
 }
 
-/// Forgets the session that ended first where the account is full.
-fn make_room(account: &mut Account, sessions_max: usize) -> Result<Option<SessionId>, Outcome> {
-    if account.sessions.len() < sessions_max.max(1) {
+/// Forgets the session that can be missed most where the account is full; none
+/// that holds a grant.
+fn make_room(account: &mut Account, limits: &AccountLimits, now: Timestamp) -> Result<Option<Session>, Outcome> {
+    if account.sessions.len() < limits.sessions_max.max(1) {
         return Ok(None);
     }
-    let ended = account.sessions.iter().enumerate().filter_map(|(at, s)| match s.end {
-        SessionEnd::ByClient(when) => Some((when, at)),
-        SessionEnd::Open | SessionEnd::ByUs => None,
-    });
-    let (_, at) = ended.min().ok_or(Outcome::ServiceDenied)?;
-    Ok(Some(account.sessions.remove(at).id))
+    let ranked = account.sessions.iter().enumerate().filter_map(|(at, s)| Some((s.gives_way(now, limits)?, at)));
+    let (_, at) = ranked.min().ok_or(Outcome::ServiceDenied)?;
+    Ok(Some(account.sessions.remove(at)))
 }
 
 /// Counts every group's report first, then grants, so that one group's fresh
@@ -306,7 +317,7 @@ fn work_groups(
     let denied = may_grant && groups.is_empty() && is_denied(account, line);
     let outcome = if denied { Outcome::ServiceDenied } else { Outcome::Success };
     let answer = ChargeAnswer { outcome, groups, repeated: false, suspense: first_suspense(&records) };
-    Applied { answer, records, changed: true, opened: None, forgotten: None, ended: false }
+    Applied { answer, records, changed: true, opened: None, forgotten: None, ended: false, suspend: None }
 }
 
 /// A report takes from what is set aside for its group; a final report or a
@@ -359,23 +370,13 @@ fn is_foreign(account: &Account, line: usize, apn: Option<&Apn>, tariff: &Tariff
     !own.iter().any(|own| own.matches(apn.as_str()))
 }
 
-/// Remembers the key of a record without session; `false` when it was there.
-fn first_time(account: &mut Account, key: &RecordKey, limits: &AccountLimits, now: Timestamp) -> bool {
+/// Remembers the key of a record without session, where it was not there and has room.
+fn first_time(account: &mut Account, key: &RecordKey, limits: &AccountLimits, now: Timestamp) -> KeySeen {
     if let RecordKey::Modem(device, epoch, boot, sequence) = key {
-        return first_of_modem(account, (device, *epoch, *boot), *sequence, limits, now);
+        let is_first = first_of_modem(account, (device, *epoch, *boot), *sequence, limits, now);
+        return if is_first { KeySeen::First } else { KeySeen::Repeated };
     }
-    let live = std::time::Duration::from_secs(limits.event_keys_live_s);
-    let expired = account.event_keys.partition_point(|(_, at)| at.plus(live) <= now);
-    account.event_keys.drain(..expired);
-    let hash = key_hash(key);
-    if account.event_keys.iter().any(|(known, _)| *known == hash) {
-        return false;
-    }
-    if account.event_keys.len() >= limits.event_keys_max.max(1) {
-        account.event_keys.remove(0);
-    }
-    account.event_keys.push((hash, now));
-    true
+    account.event_keys.insert(key_hash(key), now, limits)
 }
 
 fn first_of_modem(
@@ -404,11 +405,11 @@ fn first_of_modem(
     modem.numbers.insert(sequence, limits.number_ranges_max)
 }
 
-/// 128 bits of SHA-256 over the key's text.
-fn key_hash(key: &RecordKey) -> u128 {
+/// 64 bits of SHA-256 over the key's text.
+fn key_hash(key: &RecordKey) -> u64 {
     use sha2::Digest;
     let digest = sha2::Sha256::digest(key.to_string().as_bytes());
-    digest.iter().take(16).fold(0, |hash, byte| hash << 8 | u128::from(*byte))
+    digest.iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
 }
 
 fn outcome_of(record: &UsageRecord) -> Outcome {
@@ -416,7 +417,13 @@ fn outcome_of(record: &UsageRecord) -> Outcome {
     match record.outcome {
         UsageOutcome::Suspense(Reason::ForeignApn) => Outcome::ForeignApn,
         UsageOutcome::Suspense(Reason::NoUsagePrice) => Outcome::RatingFailed,
-        UsageOutcome::Suspense(Reason::UnknownLine | Reason::LineNotActive | Reason::BadRecord)
+        UsageOutcome::Suspense(
+            Reason::UnknownLine
+            | Reason::LineNotActive
+            | Reason::BadRecord
+            | Reason::TooManyKeys
+            | Reason::TooManySessions,
+        )
         | UsageOutcome::Rated
         | UsageOutcome::Reconciled => Outcome::Success,
     }

@@ -419,6 +419,75 @@ fn a_repeat_gets_its_stored_answer_and_moves_nothing() {
 }
 
 #[test]
+fn a_record_whose_key_has_no_room_is_suspended_and_no_living_key_is_forgotten() {
+    let mut world = World::on("payg");
+    world.settings.limits.event_keys_max = 2;
+    world.file("1", 10, "10-10T12:00:00");
+    world.file("2", 10, "10-10T12:00:00");
+    let before = world.account.clone();
+    let third = world.event(RecordKey::File("3".to_owned()), 10);
+    let applied = world.apply(&third);
+    assert_eq!((applied.suspend, applied.changed), (Some(SuspenseReason::TooManyKeys), false));
+    assert_eq!((applied.answer.outcome, applied.answer.repeated), (Outcome::Success, false));
+    let first = world.event(RecordKey::File("1".to_owned()), 10);
+    assert!(world.apply(&first).answer.repeated);
+    assert_eq!(world.account, before);
+    world.now = at("11-25T12:00:00");
+    assert_eq!(world.apply(&third).suspend, None, "the keys before have outlived their limit");
+}
+
+#[test]
+fn a_full_account_forgets_what_can_be_missed_and_never_loses_offline_usage() {
+    let named = |world: &World, source: UsageSource, name: &str, phase, number| {
+        let id = SessionId::from(name);
+        let key = match source {
+            UsageSource::Rf => RecordKey::Rf(id.clone(), number),
+            _ => RecordKey::Gy(id.clone(), number),
+        };
+        let used = (number > 0).then_some(10);
+        let apn = Some(Apn::from("iot.example"));
+        ChargeRequest { key, session: Some(id), apn, ..world.gy(phase, number, used, Wanted::AsMuchAsWeGive) }
+    };
+    let (gy, rf) = (UsageSource::Gy, UsageSource::Rf);
+    // sessions with whether they have ended, minutes since, and who gives way
+    let table: [(&[(UsageSource, &str, bool)], u64, Option<&str>); 5] = [
+        (&[(rf, "a", true), (gy, "b", true), (rf, "c", false)], 5, Some("b")),
+        (&[(rf, "a", true), (rf, "b", false)], 5, Some("a")),
+        (&[(rf, "a", true), (rf, "b", false)], 90, Some("b")),
+        (&[(rf, "a", false), (rf, "b", false)], 5, Some("a")),
+        (&[(gy, "a", false), (gy, "b", false)], 5, None),
+    ];
+    for (sessions, minutes, gone) in table {
+        let mut world = World::on("payg");
+        world.settings.limits.sessions_max = sessions.len();
+        for (source, name, ended) in sessions {
+            world.now = world.now.plus(std::time::Duration::from_secs(1));
+            let request = named(&world, *source, name, Phase::Initial, 0);
+            world.apply(&request);
+            if *ended {
+                let request = named(&world, *source, name, Phase::Terminate, 1);
+                world.apply(&request);
+            }
+        }
+        world.now = world.now.plus(std::time::Duration::from_secs(minutes * 60));
+        let online = named(&world, gy, "new", Phase::Initial, 0);
+        let offline = named(&world, rf, "new", Phase::Update, 1);
+        match gone {
+            Some(gone) => {
+                let forgotten = world.apply(&offline).forgotten.map(|s| s.id);
+                assert_eq!(forgotten, Some(SessionId::from(gone)), "{sessions:?}");
+            }
+            None => {
+                assert_eq!(world.apply(&online).answer.outcome, Outcome::ServiceDenied);
+                assert_eq!(world.apply(&online).suspend, None, "online, the client hears of it");
+                assert_eq!(world.apply(&offline).suspend, Some(SuspenseReason::TooManySessions));
+            }
+        }
+        assert_eq!(world.account.sessions.len(), sessions.len());
+    }
+}
+
+#[test]
 fn gaps_are_accepted_and_a_lower_number_is_counted_without_a_grant() {
     let mut world = World::on("capped");
     world.open();

@@ -258,7 +258,8 @@ impl Charging {
             let groups = groups.map(|rating_group| GroupAnswer { rating_group, outcome, grant: None }).collect();
             return reply.send(Ok(ChargeAnswer { groups, ..bare_answer(outcome) }));
         }
-        let (records, answer) = suspend_unknown(request, self.shared.tariff.version);
+        let reason = SuspenseReason::UnknownLine;
+        let (records, answer) = suspend_whole(request, reason, self.shared.tariff.version);
         self.admit_loose(records, answer, reply);
     }
 
@@ -360,24 +361,29 @@ fn bare_answer(outcome: Outcome) -> ChargeAnswer {
     ChargeAnswer { outcome, groups: Vec::new(), repeated: false, suspense: None }
 }
 
-/// What is kept and answered where no line is known and the client has no other way.
-fn suspend_unknown(request: &ChargeRequest, tariff_version: u32) -> (Vec<UsageRecord>, ChargeAnswer) {
-    let records = unknown_line_records(request, tariff_version);
+/// What is kept and answered where a request cannot be rated and the client has
+/// no other way.
+fn suspend_whole(
+    request: &ChargeRequest,
+    reason: SuspenseReason,
+    tariff_version: u32,
+) -> (Vec<UsageRecord>, ChargeAnswer) {
+    let records = suspended_records(request, reason, tariff_version);
     let groups = request.groups.iter().map(|g| g.rating_group);
     let groups = groups.map(|rating_group| GroupAnswer { rating_group, outcome: Outcome::Success, grant: None });
-    let suspense = (!records.is_empty()).then_some(SuspenseReason::UnknownLine);
+    let suspense = (!records.is_empty()).then_some(reason);
     let answer = ChargeAnswer { groups: groups.collect(), suspense, ..bare_answer(Outcome::Success) };
     (records, answer)
 }
 
-fn unknown_line_records(request: &ChargeRequest, tariff_version: u32) -> Vec<UsageRecord> {
+fn suspended_records(request: &ChargeRequest, reason: SuspenseReason, tariff_version: u32) -> Vec<UsageRecord> {
     let counts = |octets: &u64| *octets > 0 || request.phase == Phase::Event;
     let reported = request.groups.iter().filter_map(|g| g.used_octets.filter(counts).map(|o| (g.rating_group, o)));
     reported
         .map(|(rating_group, octets)| UsageRecord {
             key: request.key.clone(),
             rating_group,
-            outcome: UsageOutcome::Suspense(SuspenseReason::UnknownLine),
+            outcome: UsageOutcome::Suspense(reason),
             line: None,
             account: None,
             cycle: None,

@@ -23,7 +23,7 @@ use crate::domain::ids::{AccountId, LineId, SessionId};
 use crate::domain::rating::apply;
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, Outcome};
 use crate::domain::time::Timestamp;
-use crate::domain::usage::{UsageRecord, UsageSource};
+use crate::domain::usage::{SuspenseReason, UsageRecord, UsageSource};
 use crate::ports::hot::{AccountChange, Change, Position, encode_record};
 use crate::telemetry::metrics;
 
@@ -239,10 +239,7 @@ impl Shard {
                 count_record(record);
             }
             change.record_count += applied.records.len() as u32;
-            if let Some(session) = applied.forgotten {
-                shared.directory.forget_session(&session);
-                change.closed.push(session);
-            }
+            forget(shared, change, applied.forgotten);
             if let Some(session) = applied.opened {
                 metrics().sessions.inc();
                 shared.directory.open_session(&session, &account);
@@ -252,6 +249,9 @@ impl Shard {
                 metrics().sessions.dec();
             }
             schedule(slot, &mut self.expiries, &settings.limits);
+        }
+        if let Some(reason) = applied.suspend {
+            return self.suspend_whole(&request, reason, (account, line), reply);
         }
         if applied.answer.outcome == Outcome::UnknownSubscriber {
             return self.nobody(&request, applied.answer, reply);
@@ -265,7 +265,23 @@ impl Shard {
             self.pending.waiting.push(Waiting::Loose { answer, reply });
             return;
         }
-        let (records, answer) = super::suspend_unknown(request, self.shared.tariff.version);
+        let reason = SuspenseReason::UnknownLine;
+        let (records, answer) = super::suspend_whole(request, reason, self.shared.tariff.version);
+        self.suspend(&records, answer, reply);
+    }
+
+    /// The account is known and cannot take the request: what it reports is kept.
+    fn suspend_whole(
+        &mut self,
+        request: &ChargeRequest,
+        reason: SuspenseReason,
+        (account, line): (AccountId, Option<LineId>),
+        reply: Answer,
+    ) {
+        let (mut records, answer) = super::suspend_whole(request, reason, self.shared.tariff.version);
+        for record in records.iter_mut().filter(|_| reason != SuspenseReason::UnknownLine) {
+            (record.account, record.line) = (Some(account.clone()), line.clone());
+        }
         self.suspend(&records, answer, reply);
     }
 
@@ -501,7 +517,7 @@ fn ends(state: crate::domain::line::LineState) -> bool {
     matches!(state, LineState::Absent | LineState::Terminated)
 }
 
-fn forget(shared: &Shared, change: &mut AccountChange, sessions: Vec<Session>) {
+fn forget(shared: &Shared, change: &mut AccountChange, sessions: impl IntoIterator<Item = Session>) {
     for session in sessions {
         shared.directory.forget_session(&session.id);
         if session.is_open() {
