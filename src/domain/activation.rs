@@ -20,6 +20,8 @@ pub mod cause {
     pub const ELEMENT_UNKNOWN_OUTCOME: &str = "element-unknown-outcome";
     /// An element holds something else than it was told.
     pub const ELEMENT_MISMATCH: &str = "element-mismatch";
+    /// The serving MME was not reached within its tries.
+    pub const MME_UNREACHABLE: &str = "mme-unreachable";
     /// The settings name no element for the access.
     pub const NO_ELEMENT: &str = "no-element";
     /// Charging refused a command for good.
@@ -44,10 +46,11 @@ pub mod cause {
     pub const NO_CHANGE: &str = "no-change";
 
     /// Every cause that stands alone; the others start with [`WORKER_RETURNED`].
-    pub const ALL: [&str; 14] = [
+    pub const ALL: [&str; 15] = [
         ELEMENT_REFUSED,
         ELEMENT_UNKNOWN_OUTCOME,
         ELEMENT_MISMATCH,
+        MME_UNREACHABLE,
         NO_ELEMENT,
         CHARGING_REFUSED,
         VISIT_REFUSED,
@@ -73,7 +76,7 @@ pub mod cause {
 pub enum ActivationStep {
     /// No new quota; sessions in progress are listed.
     StopGrants,
-    /// Each listed session is ended at the peer that opened it (ASR).
+    /// Each listed session that is still open is ended at the peer that opened it (ASR).
     EndSessions,
     /// The line's element holds the new state and profile.
     Provision,

@@ -1,17 +1,24 @@
 //! The steps that touch what is going on now: the serving MME and the sessions
 //! at the PGW-C. All of them are safe to repeat; "not attached here" and "no
 //! such session" mean done.
+//!
+//! None of them waits for ever. No quota is granted to the line by then, so a
+//! PGW-C that is not reached keeps no order: it goes on after some tries. What an
+//! MME holds lets the subscriber through, so an MME that is not reached is
+//! fallout, for a person to retry or to skip.
 
 use async_trait::async_trait;
 
 use super::charging::sessions_name;
 use super::{ItemRun, Outside, charged, key, network, run_of};
+use crate::domain::activation::{ActivationStep, cause};
 use crate::domain::line::{LineState, Profile};
 use crate::domain::ordering::OrderKind;
 use crate::ports::charging::OpenSession;
-use crate::ports::network::ProvisionCommand;
+use crate::ports::network::{NetworkError, ProvisionCommand};
 use crate::ports::relational::Write;
 use crate::saga::{Acted, Step, StepContext, StepError};
+use crate::telemetry::metrics;
 
 pub(super) struct EndSessions(pub(super) Outside);
 
@@ -21,13 +28,22 @@ impl Step<Write> for EndSessions {
         let Some(run) = run_of(ctx)? else { return Ok(Acted::nothing()) };
         let listed = ctx.data.get(&sessions_name(&run)).cloned().unwrap_or_default();
         let listed: Vec<OpenSession> = serde_json::from_value(listed).unwrap_or_default();
-        let line = self.0.line(&run.line).await?;
-        for open in &listed {
-            let ended = self.0.elements.abort_session(&open.peer, &open.session).await;
-            ended.map_err(|e| network(e, ctx.attempts, &self.0.settings))?;
-            self.0.charging.session_ended(&line.account, &open.session).await.map_err(charged)?;
+        if listed.is_empty() {
+            return Ok(Acted::nothing());
         }
-        Ok(Acted::nothing())
+        let line = self.0.line(&run.line).await?;
+        // Charging has a session open until its client reports the end, ended by us or not.
+        let still = self.0.charging.open_sessions(&line.account, &line.id).await.map_err(charged)?;
+        let mut waits = Ok(Acted::nothing());
+        for open in listed.iter().filter(|open| still.contains(open)) {
+            let ended = self.0.elements.abort_session(&open.peer, &open.session).await;
+            match self.0.session_told(ctx, ActivationStep::EndSessions, open, ended) {
+                Ok(()) => self.0.charging.session_ended(&line.account, &open.session).await.map_err(charged)?,
+                // The sessions at other peers are ended all the same.
+                Err(wait) => waits = waits.and(Err(wait)),
+            }
+        }
+        waits
     }
 
     /// An ended session stays ended; the device opens the next one itself.
@@ -43,11 +59,14 @@ impl Step<Write> for Reauthorize {
     async fn act(&self, ctx: &StepContext<'_>) -> Result<Acted<Write>, StepError> {
         let Some(run) = run_of(ctx)? else { return Ok(Acted::nothing()) };
         let line = self.0.line(&run.line).await?;
+        let mut waits = Ok(Acted::nothing());
         for open in self.0.charging.open_sessions(&line.account, &line.id).await.map_err(charged)? {
             let asked = self.0.elements.reauthorize(&open.peer, &open.session).await;
-            asked.map_err(|e| network(e, ctx.attempts, &self.0.settings))?;
+            if let Err(wait) = self.0.session_told(ctx, ActivationStep::Reauthorize, &open, asked) {
+                waits = waits.and(Err(wait));
+            }
         }
-        Ok(Acted::nothing())
+        waits
     }
 
     /// Nothing to take back: the next quota is granted under the profile of then.
@@ -72,7 +91,7 @@ impl Step<Write> for InsertSubscriber {
             // Another SIM: the old one is not a subscriber any more.
             self.0.elements.cancel_location(&mme, &imsi, true).await
         };
-        sent.map_err(|e| network(e, ctx.attempts, &self.0.settings))?;
+        sent.map_err(|e| self.0.mme(ctx, e))?;
         Ok(Acted::nothing())
     }
 
@@ -85,7 +104,7 @@ impl Step<Write> for InsertSubscriber {
         } else {
             self.0.elements.cancel_location(&mme, &imsi, run.before != LineState::Suspended).await
         };
-        undone.map_err(|e| network(e, ctx.attempts, &self.0.settings))?;
+        undone.map_err(|e| self.0.mme(ctx, e))?;
         Ok(Acted::nothing())
     }
 }
@@ -101,7 +120,7 @@ impl Step<Write> for DetachSubscriber {
         };
         let withdrawn = run.target == LineState::Terminated;
         let sent = self.0.elements.cancel_location(&mme, &imsi, withdrawn).await;
-        sent.map_err(|e| network(e, ctx.attempts, &self.0.settings))?;
+        sent.map_err(|e| self.0.mme(ctx, e))?;
         Ok(Acted::nothing())
     }
 
@@ -116,6 +135,58 @@ impl Outside {
     async fn attached(&self, run: &ItemRun, profile: &Profile) -> Result<Option<(String, String)>, StepError> {
         let session = self.store.session(&run.line).await.map_err(super::store)?;
         Ok(session.serving_mme.zip(profile.imsi.clone()))
+    }
+
+    /// What a PGW-C's answer about a session means: done, or another try. A refusal
+    /// and the last try are done too. The line gets no quota from here on, or its
+    /// next under the new profile, so what the peer does not know costs nothing.
+    fn session_told(
+        &self,
+        ctx: &StepContext<'_>,
+        step: ActivationStep,
+        open: &OpenSession,
+        told: Result<bool, NetworkError>,
+    ) -> Result<(), StepError> {
+        let Err(error) = told else { return Ok(()) };
+        let left = ctx.attempts.saturating_add(1) < self.settings.session_end_tries;
+        match unreached(&error) {
+            Some(wait) if left => Err(wait),
+            _ => {
+                metrics().saga_steps.with_label_values(&[step.as_str(), "gave-up"]).inc();
+                let (order, step) = (ctx.saga, step.as_str());
+                tracing::warn!(%order, step, peer = %open.peer, %error, "go on without the peer");
+                Ok(())
+            }
+        }
+    }
+
+    /// What a serving MME's error means.
+    fn mme(&self, ctx: &StepContext<'_>, error: NetworkError) -> StepError {
+        let limit = match error {
+            NetworkError::Unknown { .. } => self.settings.unknown_outcome_tries,
+            _ => self.settings.mobility_tries,
+        };
+        let left = ctx.attempts.saturating_add(1) < limit;
+        match (unreached(&error), &error) {
+            (Some(wait), _) if left => wait,
+            (_, NetworkError::Away { .. } | NetworkError::Busy { .. }) => {
+                StepError::stuck(cause::MME_UNREACHABLE, error.to_string())
+            }
+            (_, NetworkError::Unknown { .. }) => StepError::stuck(cause::ELEMENT_UNKNOWN_OUTCOME, error.to_string()),
+            _ => network(error, ctx.attempts, &self.settings),
+        }
+    }
+}
+
+/// Waits for a peer that was not reached. One text for every way of that: another
+/// text would be another wait, and a peer that comes and goes without ever
+/// answering would be tried for ever.
+fn unreached(error: &NetworkError) -> Option<StepError> {
+    match error {
+        NetworkError::Away { element } | NetworkError::Unknown { element, .. } | NetworkError::Busy { element, .. } => {
+            Some(StepError::backoff(format!("element {element}: away, busy or silent")))
+        }
+        NetworkError::Refused { .. } | NetworkError::NoElement { .. } => None,
     }
 }
 

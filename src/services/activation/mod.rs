@@ -43,13 +43,17 @@ pub(crate) use self::visit::call_id;
 pub struct ActivationSettings {
     /// Tries of a command whose answer never came before it becomes fallout.
     pub unknown_outcome_tries: u32,
+    /// Tries to end or re-authorise a session before the order goes on without its peer.
+    pub session_end_tries: u32,
+    /// Tries to reach a serving MME before the order becomes fallout.
+    pub mobility_tries: u32,
     /// Orders that may wait on one line when a future-dated one joins them.
     pub queue_max_per_line: usize,
 }
 
 impl Default for ActivationSettings {
     fn default() -> Self {
-        Self { unknown_outcome_tries: 20, queue_max_per_line: 16 }
+        Self { unknown_outcome_tries: 20, session_end_tries: 5, mobility_tries: 20, queue_max_per_line: 16 }
     }
 }
 

@@ -75,6 +75,11 @@ async fn prepared(case: &Case, plan: Arc<CrashPlan>) -> World {
     world
 }
 
+/// Any case whose line is attached and has a session before the order.
+fn with_session() -> Case {
+    ("suspend", vec![CELLULAR], vec![SUSPEND], "line", LineState::Suspended)
+}
+
 /// Order, line and element say the same.
 async fn agree(world: &World, id: &linegate::domain::ids::OrderId, case: &Case, what: &str) {
     let stands = world.order(id).await;
@@ -192,8 +197,7 @@ async fn cancelling_at_any_point_has_one_winner() {
 
 #[tokio::test]
 async fn suspension_and_change_reach_the_outside_in_their_order() {
-    let case = ("suspend", vec![CELLULAR], vec![SUSPEND], "line", LineState::Suspended);
-    let world = prepared(&case, CrashPlan::never()).await;
+    let world = prepared(&with_session(), CrashPlan::never()).await;
     let table: [(&str, &[&str]); 4] = [
         (
             "modify line plan=iot-10mb",
@@ -210,6 +214,7 @@ async fn suspension_and_change_reach_the_outside_in_their_order() {
             SUSPEND,
             &[
                 "charging: stop grants",
+                "charging: open sessions",
                 "pgw: abort session",
                 "charging: session ended",
                 "hss: provision",
@@ -415,6 +420,120 @@ async fn an_element_that_is_away_holds_the_order_and_a_signal_takes_it_on() {
     world.net.away.lock().unwrap().clear();
     assert!(world.drive(&id).await);
     assert_eq!(world.order(&id).await.state, OrderState::Completed);
+}
+
+#[tokio::test]
+async fn a_pgw_that_is_away_keeps_no_order() {
+    let tries = vec!["charging: open sessions"; 5];
+    let table: [(&str, &[&str], &[&str]); 3] = [
+        (
+            SUSPEND,
+            &["charging: stop grants"],
+            &["charging: session ended", "hss: provision", "mme: cancel location", "modem: told", "charging: reach"],
+        ),
+        (
+            TERMINATE,
+            &["charging: stop grants"],
+            &["charging: session ended", "hss: provision", "mme: cancel location", "modem: told", "charging: reach"],
+        ),
+        (
+            "modify line plan=iot-10mb",
+            &["hss: provision", "charging: change line", "mme: insert subscriber data"],
+            &["modem: told"],
+        ),
+    ];
+    for (text, before, after) in table {
+        let world = prepared(&with_session(), CrashPlan::never()).await;
+        world.net.away.lock().unwrap().insert("pgw".into());
+        world.net.trace();
+        assert_eq!(world.carry_out(order(&[text])).await.state, OrderState::Completed, "{text}");
+        assert_eq!(world.net.trace(), [before, &tries, after].concat(), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_pgw_that_comes_and_goes_and_never_answers_keeps_no_order() {
+    let world = prepared(&with_session(), CrashPlan::never()).await;
+    let id = world.submit(order(&[SUSPEND])).await.unwrap().order.id;
+    let mut tries = 0;
+    while world.order(&id).await.state != OrderState::Completed {
+        tries += 1;
+        assert!(tries <= 5, "{:?}", world.ordering.saga(&id).await);
+        if tries % 2 == 0 {
+            world.net.away.lock().unwrap().clear();
+            world.net.fail(1, Fault::LostCommand);
+        } else {
+            world.net.away.lock().unwrap().insert("pgw".into());
+        }
+        world.engine.drive(&id.as_str().into()).await.unwrap();
+    }
+    assert_eq!(tries, 5);
+}
+
+#[tokio::test]
+async fn a_session_that_its_client_has_ended_meanwhile_is_not_aborted() {
+    let world = prepared(&with_session(), CrashPlan::never()).await;
+    world.net.away.lock().unwrap().insert("pgw".into());
+    let id = world.submit(order(&[SUSPEND])).await.unwrap().order.id;
+    assert!(matches!(world.engine.drive(&id.as_str().into()).await.unwrap(), Drive::Parked(_)));
+    assert_eq!(world.net.held(&"line".into()), LineState::Active, "sessions end before the element changes");
+    world.net.close_sessions(&"line".into());
+    world.net.trace();
+    assert_eq!(world.engine.drive(&id.as_str().into()).await.unwrap(), Drive::Finished);
+    assert_eq!(world.net.trace()[..2], ["charging: open sessions", "hss: provision"]);
+}
+
+#[tokio::test]
+async fn a_refusal_about_a_session_undoes_no_order() {
+    for (text, call, refused) in
+        [(SUSPEND, 2, "pgw: abort session"), ("modify line plan=iot-10mb", 4, "pgw: reauthorize")]
+    {
+        let world = prepared(&with_session(), CrashPlan::never()).await;
+        world.net.trace();
+        world.net.fail(call, Fault::Refused);
+        assert_eq!(world.carry_out(order(&[text])).await.state, OrderState::Completed, "{text}");
+        assert_eq!(world.net.trace()[call], refused);
+        let in_use = text != SUSPEND;
+        assert_eq!(world.net.in_use(&"line".into(), "450081234567890"), (in_use, in_use), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_mme_that_is_away_becomes_fallout_and_may_be_skipped_or_tried_again() {
+    for text in [SUSPEND, TERMINATE, "modify line plan=iot-10mb"] {
+        for verb in [FalloutVerb::Skip, FalloutVerb::Retry] {
+            let world = prepared(&with_session(), CrashPlan::never()).await;
+            world.net.away.lock().unwrap().insert("mme".into());
+            let id = world.submit(order(&[text])).await.unwrap().order.id;
+            assert!(world.drive(&id).await);
+            assert_eq!(world.order(&id).await.state, OrderState::Held, "{text}");
+            let fallout = world.ordering.fallout(ALL).await.unwrap().items.remove(0);
+            assert_eq!(fallout.cause, "mme-unreachable");
+            assert_eq!(fallout.reason, "a person: element mme: not connected");
+            if verb == FalloutVerb::Retry {
+                world.net.away.lock().unwrap().clear();
+            }
+            world.ordering.intervene(&id, verb, "op").await.unwrap();
+            assert!(world.drive(&id).await);
+            assert_eq!(world.order(&id).await.state, OrderState::Completed, "{text} {verb:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_order_is_undone_past_an_mme_that_stays_away() {
+    let world = prepared(&with_session(), CrashPlan::never()).await;
+    world.net.away.lock().unwrap().insert("mme".into());
+    let id = world.submit(order(&["modify line plan=iot-10mb"])).await.unwrap().order.id;
+    assert!(world.drive(&id).await);
+    world.ordering.intervene(&id, FalloutVerb::Fail, "op").await.unwrap();
+    assert!(world.drive(&id).await);
+    let fallout = world.ordering.fallout(ALL).await.unwrap().items.remove(0);
+    assert!(fallout.undoing && fallout.step == "insert-subscriber", "{fallout:?}");
+    world.ordering.intervene(&id, FalloutVerb::Skip, "op").await.unwrap();
+    assert!(world.drive(&id).await);
+    assert_eq!(world.order(&id).await.state, OrderState::Failed);
+    assert_eq!(world.line("line").await.profile.plan.as_str(), "iot-payg");
 }
 
 async fn until_work(world: &World, id: &linegate::domain::ids::OrderId) -> linegate::domain::fieldwork::WorkOrder {

@@ -94,6 +94,8 @@ struct NetState {
     held: BTreeMap<LineId, Held>,
     imsi_at: BTreeSet<String>,
     sessions: BTreeMap<LineId, Vec<OpenSession>>,
+    /// Charging holds nothing for them, whatever their peer does.
+    given_back: BTreeSet<SessionId>,
     charged: BTreeMap<LineId, (LineState, bool, String)>,
     keys: BTreeMap<String, Vec<OpenSession>>,
     calls: usize,
@@ -128,10 +130,16 @@ impl Net {
         std::mem::take(&mut self.state.lock().unwrap().trace)
     }
 
-    /// Whether a session is open, and whether the subscriber is attached.
+    /// Whether a session has something set aside, and whether the subscriber is attached.
     pub fn in_use(&self, line: &LineId, imsi: &str) -> (bool, bool) {
         let state = self.state.lock().unwrap();
-        (state.sessions.get(line).is_some_and(|s| !s.is_empty()), state.imsi_at.contains(imsi))
+        let mut sessions = state.sessions.get(line).into_iter().flatten();
+        (sessions.any(|s| !state.given_back.contains(&s.session)), state.imsi_at.contains(imsi))
+    }
+
+    /// The client reports the end of the line's sessions.
+    pub fn close_sessions(&self, line: &LineId) {
+        self.state.lock().unwrap().sessions.remove(line);
     }
 
     /// The `n`-th call from now goes wrong.
@@ -360,8 +368,10 @@ impl LineCharging for Net {
         })
     }
 
-    async fn session_ended(&self, _: &AccountId, _: &SessionId) -> Result<(), LineChargingError> {
-        self.charge("session ended", |_| ())
+    async fn session_ended(&self, _: &AccountId, session: &SessionId) -> Result<(), LineChargingError> {
+        self.charge("session ended", |s| {
+            s.given_back.insert(session.clone());
+        })
     }
 
     async fn open_sessions(&self, _: &AccountId, line: &LineId) -> Result<Vec<OpenSession>, LineChargingError> {
