@@ -38,7 +38,7 @@ async fn run(accounts: usize, requests: usize, outstanding: usize) {
     let hot: Arc<dyn HotStore> = Arc::new(FjallHot::open(folder.path(), FjallSettings::default()).unwrap());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let settings = ChargingSettings::default();
-    let (charging, tasks) = Charging::start(hot.clone(), tariff(), clock.clone(), settings).await.unwrap();
+    let (charging, tasks) = Charging::start(hot.clone(), tariff(), clock.clone(), settings, None).await.unwrap();
     let before = resident_bytes();
     open_lines(&charging, accounts, clock.as_ref()).await;
     println!(

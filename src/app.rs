@@ -275,11 +275,13 @@ async fn build(config: &Config) -> anyhow::Result<(Built, ChargingTasks)> {
     let sqlite = open_relational(config).await?;
     let store: Arc<dyn Relational> = Arc::clone(&sqlite) as _;
     let hot = open_hot(config)?;
+    let drain = Arc::new(Drain::new(Arc::clone(&hot), Arc::clone(&store), config.drain.clone()));
+    let newest_closed = store.newest_closed().await.context("read the newest closed month")?;
+    let (of_charging, settings) = (Arc::clone(&clock), config.charging.clone());
     let (charging, tasks) =
-        Charging::start(Arc::clone(&hot), Arc::clone(&tariff), Arc::clone(&clock), config.charging.clone())
+        Charging::start(Arc::clone(&hot), Arc::clone(&tariff), of_charging, settings, newest_closed)
             .await
             .context("recover charging")?;
-    let drain = Arc::new(Drain::new(Arc::clone(&hot), Arc::clone(&store), config.drain.clone()));
 
     let peers = Peers::new(clock.now().millis() / 1000, ids.jitter(u64::MAX));
     let modems = ModemRegistry::default();

@@ -455,6 +455,8 @@ pub trait BillingReads: Send + Sync {
     async fn settlement(&self, cycle: CycleId) -> Stored<Option<Settlement>>;
     /// One month close.
     async fn close_run(&self, cycle: CycleId) -> Stored<Option<CloseRun>>;
+    /// The newest month whose close has got past [`CloseState::Closing`].
+    async fn newest_closed(&self) -> Stored<Option<CycleId>>;
     /// A small named value.
     async fn meta(&self, key: &str) -> Stored<Option<String>>;
 }

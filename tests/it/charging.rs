@@ -56,7 +56,7 @@ async fn start(hot: Arc<dyn HotStore>) -> Gateway {
 async fn start_with(hot: Arc<dyn HotStore>, settings: ChargingSettings) -> Gateway {
     let clock = Arc::new(ManualClock::at(at("10-10T12:00:00")));
     let settings = ChargingSettings { commit_retry_ms: 1, ..settings };
-    let (charging, tasks) = Charging::start(hot, tariff(), clock.clone(), settings).await.unwrap();
+    let (charging, tasks) = Charging::start(hot, tariff(), clock.clone(), settings, None).await.unwrap();
     Gateway { charging, tasks, clock }
 }
 
@@ -70,6 +70,10 @@ fn imsi(n: usize) -> Identifier {
 
 impl Gateway {
     async fn open(&self, n: usize) {
+        self.open_since(n, "10-01T00:00:00").await;
+    }
+
+    async fn open_since(&self, n: usize, since: &str) {
         let Identifier::Imsi(imsi) = imsi(n) else { unreachable!() };
         let profile = Profile {
             access: Access::Cellular,
@@ -91,7 +95,7 @@ impl Gateway {
             zone: "Asia/Seoul".to_owned(),
             profile: Box::new(profile),
             state: LineState::Active,
-            at: at("10-01T00:00:00"),
+            at: at(since),
         };
         assert_eq!(self.charging.command(&account(n), command).await.unwrap(), CommandAnswer::Done);
     }
@@ -315,6 +319,28 @@ async fn a_close_reaches_every_account_once_and_can_be_repeated() {
 }
 
 #[tokio::test]
+async fn an_account_made_after_a_restart_bills_usage_of_closed_months_late() {
+    // the newest closed month, the usage's month, the bill's, what it is late for
+    for (closed, ends, billed, late_for) in [
+        (None, "09-30T12:00:00", "2026-10", Some("2026-09")),
+        (None, "10-09T12:00:00", "2026-10", None),
+        (Some("2026-10"), "10-09T12:00:00", "2026-11", Some("2026-10")),
+    ] {
+        let hot = Arc::new(MemoryHot::new());
+        let clock = Arc::new(ManualClock::at(at("10-10T12:00:00")));
+        let (settings, newest) = (ChargingSettings::default(), closed.map(|c| c.parse().unwrap()));
+        let (charging, tasks) = Charging::start(hot.clone(), tariff(), clock.clone(), settings, newest).await.unwrap();
+        let gateway = Gateway { charging, tasks, clock };
+        gateway.open_since(1, "08-01T00:00:00").await;
+        let request = ChargeRequest { ends: at(ends), ..file(1, "row", 7) };
+        gateway.charging.charge(request).await.unwrap();
+        let record = logged(hot.as_ref()).await.remove(0);
+        assert_eq!(record.cycle.unwrap().to_string(), billed, "{ends} with {closed:?} closed");
+        assert_eq!(record.late_for.map(|c| c.to_string()).as_deref(), late_for, "{ends} with {closed:?} closed");
+    }
+}
+
+#[tokio::test]
 async fn a_restart_gives_reservations_our_downtime_back() {
     let folder = tempfile::tempdir().unwrap();
     let hot = fjall(&folder);
@@ -326,7 +352,7 @@ async fn a_restart_gives_reservations_our_downtime_back() {
 
     let clock = Arc::new(ManualClock::at(at("10-11T12:00:00")));
     let settings = ChargingSettings { shards: 2, ..ChargingSettings::default() };
-    let (charging, tasks) = Charging::start(fjall(&folder), tariff(), clock.clone(), settings).await.unwrap();
+    let (charging, tasks) = Charging::start(fjall(&folder), tariff(), clock.clone(), settings, None).await.unwrap();
     let reserved = |view: Option<linegate::domain::account::AccountView>| view.unwrap().lines[0].reserved;
     clock.advance(Duration::from_secs(7199));
     assert_eq!(reserved(charging.view(&account(1)).await.unwrap()), 1_000_000, "Tcc counts the time that we were up");

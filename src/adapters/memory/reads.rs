@@ -21,8 +21,8 @@ use crate::domain::settlement::Settlement;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{UsageOutcome, UsageRecord};
 use crate::ports::relational::{
-    BillingReads, CloseRun, DeliveryState, IdempotencyRecord, LineFilter, LineReads, Listener, OrderFilter, OrderReads,
-    OutboxEntry, OutboxReads, Page, Paged, Stored, StreamedHappening, UsageFilter, UsageTotal, WorkReads,
+    BillingReads, CloseRun, CloseState, DeliveryState, IdempotencyRecord, LineFilter, LineReads, Listener, OrderFilter,
+    OrderReads, OutboxEntry, OutboxReads, Page, Paged, Stored, StreamedHappening, UsageFilter, UsageTotal, WorkReads,
 };
 use crate::saga::record::{Phase, SagaEvent, SagaRecord};
 
@@ -286,6 +286,12 @@ impl BillingReads for MemoryStore {
 
     async fn close_run(&self, cycle: CycleId) -> Stored<Option<CloseRun>> {
         Ok(self.state().close_runs.get(&cycle).cloned())
+    }
+
+    async fn newest_closed(&self) -> Stored<Option<CycleId>> {
+        let state = self.state();
+        let closed = state.close_runs.values().filter(|run| run.state != CloseState::Closing);
+        Ok(closed.map(|run| run.cycle).max())
     }
 
     async fn meta(&self, key: &str) -> Stored<Option<String>> {

@@ -13,7 +13,7 @@ use crate::domain::ids::{AccountId, CustomerId, InvoiceId};
 use crate::domain::ledger::{LedgerSide, Posting, Unit};
 use crate::domain::settlement::Settlement;
 use crate::domain::usage::UsageRecord;
-use crate::ports::relational::{BillingReads, CloseRun, Page, Paged, Stored, UsageFilter, UsageTotal};
+use crate::ports::relational::{BillingReads, CloseRun, CloseState, Page, Paged, Stored, UsageFilter, UsageTotal};
 
 #[async_trait]
 impl BillingReads for SqliteStore {
@@ -97,6 +97,12 @@ impl BillingReads for SqliteStore {
 
     async fn close_run(&self, cycle: CycleId) -> Stored<Option<CloseRun>> {
         self.one_body("read close run", "SELECT body FROM close_runs WHERE id = $1", &cycle.to_string()).await
+    }
+
+    async fn newest_closed(&self) -> Stored<Option<CycleId>> {
+        // One for each month: few enough to look at all of them.
+        let runs = self.all("read close runs", statement("SELECT body FROM close_runs"), body::<CloseRun>).await?;
+        Ok(runs.into_iter().filter(|run| run.state != CloseState::Closing).map(|run| run.cycle).max())
     }
 
     async fn meta(&self, key: &str) -> Stored<Option<String>> {

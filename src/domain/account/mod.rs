@@ -257,6 +257,14 @@ impl Account {
         true
     }
 
+    /// For a new account: months that ended before `now`, and those that are
+    /// closed for everybody, count as closed, so that their usage is billed late
+    /// and not in a cycle that nobody bills any more.
+    pub fn begin_behind(&mut self, closed: Option<CycleId>, now: Timestamp) {
+        let ended = self.calendar().cycle_at(now).previous();
+        self.close(closed.map_or(ended, |closed| closed.max(ended)));
+    }
+
     /// Where usage that ended at `at` (not later than the open cycle's end) counts.
     pub fn accumulation(&mut self, at: Timestamp) -> Accumulation {
         let open = self.buckets.len() - 1;

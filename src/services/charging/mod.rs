@@ -109,7 +109,8 @@ struct Queue {
 }
 
 impl Charging {
-    /// Loads every account from the store and starts the shards.
+    /// Loads every account from the store and starts the shards. Accounts that
+    /// are made later begin behind `newest_closed`, the newest month closed.
     ///
     /// # Errors
     /// [`ChargingError::Fatal`] when the store cannot be read; the log says why.
@@ -118,8 +119,9 @@ impl Charging {
         tariff: SharedTariff,
         clock: Arc<dyn Clock>,
         settings: ChargingSettings,
+        newest_closed: Option<CycleId>,
     ) -> Result<(Charging, ChargingTasks), ChargingError> {
-        recovery::start(hot, tariff, clock, settings).await
+        recovery::start(hot, tariff, clock, settings, newest_closed).await
     }
 
     /// Takes a request in; its answer comes through `reply` when it is durable.

@@ -13,6 +13,7 @@ use super::directory::Directory;
 use super::shard::{Shard, Work};
 use super::{Charging, ChargingError, ChargingSettings, ChargingTasks, Queue, RUNNING, Shared, shard_of};
 use crate::domain::account::Account;
+use crate::domain::cycle::CycleId;
 use crate::domain::tariff::SharedTariff;
 use crate::domain::time::Timestamp;
 use crate::ports::Clock;
@@ -24,6 +25,7 @@ pub(super) async fn start(
     tariff: SharedTariff,
     clock: Arc<dyn Clock>,
     settings: ChargingSettings,
+    newest_closed: Option<CycleId>,
 ) -> Result<(Charging, ChargingTasks), ChargingError> {
     let shards = match settings.shards {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -65,7 +67,7 @@ pub(super) async fn start(
         .zip(receivers)
         .enumerate()
         .map(|(index, (accounts, queue))| {
-            let shard = Shard::new(index, Arc::clone(&shared), accounts, queue, to_committer.clone());
+            let shard = Shard::new(index, Arc::clone(&shared), accounts, queue, to_committer.clone(), newest_closed);
             tokio::spawn(shard.run())
         })
         .collect();

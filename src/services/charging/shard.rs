@@ -126,7 +126,7 @@ pub(super) struct Shard {
     pending: Pending,
     in_flight: Option<InFlight>,
     closing: Vec<Closing>,
-    /// The newest cycle closed by this process: an account that is made later begins behind it.
+    /// The newest cycle closed for everybody: an account that is made later begins behind it.
     closed_through: Option<CycleId>,
     expiries: Expiries,
     last_write: Timestamp,
@@ -140,6 +140,7 @@ impl Shard {
         accounts: Accounts,
         queue: mpsc::UnboundedReceiver<Work>,
         committer: mpsc::UnboundedSender<Package>,
+        closed_through: Option<CycleId>,
     ) -> Self {
         let last_write = shared.clock.now();
         Self {
@@ -151,7 +152,7 @@ impl Shard {
             pending: Pending::default(),
             in_flight: None,
             closing: Vec::new(),
-            closed_through: None,
+            closed_through,
             expiries: Expiries::new(),
             last_write,
             stopping: false,
@@ -307,9 +308,7 @@ impl Shard {
         {
             match Account::new(account.clone(), customer.clone(), *anchor_day, zone, *at) {
                 Ok(mut new) => {
-                    if let Some(cycle) = self.closed_through {
-                        new.close(cycle);
-                    }
+                    new.begin_behind(self.closed_through, now);
                     metrics().accounts.inc();
                     self.accounts.insert(new, false);
                 }

@@ -274,6 +274,7 @@ pub(crate) async fn settlement_and_close_run_are_kept_by_cycle(store: &Store) {
     };
     store.save(vec![Write::CloseRun(run.clone())]).await.unwrap();
     check_conflict(store.save(vec![Write::CloseRun(run.clone())]).await, "2026-10");
+    assert_eq!(store.newest_closed().await.unwrap(), None, "accounts are still being closed");
     let mut loaded = store.close_run(october()).await.unwrap().unwrap();
     assert_eq!(loaded, CloseRun { version: 1, ..run });
     loaded.state = CloseState::Billing;
@@ -281,4 +282,5 @@ pub(crate) async fn settlement_and_close_run_are_kept_by_cycle(store: &Store) {
     store.save(vec![Write::CloseRun(loaded.clone())]).await.unwrap();
     assert_eq!(store.close_run(october()).await.unwrap(), Some(CloseRun { version: 2, ..loaded }));
     assert_eq!(store.close_run(october().next()).await.unwrap(), None);
+    assert_eq!(store.newest_closed().await.unwrap(), Some(october()));
 }
