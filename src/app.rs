@@ -276,6 +276,7 @@ async fn build(config: &Config) -> anyhow::Result<(Built, ChargingTasks)> {
     let store: Arc<dyn Relational> = Arc::clone(&sqlite) as _;
     let hot = open_hot(config)?;
     let drain = Arc::new(Drain::new(Arc::clone(&hot), Arc::clone(&store), config.drain.clone()));
+    drain.check().await?;
     let newest_closed = store.newest_closed().await.context("read the newest closed month")?;
     let (of_charging, settings) = (Arc::clone(&clock), config.charging.clone());
     let (charging, tasks) =

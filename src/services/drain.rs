@@ -38,6 +38,17 @@ impl Default for DrainSettings {
 /// Why a step failed; both are tried again by [`Drain::run`].
 #[derive(Debug, thiserror::Error)]
 pub enum DrainError {
+    /// The hot log is not the one that was drained.
+    #[error(
+        "the hot log ends at {last}, and {cursor} was drained from it: the stores are of different times; \
+         restore both from one backup"
+    )]
+    Strangers {
+        /// The newest position of the log.
+        last: Position,
+        /// The relational store's cursor.
+        cursor: Position,
+    },
     /// The log could not be read or trimmed.
     #[error("drain: {0}")]
     Hot(HotError),
@@ -97,6 +108,17 @@ impl Drain {
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
             }
         }
+    }
+
+    /// Whether the two stores belong together: a log that ends before what was
+    /// drained from it is another one, and its records would be passed over.
+    ///
+    /// # Errors
+    /// [`DrainError::Strangers`] when they do not.
+    pub async fn check(&self) -> Result<(), DrainError> {
+        let cursor = self.relational.drain_cursor().await.map_err(DrainError::Relational)?;
+        let last = self.hot.last_position();
+        if last < cursor { Err(DrainError::Strangers { last, cursor }) } else { Ok(()) }
     }
 
     /// Waits until the running drain has passed `position`.

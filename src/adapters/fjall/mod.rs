@@ -144,13 +144,21 @@ impl FjallHot {
             .name("hot-snapshots".to_owned())
             .spawn(move || snapshot::run(&of_thread, &woken))
             .map_err(|e| fatal("start the snapshot thread", &e))?;
-        Ok(Self { inner, snapshots: Some((wake, thread)), last_commit_at })
+        let store = Self { inner, snapshots: Some((wake, thread)), last_commit_at };
+        store.wake_when_due();
+        Ok(store)
     }
 
     /// Writes every changed account out and trims the log, as the background
     /// thread does now and then.
     pub fn snapshot(&self) -> Result<(), HotError> {
         self.inner.snapshot()
+    }
+
+    fn wake_when_due(&self) {
+        if self.inner.state().records_since_snapshot >= self.inner.settings.snapshot_records {
+            self.wake_snapshots();
+        }
     }
 
     fn wake_snapshots(&self) {
@@ -225,6 +233,9 @@ impl Inner {
             state.entries.push_back((at, records));
             self.log_records.fetch_add(u64::from(records), Ordering::Relaxed);
             if at > state.snapshotted {
+                // What earlier processes left unsnapshotted counts, or a store that is
+                // opened often would never write its accounts out.
+                state.records_since_snapshot += u64::from(records.max(1));
                 state.take_over(entry);
             }
         }
@@ -397,9 +408,7 @@ fn split_account(key: &[u8], value: &[u8]) -> Option<StoredAccount> {
 impl HotStore for FjallHot {
     async fn commit(&self, batch: &Batch) -> Result<Committed, HotError> {
         let committed = self.inner.commit(batch)?;
-        if self.inner.state().records_since_snapshot >= self.inner.settings.snapshot_records {
-            self.wake_snapshots();
-        }
+        self.wake_when_due();
         Ok(committed)
     }
 
