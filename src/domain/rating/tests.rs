@@ -450,7 +450,8 @@ fn a_full_account_forgets_what_can_be_missed_and_never_loses_offline_usage() {
     };
     let (gy, rf) = (UsageSource::Gy, UsageSource::Rf);
     // sessions with whether they have ended, minutes since, and who gives way
-    let table: [(&[(UsageSource, &str, bool)], u64, Option<&str>); 5] = [
+    type Case<'a> = (&'a [(UsageSource, &'a str, bool)], u64, Option<&'a str>);
+    let table: [Case<'_>; 5] = [
         (&[(rf, "a", true), (gy, "b", true), (rf, "c", false)], 5, Some("b")),
         (&[(rf, "a", true), (rf, "b", false)], 5, Some("a")),
         (&[(rf, "a", true), (rf, "b", false)], 90, Some("b")),

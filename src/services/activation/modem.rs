@@ -131,6 +131,10 @@ impl Devices {
     pub async fn presence(&self, device: &DeviceId, online: bool, at: Timestamp) -> Stored<bool> {
         let Some(line) = self.line_of(device).await? else { return Ok(false) };
         self.change(&line, |session| {
+            // The end of an old connection may be heard of after the next one began.
+            if !online && session.modem_seen.is_some_and(|seen| at < seen) {
+                return;
+            }
             session.modem_online = online;
             session.modem_seen = Some(at);
         })
