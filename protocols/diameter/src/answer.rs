@@ -4,17 +4,19 @@
 //! Session-Id and Proxy-Info. [`ReplyTo`] keeps just those, so the request
 //! itself may go while the answer waits for a durable write.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::codec::{AvpError, CommandFlags, DecodeError, Header, Message, Writer};
 use crate::dictionary::{self as dict, Report, key};
 use crate::result_code::{Outcome, ResultCode};
 
-/// Who we are: Origin-Host and Origin-Realm, encoded once.
+/// Who we are: Origin-Host and Origin-Realm, encoded once; a clone shares them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
-    host: Box<str>,
-    realm: Box<str>,
+    host: Arc<str>,
+    realm: Arc<str>,
     avps: Bytes,
 }
 

@@ -1,7 +1,9 @@
 //! What one peer machine is told at its start.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::answer::Origin;
 use crate::apps::base::Capabilities;
 
 /// The least watchdog period (RFC 3539 section 3.4.1).
@@ -19,41 +21,24 @@ pub enum Role {
     Responder,
 }
 
-/// Which Origin-Hosts are served; another is refused with 3010.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PeerPolicy {
-    /// Every one.
-    Any,
-    /// These, compared without regard to case (RFC 6733 section 4.3.1).
-    Known(Vec<Box<str>>),
-}
-
-impl PeerPolicy {
-    pub(super) fn serves(&self, host: &str) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Known(hosts) => hosts.iter().any(|known| known.eq_ignore_ascii_case(host)),
-        }
-    }
-}
-
 /// The settings of one connection.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// What we say of ourselves.
-    pub local: Capabilities,
+    pub local: Arc<Capabilities>,
+    /// Our Origin-Host and Origin-Realm, for answers.
+    pub origin: Origin,
     /// Who opened the transport.
     pub role: Role,
-    /// Whom we serve.
-    pub policy: PeerPolicy,
     /// Tw, the watchdog period; 30 s by default, at least 6 s, ± 2 s.
     pub watchdog: Duration,
     /// How long to wait for CER, CEA and DPA; 10 s by default.
     pub exchange_timeout: Duration,
+    /// How long a peer that has arrived may wait for what the table waits for;
+    /// shorter than the peer waits for its CEA, 3 s by default.
+    pub admission_timeout: Duration,
     /// Requests that may wait for an answer at once; 10,000 by default.
     pub pending_max: usize,
-    /// Start in REOPEN: the peer's last connection ended without a DPR.
-    pub reopen: bool,
     /// DWAs that REOPEN needs; 3 by default (RFC 3539 section 3.4.1).
     pub reopen_answers: u8,
     /// Makes hop-by-hop ids, end-to-end ids and the watchdog's jitter differ
@@ -62,17 +47,16 @@ pub struct Config {
 }
 
 impl Config {
-    /// Defaults: any peer, Tw 30 s, 10 s for exchanges, 10,000 requests, not
-    /// from REOPEN.
-    pub const fn new(local: Capabilities, role: Role, seed: u64) -> Self {
+    /// Defaults: Tw 30 s, 10 s for exchanges, 3 s for the table, 10,000 requests.
+    pub fn new(local: Arc<Capabilities>, role: Role, seed: u64) -> Self {
         Self {
+            origin: Origin::new(&local.origin_host, &local.origin_realm),
             local,
             role,
-            policy: PeerPolicy::Any,
             watchdog: Duration::from_secs(30),
             exchange_timeout: Duration::from_secs(10),
+            admission_timeout: Duration::from_secs(3),
             pending_max: 10_000,
-            reopen: false,
             reopen_answers: 3,
             seed,
         }

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 
 use super::config::Config;
 use super::{CloseReason, Opened};
-use crate::answer::{Origin, ReplyTo, refuse, refuse_avp, refuse_report};
+use crate::answer::{ReplyTo, refuse, refuse_avp, refuse_report};
 use crate::apps::Answered;
 use crate::apps::base::Capabilities;
 use crate::codec::Message;
@@ -14,40 +14,39 @@ use crate::result_code::{Outcome, ResultCode};
 /// Inband-Security-Id NO_INBAND_SECURITY (RFC 6733 section 6.10).
 const NO_INBAND_SECURITY: u32 = 0;
 
-/// Answers a CER; an error is answered too, and closes the connection.
-pub(super) fn answer_cer(
-    cer: &Message,
-    config: &Config,
-    origin: &Origin,
-    out: &mut BytesMut,
-) -> Result<Opened, CloseReason> {
+/// Reads a CER; an error is answered, and closes the connection. What is good
+/// waits for its admission.
+pub(super) fn read_cer(cer: &Message, config: &Config, out: &mut BytesMut) -> Result<Opened, CloseReason> {
     let report = check(cer, Strictness::Lenient);
     if let Some(code) = report.result_code() {
-        refuse_report(cer, &report, origin, out);
+        refuse_report(cer, &report, &config.origin, out);
         return Err(CloseReason::Refused(code));
     }
     let peer = match Capabilities::parse(cer) {
         Ok(peer) => peer,
         Err(error) => {
-            refuse_avp(cer, &error, origin, out);
+            refuse_avp(cer, &error, &config.origin, out);
             return Err(CloseReason::Refused(error.result_code()));
         }
     };
-    // One connection for each identity and the election (section 5.6.4) are
-    // decided here once a table of several connections can be asked.
-    match agree(peer, config) {
-        Ok(opened) => {
-            config.local.encode_answer(&ReplyTo::new(cer), Outcome::SUCCESS, out);
-            Ok(opened)
-        }
-        Err(code) if code.is_protocol_error() => {
-            refuse(cer, code, &[], None, origin, out);
-            Err(CloseReason::Refused(code))
-        }
-        Err(code) => {
-            config.local.encode_answer(&ReplyTo::new(cer), code.into(), out);
-            Err(CloseReason::Refused(code))
-        }
+    agree(peer, config).map_err(|code| {
+        refuse_cer(cer, code, config, out);
+        CloseReason::Refused(code)
+    })
+}
+
+/// The CEA that opens the connection.
+pub(super) fn accept_cer(cer: &Message, config: &Config, out: &mut BytesMut) {
+    config.local.encode_answer(&ReplyTo::new(cer), Outcome::SUCCESS, out);
+}
+
+/// The CEA that refuses: a 3xxx in the generic grammar, any other code with
+/// our capabilities.
+pub(super) fn refuse_cer(cer: &Message, code: ResultCode, config: &Config, out: &mut BytesMut) {
+    if code.is_protocol_error() {
+        refuse(cer, code, &[], None, &config.origin, out);
+    } else {
+        config.local.encode_answer(&ReplyTo::new(cer), code.into(), out);
     }
 }
 
@@ -64,9 +63,6 @@ pub(super) fn read_cea(cea: &Message, config: &Config) -> Result<Opened, CloseRe
 }
 
 fn agree(peer: Capabilities, config: &Config) -> Result<Opened, ResultCode> {
-    if !config.policy.serves(&peer.origin_host) {
-        return Err(ResultCode::UNKNOWN_PEER);
-    }
     let security = &peer.inband_security;
     if !security.is_empty() && !security.contains(&NO_INBAND_SECURITY) {
         return Err(ResultCode::NO_COMMON_SECURITY);

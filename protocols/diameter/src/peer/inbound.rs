@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use super::handshake::{answer_cer, read_cea};
+use super::handshake::{accept_cer, read_cea, read_cer, refuse_cer};
 use super::machine::{Peer, State};
 use super::watchdog::Watchdog;
-use super::{CloseReason, Event, Opened, RequestFailure};
+use super::{CloseReason, Event, Opened, RequestFailure, Verdict};
 use crate::answer::{ReplyTo, refuse, refuse_avp, refuse_undecoded};
 use crate::apps::base::{DisconnectPeer, PlainAnswer};
 use crate::codec::{DecodeError, Message};
-use crate::dictionary::{application, command};
+use crate::dictionary::{application, command, key};
 use crate::result_code::{Outcome, ResultCode};
 
 impl Peer {
@@ -22,19 +22,21 @@ impl Peer {
                 // Wait-I-CEA, I-Rcv-CEA: Process-CEA -> I-Open
                 // Wait-I-CEA, I-Rcv-Non-CEA: Error -> Closed
                 match cea.then(|| read_cea(&message, &self.config)) {
-                    Some(agreed) => self.agreed(agreed, now),
+                    Some(agreed) => self.arrived(agreed, None, now),
                     None => self.end(CloseReason::ExchangeBroken),
                 }
             }
             State::WaitCer { .. } => {
-                // Closed, R-Conn-CER: Process-CER, R-Snd-CEA -> R-Open
+                // Closed, R-Conn-CER: Process-CER; R-Snd-CEA follows the admission
                 if request && code == command::CAPABILITIES_EXCHANGE {
-                    let agreed = answer_cer(&message, &self.config, &self.origin, &mut self.out);
-                    self.agreed(agreed, now);
+                    let agreed = read_cer(&message, &self.config, &mut self.out);
+                    self.arrived(agreed, Some(message), now);
                 } else {
                     self.end(CloseReason::ExchangeBroken);
                 }
             }
+            // nobody may speak between the CER and the CEA
+            State::Arriving { .. } => self.end(CloseReason::ExchangeBroken),
             State::Open { watchdog, .. } => {
                 let dwa = !request && code == command::DEVICE_WATCHDOG;
                 if !dwa {
@@ -48,15 +50,44 @@ impl Peer {
         }
     }
 
-    fn agreed(&mut self, agreed: Result<Opened, CloseReason>, now: Instant) {
+    fn arrived(&mut self, agreed: Result<Opened, CloseReason>, cer: Option<Message>, now: Instant) {
         match agreed {
             Ok(opened) => {
-                self.events.push_back(Event::Open(Box::new(opened)));
-                let (watchdog, action) = Watchdog::start(self.config.reopen);
-                self.state = State::Open { watchdog, dwr: None, deadline: now };
-                self.watch(watchdog, action, now);
+                self.peer_state = opened.peer.origin_state_id;
+                self.events.push_back(Event::Arrived(Box::new(opened)));
+                let deadline = now + self.config.admission_timeout;
+                self.state = State::Arriving { cer: cer.map(Box::new), due: false, deadline };
             }
             Err(why) => self.end(why),
+        }
+    }
+
+    pub(super) fn decided(&mut self, verdict: Verdict, now: Instant) {
+        match (&self.state, verdict) {
+            (State::Arriving { cer, .. }, Verdict::Admit { reopen }) => {
+                // Wait-Returns, Win-Election or I-Peer-Disc: R-Snd-CEA -> R-Open
+                if let Some(cer) = cer {
+                    accept_cer(cer, &self.config, &mut self.out);
+                }
+                self.events.push_back(Event::Open);
+                let (watchdog, action) = Watchdog::start(reopen && self.config.reopen_answers > 0);
+                self.state = State::Open { watchdog, dwr: None, probe: None, deadline: now };
+                self.watch(watchdog, action, now);
+            }
+            (State::Arriving { cer, .. }, Verdict::Refuse(code)) => {
+                // Wait-Returns, I-Rcv-CEA: R-Disc; I-Open or R-Open, R-Conn-CER: R-Reject
+                if let Some(cer) = cer {
+                    refuse_cer(cer, code, &self.config, &mut self.out);
+                }
+                self.end(CloseReason::Refused(code));
+            }
+            (State::Open { .. }, Verdict::Probe) => self.probe(),
+            // Wait-Conn-Ack or Wait-I-CEA, Win-Election: I-Disc
+            (State::Idle | State::WaitCea { .. } | State::Arriving { .. } | State::Open { .. }, Verdict::Abandon) => {
+                self.end(CloseReason::Abandoned);
+            }
+            // it has gone on meanwhile
+            _ => {}
         }
     }
 
@@ -66,7 +97,10 @@ impl Peer {
         let base = header.application_id == application::BASE;
         match (header.is_request(), header.command_code) {
             // Open, Rcv-DWR: Process-DWR, Snd-DWA -> Open
-            (true, command::DEVICE_WATCHDOG) if base => self.answer_own(&message),
+            (true, command::DEVICE_WATCHDOG) if base => {
+                self.answer_own(&message);
+                self.noted_state(&message);
+            }
             // Open, Rcv-DWA: Process-DWA -> Open
             (false, command::DEVICE_WATCHDOG) if base => self.received_dwa(message, now),
             (true, command::DISCONNECT_PEER) if base => self.received_dpr(&message, now),
@@ -74,7 +108,7 @@ impl Peer {
             // no row: capabilities are exchanged once, at the start
             (true, command::CAPABILITIES_EXCHANGE) if base => {
                 let code = ResultCode::UNABLE_TO_COMPLY;
-                refuse(&message, code, &[], None, &self.origin, &mut self.out);
+                refuse(&message, code, &[], None, &self.config.origin, &mut self.out);
             }
             // Open, Rcv-Message: Process -> Open
             (true, _) => self.events.push_back(Event::Request(message)),
@@ -89,15 +123,23 @@ impl Peer {
         let origin_state_id = self.config.local.origin_state_id;
         PlainAnswer { outcome: Outcome::SUCCESS, origin_state_id }.encode(
             &ReplyTo::new(request),
-            &self.origin,
+            &self.config.origin,
             &mut self.out,
         );
     }
 
     fn received_dwa(&mut self, message: Message, now: Instant) {
-        let State::Open { watchdog, dwr, .. } = &mut self.state else {
+        self.noted_state(&message);
+        let State::Open { watchdog, dwr, probe, .. } = &mut self.state else {
             return;
         };
+        if *probe == Some(message.header.hop_by_hop) {
+            *probe = None;
+            let (next, action) = watchdog.on_other();
+            self.events.push_back(Event::Alive);
+            self.watch(next, action, now);
+            return;
+        }
         if *dwr != Some(message.header.hop_by_hop) {
             // a DWA that answers nothing proves nothing
             self.events.push_back(Event::UnexpectedAnswer(message));
@@ -108,17 +150,24 @@ impl Peer {
         self.watch(next, action, now);
     }
 
+    fn noted_state(&mut self, message: &Message) {
+        let Some(state) = message.find(key::ORIGIN_STATE_ID).and_then(|avp| avp.u32().ok()) else { return };
+        if self.peer_state.replace(state) != Some(state) {
+            self.events.push_back(Event::OriginState(state));
+        }
+    }
+
     fn received_dpr(&mut self, message: &Message, now: Instant) {
         let cause = match DisconnectPeer::parse(message) {
             Ok(dpr) => dpr.cause,
             Err(error) => {
-                refuse_avp(message, &error, &self.origin, &mut self.out);
+                refuse_avp(message, &error, &self.config.origin, &mut self.out);
                 return;
             }
         };
         PlainAnswer { outcome: Outcome::SUCCESS, origin_state_id: None }.encode(
             &ReplyTo::new(message),
-            &self.origin,
+            &self.config.origin,
             &mut self.out,
         );
         match self.state {
@@ -147,7 +196,7 @@ impl Peer {
         if matches!(self.state, State::Idle | State::Closed) {
             return;
         }
-        refuse_undecoded(&error, &self.origin, &mut self.out);
+        refuse_undecoded(&error, &self.config.origin, &mut self.out);
         match (&self.state, &error) {
             // the stream is still whole: one bad message, answered or failed
             (State::Open { watchdog, .. }, DecodeError::Avp { message, .. }) => {

@@ -11,18 +11,19 @@ use super::watchdog::{Action, Watchdog};
 use super::{CloseReason, Command, Event, Input, RequestFailure, Token};
 use crate::answer::Origin;
 use crate::apps::base::{Capabilities, DeviceWatchdog, DisconnectCause, DisconnectPeer};
-use crate::codec::Header;
+use crate::codec::{Header, Message};
 
 /// The machine of one transport connection.
 #[derive(Debug)]
 pub struct Peer {
     pub(super) config: Config,
-    pub(super) origin: Origin,
     pub(super) state: State,
     pub(super) pending: Pending,
     sequence: Sequence,
     next_hop_by_hop: u32,
     next_end_to_end: u32,
+    /// The peer's Origin-State-Id, as last heard.
+    pub(super) peer_state: Option<u32>,
     pub(super) out: BytesMut,
     close: bool,
     pub(super) events: VecDeque<Event>,
@@ -36,8 +37,11 @@ pub(super) enum State {
     WaitCea { hop_by_hop: u32, deadline: Instant },
     /// The responder's wait for the CER.
     WaitCer { deadline: Instant },
+    /// Capabilities are known, the table is asked. A responder holds the CER:
+    /// Wait-Returns.
+    Arriving { cer: Option<Box<Message>>, due: bool, deadline: Instant },
     /// I-Open and R-Open.
-    Open { watchdog: Watchdog, dwr: Option<u32>, deadline: Instant },
+    Open { watchdog: Watchdog, dwr: Option<u32>, probe: Option<u32>, deadline: Instant },
     /// Closing: our DPR waits for its DPA.
     Closing { hop_by_hop: u32, cause: DisconnectCause, deadline: Instant },
     /// Closing: the peer's DPR is answered, the peer is to hang up.
@@ -49,17 +53,16 @@ pub(super) enum State {
 impl Peer {
     /// A machine for a transport that is about to come up.
     pub fn new(config: Config) -> Self {
-        let origin = Origin::new(&config.local.origin_host, &config.local.origin_realm);
         let mut sequence = Sequence::new(config.seed);
         let ids = sequence.next();
         Self {
             config,
-            origin,
             state: State::Idle,
             pending: Pending::default(),
             sequence,
             next_hop_by_hop: ids as u32,
             next_end_to_end: (ids >> 32) as u32,
+            peer_state: None,
             out: BytesMut::new(),
             close: false,
             events: VecDeque::new(),
@@ -87,6 +90,7 @@ impl Peer {
                 self.send_answer(|out| out.extend_from_slice(&answer));
             }
             Input::Close(cause) => self.disconnect(cause, now),
+            Input::Decided(verdict) => self.decided(verdict, now),
         }
     }
 
@@ -96,21 +100,32 @@ impl Peer {
             let why = RequestFailure::Timeout;
             self.events.push_back(Event::RequestFailed { token, why });
         }
-        match self.state {
+        match &mut self.state {
             // Wait-I-CEA, Timeout: Error -> Closed; the same for a CER that
             // does not come
-            State::WaitCea { deadline, .. } | State::WaitCer { deadline } if deadline <= now => {
+            State::WaitCea { deadline, .. } | State::WaitCer { deadline } if *deadline <= now => {
                 self.end(CloseReason::ExchangeTimeout);
             }
-            State::Open { watchdog, deadline, .. } if deadline <= now => {
+            State::Arriving { due, deadline, .. } if *deadline <= now => {
+                if *due {
+                    self.end(CloseReason::ExchangeTimeout);
+                } else {
+                    *due = true;
+                    *deadline = now + self.config.admission_timeout;
+                    self.events.push_back(Event::AdmissionDue);
+                }
+            }
+            State::Open { watchdog, deadline, .. } if *deadline <= now => {
                 let (next, action) = watchdog.on_timer();
                 self.watch(next, action, now);
             }
             // Closing, Timeout: Error -> Closed
-            State::Closing { cause, deadline, .. } if deadline <= now => {
+            State::Closing { cause, deadline, .. } if *deadline <= now => {
+                let cause = *cause;
                 self.end(CloseReason::WeDisconnected(cause));
             }
-            State::Leaving { cause, deadline } if deadline <= now => {
+            State::Leaving { cause, deadline } if *deadline <= now => {
+                let cause = *cause;
                 self.end(CloseReason::PeerDisconnected(cause));
             }
             _ => {}
@@ -123,6 +138,7 @@ impl Peer {
             State::Idle | State::Closed => None,
             State::WaitCea { deadline, .. }
             | State::WaitCer { deadline }
+            | State::Arriving { deadline, .. }
             | State::Open { deadline, .. }
             | State::Closing { deadline, .. }
             | State::Leaving { deadline, .. } => Some(deadline),
@@ -179,16 +195,16 @@ impl Peer {
         open
     }
 
-    /// Takes every request that waits here, to be sent elsewhere with the T
-    /// flag (RFC 6733 section 5.5.4); their answers, should they still come,
-    /// are unexpected.
-    pub fn take_pending(&mut self) -> Vec<Token> {
-        self.pending.take_all()
+    /// Takes a request back that waits here, to be sent elsewhere with the T
+    /// flag (RFC 6733 section 5.5.4). Its answer, should it still come, is
+    /// unexpected. False where it does not wait any more.
+    pub fn withdraw(&mut self, token: Token) -> bool {
+        self.pending.withdraw(token)
     }
 
     /// Who we are on this connection, for building answers.
     pub const fn origin(&self) -> &Origin {
-        &self.origin
+        &self.config.origin
     }
 
     /// Requests that wait for an answer.
@@ -235,11 +251,11 @@ impl Peer {
             // I-Open, R-Open, Stop: Snd-DPR -> Closing
             State::Open { .. } => {
                 let header = self.own_header(DisconnectPeer::header());
-                DisconnectPeer { cause }.encode(&header, &self.origin, &mut self.out);
+                DisconnectPeer { cause }.encode(&header, &self.config.origin, &mut self.out);
                 let deadline = now + self.config.exchange_timeout;
                 self.state = State::Closing { hop_by_hop: header.hop_by_hop, cause, deadline };
             }
-            State::Idle | State::WaitCea { .. } | State::WaitCer { .. } => {
+            State::Idle | State::WaitCea { .. } | State::WaitCer { .. } | State::Arriving { .. } => {
                 self.end(CloseReason::WeDisconnected(cause));
             }
             State::Closing { .. } | State::Leaving { .. } | State::Closed => {}
@@ -256,7 +272,7 @@ impl Peer {
             Action::SendWatchdog => {
                 let header = self.own_header(DeviceWatchdog::header());
                 let state_id = self.config.local.origin_state_id;
-                DeviceWatchdog::encode(&header, &self.origin, state_id, &mut self.out);
+                DeviceWatchdog::encode(&header, &self.config.origin, state_id, &mut self.out);
                 if let State::Open { dwr, .. } = &mut self.state {
                     *dwr = Some(header.hop_by_hop);
                 }
@@ -271,6 +287,18 @@ impl Peer {
                 self.set_watchdog(now);
             }
             Action::CloseConnection => self.end(CloseReason::Silent),
+        }
+    }
+
+    /// A DWR beside those of the watchdog; one at a time.
+    pub(super) fn probe(&mut self) {
+        if matches!(self.state, State::Open { probe: Some(_), .. }) {
+            return;
+        }
+        let header = self.own_header(DeviceWatchdog::header());
+        DeviceWatchdog::encode(&header, &self.config.origin, self.config.local.origin_state_id, &mut self.out);
+        if let State::Open { probe, .. } = &mut self.state {
+            *probe = Some(header.hop_by_hop);
         }
     }
 

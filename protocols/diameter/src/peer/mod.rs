@@ -9,11 +9,12 @@
 //! [`Command::Write`] hands over whole.
 //!
 //! It owns: CER/CEA, DWR/DWA, DPR/DPA, hop-by-hop ids and the requests that
-//! wait for an answer on this connection. It does not own: reconnecting, the
-//! election and failover between connections (RFC 6733 sections 5.5.4 and
-//! 5.6.4), which need a table over several machines; see [`Config::reopen`],
-//! [`Peer::take_pending`] and [`CloseReason::may_reconnect`] for what such a
-//! table uses.
+//! wait for an answer on this connection. What concerns several connections of
+//! one node is [`Table`]'s: which identities are served, one connection for
+//! each, the election. The machine asks with [`Event::Arrived`] and waits for
+//! [`Input::Decided`]. Reconnecting and sending requests elsewhere
+//! (RFC 6733 section 5.5.4) are the driver's, with [`CloseReason`] and
+//! [`Peer::withdraw`].
 //!
 //! Where it leaves RFC 3539: in REOPEN, requests that come in are served.
 //! Throwing them away would lose usage records and prove nothing.
@@ -23,14 +24,16 @@ mod handshake;
 mod inbound;
 mod machine;
 mod pending;
+mod table;
 mod watchdog;
 
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-pub use config::{Config, EndToEndIds, PeerPolicy, Role};
+pub use config::{Config, EndToEndIds, Role};
 pub use machine::Peer;
+pub use table::{ConnectionId, Decision, PeerPolicy, Table, Verdict};
 
 use crate::apps::base::{Capabilities, DisconnectCause};
 use crate::codec::{DecodeError, Message};
@@ -65,6 +68,8 @@ pub enum Input {
     SendAnswer(Bytes),
     /// Disconnect with a DPR.
     Close(DisconnectCause),
+    /// What the table says of this connection.
+    Decided(Verdict),
 }
 
 /// What the transport is to do, in this order.
@@ -79,9 +84,19 @@ pub enum Command {
 /// What the caller is to know.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// Capabilities are exchanged. In REOPEN, requests wait until
-    /// [`Event::Okay`].
-    Open(Box<Opened>),
+    /// The peer's CER or CEA is acceptable. Nothing more is done before
+    /// [`Input::Decided`]; ask [`Table::arrived`] before the next input.
+    Arrived(Box<Opened>),
+    /// The peer that has arrived has waited for [`Config::admission_timeout`]:
+    /// ask [`Table::patience_over`].
+    AdmissionDue,
+    /// Capabilities are exchanged, and the connection may be used. In REOPEN,
+    /// requests wait until [`Event::Okay`].
+    Open,
+    /// The peer has answered after [`Verdict::Probe`].
+    Alive,
+    /// A DWR or DWA had another Origin-State-Id than before.
+    OriginState(u32),
     /// A request that is not the machine's own; answer it with
     /// [`Peer::send_answer`].
     Request(Message),
@@ -160,6 +175,8 @@ pub enum CloseReason {
     Refused(ResultCode),
     /// The stream could not be cut into messages.
     Undecodable(DecodeError),
+    /// Another connection of the same peer takes its place.
+    Abandoned,
 }
 
 impl CloseReason {
@@ -169,9 +186,9 @@ impl CloseReason {
         !matches!(self, Self::PeerDisconnected(DisconnectCause::DoNotWantToTalkToYou))
     }
 
-    /// True where the next connection to this peer starts with
-    /// [`Config::reopen`]: it ended without a DPR (RFC 3539 section 3.4.1).
+    /// True where the next connection of this peer starts in REOPEN: this one
+    /// failed, without a DPR (RFC 3539 section 3.4.1).
     pub const fn must_reopen(&self) -> bool {
-        matches!(self, Self::TransportDown | Self::Silent | Self::Undecodable(_))
+        matches!(self, Self::TransportDown | Self::Silent | Self::Undecodable(_) | Self::Abandoned)
     }
 }

@@ -50,6 +50,14 @@ impl Pending {
         Some(waiting.token)
     }
 
+    /// Forgets the request with this token.
+    pub(super) fn withdraw(&mut self, token: Token) -> bool {
+        let found = self.waiting.iter().find(|(_, waiting)| waiting.token == token);
+        let Some((&hop_by_hop, waiting)) = found else { return false };
+        self.deadlines.remove(&(waiting.deadline, hop_by_hop));
+        self.waiting.remove(&hop_by_hop).is_some()
+    }
+
     /// One request whose time is up.
     pub(super) fn take_expired(&mut self, now: Instant) -> Option<Token> {
         let &(deadline, hop_by_hop) = self.deadlines.first()?;

@@ -1,5 +1,6 @@
 //! Two machines, a fake link and a stepped clock.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -10,7 +11,7 @@ use linegate_diameter::apps::gy::{CcAnswer, CcRequest, CcRequestType};
 use linegate_diameter::codec::{Header, Message, Writer, frame_length};
 use linegate_diameter::dictionary::{self as dict, key};
 use linegate_diameter::peer::{
-    CloseReason, Command, Config, EndToEndIds, Event, Input, Peer, PeerPolicy, RequestFailure, Role, Token,
+    CloseReason, Command, Config, EndToEndIds, Event, Input, Opened, Peer, RequestFailure, Role, Token, Verdict,
 };
 use linegate_diameter::{Outcome, ResultCode};
 
@@ -23,24 +24,38 @@ struct Side {
     closed: bool,
     /// Messages sent, oldest first.
     sent: Vec<Message>,
+    /// What the table says when the peer arrives.
+    verdict: Verdict,
+    opened: Option<Opened>,
 }
 
 impl Side {
     fn new(config: Config) -> Self {
-        Self { peer: Peer::new(config), events: vec![], closed: false, sent: vec![] }
+        let verdict = Verdict::Admit { reopen: false };
+        Self { peer: Peer::new(config), events: vec![], closed: false, sent: vec![], verdict, opened: None }
+    }
+
+    fn take(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Arrived(opened) => {
+                self.opened = Some(*opened);
+                self.peer.handle_input(Input::Decided(self.verdict), now);
+            }
+            event => self.events.push(event),
+        }
     }
 
     /// Drains the machine; gives what it wrote.
-    fn drain(&mut self) -> BytesMut {
+    fn drain(&mut self, now: Instant) -> BytesMut {
+        while let Some(event) = self.peer.poll_event() {
+            self.take(event, now);
+        }
         let mut wire = BytesMut::new();
         while let Some(command) = self.peer.next_command() {
             match command {
                 Command::Write(octets) => wire.extend_from_slice(&octets),
                 Command::Close => self.closed = true,
             }
-        }
-        while let Some(event) = self.peer.poll_event() {
-            self.events.push(event);
         }
         let mut rest = wire.clone();
         while let Some(length) = frame_length(&rest, 65_536).unwrap() {
@@ -66,7 +81,7 @@ struct Pair {
 
 fn config(host: &str, role: Role) -> Config {
     let local = Capabilities { origin_state_id: Some(7), ..capabilities(host) };
-    Config::new(local, role, 42)
+    Config::new(Arc::new(local), role, 42)
 }
 
 impl Pair {
@@ -101,8 +116,8 @@ impl Pair {
     /// Carries messages until none is under way.
     fn settle(&mut self) {
         loop {
-            let up = self.client.drain();
-            let down = self.server.drain();
+            let up = self.client.drain(self.now);
+            let down = self.server.drain(self.now);
             if up.is_empty() && down.is_empty() {
                 break;
             }
@@ -116,8 +131,8 @@ impl Pair {
         if self.client.closed || self.server.closed {
             self.client.peer.handle_input(Input::TransportDown, self.now);
             self.server.peer.handle_input(Input::TransportDown, self.now);
-            self.client.drain();
-            self.server.drain();
+            self.client.drain(self.now);
+            self.server.drain(self.now);
         }
     }
 
@@ -167,6 +182,9 @@ fn deliver(to: &mut Side, mut octets: BytesMut, now: Instant) {
     while let Some(length) = frame_length(&octets, 65_536).unwrap() {
         let message = Message::decode(octets.split_to(length).freeze()).unwrap();
         to.peer.handle_input(Input::Received(message), now);
+        while let Some(event) = to.peer.poll_event() {
+            to.take(event, now);
+        }
     }
 }
 
@@ -183,15 +201,13 @@ fn closed(events: &[Event]) -> Option<&CloseReason> {
 fn both_sides_open_and_know_each_other() {
     let mut pair = Pair::new(|_, _| {});
     pair.connect();
-    let opened = |events: Vec<Event>| match events.as_slice() {
-        [Event::Open(opened)] => (**opened).clone(),
-        other => panic!("{other:?}"),
-    };
-    let at_server = opened(pair.server.events());
+    assert_eq!(pair.server.events(), [Event::Open]);
+    assert_eq!(pair.client.events(), [Event::Open]);
+    let at_server = pair.server.opened.clone().unwrap();
     assert_eq!(&*at_server.peer.origin_host, "pgw.example");
     assert_eq!(at_server.peer.origin_state_id, Some(7));
     assert_eq!(at_server.applications, [4, 3, 16_777_251, 16_777_999]);
-    let at_client = opened(pair.client.events());
+    let at_client = pair.client.opened.clone().unwrap();
     assert_eq!(&*at_client.peer.origin_host, "gateway.linegate.example");
 }
 
@@ -207,24 +223,79 @@ fn an_exchange_that_fails_closes_both_sides() {
         assert_eq!(pair.server.sent[0].header.is_error(), error_bit);
     }
     let nothing = |client: &mut Config, _: &mut Config| {
-        client.local.applications = vec![Application::auth(1)];
+        Arc::make_mut(&mut client.local).applications = vec![Application::auth(1)];
     };
     check(nothing, ResultCode::NO_COMMON_APPLICATION, false);
-    let stranger = |_: &mut Config, server: &mut Config| {
-        server.policy = PeerPolicy::Known(vec!["other.example".into()]);
-    };
-    check(stranger, ResultCode::UNKNOWN_PEER, true);
-    let tls = |client: &mut Config, _: &mut Config| client.local.inband_security = vec![1];
+    let tls = |client: &mut Config, _: &mut Config| Arc::make_mut(&mut client.local).inband_security = vec![1];
     check(tls, ResultCode::NO_COMMON_SECURITY, false);
 }
 
 #[test]
-fn a_known_peer_is_known_in_any_case() {
-    let mut pair = Pair::new(|_, server| {
-        server.policy = PeerPolicy::Known(vec!["PGW.Example".into()]);
-    });
-    pair.connect();
+fn a_refused_peer_is_told_the_code_of_the_table() {
+    #[track_caller]
+    fn check(code: ResultCode, error_bit: bool) {
+        let mut pair = Pair::new(|_, _| {});
+        pair.server.verdict = Verdict::Refuse(code);
+        pair.connect();
+        assert_eq!(pair.server.sent[0].header.is_error(), error_bit);
+        assert_eq!(closed(&pair.server.events()), Some(&CloseReason::Refused(code)));
+        assert_eq!(closed(&pair.client.events()), Some(&CloseReason::RefusedByPeer(Some(code.into()))));
+    }
+    check(ResultCode::UNKNOWN_PEER, true);
+    check(ResultCode::ELECTION_LOST, false);
+}
+
+#[test]
+fn a_peer_that_arrives_waits_for_the_table_and_not_for_ever() {
+    let mut server = Side::new(config("gateway.linegate.example", Role::Responder));
+    let now = Instant::now();
+    server.peer.handle_input(Input::TransportUp, now);
+    let cer = message(|out| capabilities("pgw.example").encode_request(&Capabilities::header(), out));
+    server.peer.handle_input(Input::Received(cer), now);
+    assert!(matches!(server.peer.poll_event(), Some(Event::Arrived(_))));
+    assert_eq!(server.peer.next_command(), None, "no CEA before the verdict");
+    let due = server.peer.poll_timeout().unwrap();
+    server.peer.handle_timeout(due);
+    assert_eq!(server.peer.poll_event(), Some(Event::AdmissionDue));
+    let over = server.peer.poll_timeout().unwrap();
+    assert!(over > due);
+    server.peer.handle_timeout(over);
+    assert_eq!(server.peer.poll_event(), Some(Event::Closed(CloseReason::ExchangeTimeout)));
+}
+
+#[test]
+fn a_probe_is_answered_beside_the_watchdog() {
+    let mut pair = Pair::open();
+    pair.server.peer.handle_input(Input::Decided(Verdict::Probe), pair.now);
+    pair.settle();
+    assert_eq!(pair.server.events(), [Event::Alive]);
     assert!(pair.server.peer.is_open());
+}
+
+#[test]
+fn an_abandoned_connection_closes_and_fails_what_waits() {
+    let mut pair = Pair::open();
+    pair.send_ccr(1, TW).unwrap();
+    pair.client.peer.handle_input(Input::Decided(Verdict::Abandon), pair.now);
+    pair.settle();
+    let why = RequestFailure::Disconnected;
+    let failed = Event::RequestFailed { token: Token(1), why };
+    assert_eq!(pair.client.events(), [failed, Event::Closed(CloseReason::Abandoned)]);
+}
+
+#[test]
+fn another_origin_state_id_of_the_peer_is_told() {
+    let mut pair = Pair::open();
+    let origin = pair.client.peer.origin().clone();
+    let mut dwr = |state| {
+        let dwr = message(|out| DeviceWatchdog::encode(&DeviceWatchdog::header(), &origin, Some(state), out));
+        pair.server.peer.handle_input(Input::Received(dwr), pair.now);
+        pair.settle();
+        pair.server.events()
+    };
+    assert_eq!(dwr(7), [], "as in the CER");
+    assert_eq!(dwr(8), [Event::OriginState(8)]);
+    assert_eq!(dwr(8), []);
 }
 
 #[test]
@@ -243,7 +314,7 @@ fn the_cer_comes_first_and_in_time() {
         CcRequest::new(route(), "32251@3gpp.org", CcRequestType::Initial, 0).encode(&CcRequest::header(), out);
     });
     server.peer.handle_input(Input::Received(early), now);
-    server.drain();
+    server.drain(now);
     assert!(server.closed);
     assert_eq!(closed(&server.events), Some(&CloseReason::ExchangeBroken));
 }
@@ -259,7 +330,7 @@ fn a_cer_without_its_avps_is_answered_with_what_is_missing() {
         writer.finish();
     });
     server.peer.handle_input(Input::Received(cer), now);
-    server.drain();
+    server.drain(now);
     let answer = Answered::parse(&server.sent[0]).unwrap();
     assert_eq!(answer.outcome, ResultCode::MISSING_AVP.into());
     assert_eq!(server.sent[0].avps().filter(|avp| avp.key() == key::FAILED_AVP).count(), 4);
@@ -343,7 +414,7 @@ fn requests_that_wait_fail_when_the_transport_goes() {
     pair.send_ccr(1, TW).unwrap();
     pair.settle();
     pair.client.peer.handle_input(Input::TransportDown, pair.now);
-    pair.client.drain();
+    pair.client.drain(pair.now);
     let why = RequestFailure::Disconnected;
     assert_eq!(
         pair.client.events(),
@@ -353,11 +424,13 @@ fn requests_that_wait_fail_when_the_transport_goes() {
 }
 
 #[test]
-fn pending_requests_can_be_taken_elsewhere() {
+fn a_pending_request_can_be_taken_elsewhere() {
     let mut pair = Pair::open();
     pair.send_ccr(2, TW * 2).unwrap();
     pair.send_ccr(1, TW).unwrap();
-    assert_eq!(pair.client.peer.take_pending(), [Token(1), Token(2)]);
+    assert!(pair.client.peer.withdraw(Token(2)));
+    assert!(!pair.client.peer.withdraw(Token(2)));
+    assert_eq!(pair.client.peer.pending_requests(), 1);
     pair.settle();
     let Event::Request(request) = pair.server.events().remove(0) else { panic!() };
     pair.answer(&request);
@@ -422,14 +495,15 @@ fn any_traffic_brings_a_suspect_back() {
         DeviceWatchdog::encode(&DeviceWatchdog::header(), &origin, None, out);
     });
     pair.client.peer.handle_input(Input::Received(dwr), pair.now);
-    pair.client.drain();
+    pair.client.drain(pair.now);
     assert_eq!(pair.client.events(), [Event::Okay]);
     assert!(pair.client.peer.is_open());
 }
 
 #[test]
 fn reopen_needs_three_watchdogs_and_serves_requests_meanwhile() {
-    let mut pair = Pair::new(|_, server| server.reopen = true);
+    let mut pair = Pair::new(|_, _| {});
+    pair.server.verdict = Verdict::Admit { reopen: true };
     pair.connect();
     pair.server.events();
     assert!(!pair.server.peer.is_open());
@@ -446,10 +520,8 @@ fn reopen_needs_three_watchdogs_and_serves_requests_meanwhile() {
 
 #[test]
 fn a_peer_that_stays_silent_in_reopen_is_closed() {
-    let mut pair = Pair::new(|client, server| {
-        client.watchdog = TW * 10;
-        server.reopen = true;
-    });
+    let mut pair = Pair::new(|client, _| client.watchdog = TW * 10);
+    pair.server.verdict = Verdict::Admit { reopen: true };
     pair.connect();
     pair.server.events();
     pair.deaf_client = true;
