@@ -20,7 +20,7 @@ use linegate::domain::tariff::{ChargingSource, Plan, QuotaPolicy, Tariff, Tier, 
 use linegate::domain::usage::{Identifier, RecordKey};
 use linegate::ports::Clock;
 use linegate::ports::hot::HotStore;
-use linegate::services::charging::{Charging, ChargingSettings, Reply};
+use linegate::services::charging::{Charging, ChargingSettings, Reply, RequestIntake};
 use linegate::telemetry::metrics;
 use tokio::sync::mpsc;
 
@@ -53,7 +53,7 @@ async fn run(accounts: usize, requests: usize, outstanding: usize) {
     while received < requests {
         while sent < requests && sent - received < outstanding {
             let request = request(sent % accounts, (sent / accounts) as u32, clock.as_ref());
-            charging.submit(request, Reply { tag: sent as u64, to: to.clone() });
+            charging.submit(request, Reply { tag: sent as u64, to: Arc::new(to.clone()) });
             sent += 1;
         }
         let (_, answer) = answers.recv().await.unwrap();

@@ -120,6 +120,8 @@ pub fn install_tls() {
 /// Reads everything that the settings name, without starting.
 pub fn check(config: &Config) -> anyhow::Result<()> {
     guard_listeners(config)?;
+    config.diameter.check()?;
+    config.diameter.tls.load("diameter.tls")?;
     tariff(config)?;
     PdfDocuments::new(&config.documents, config.billing.calendar()?)?;
     Ok(())
@@ -171,6 +173,7 @@ impl Gateway {
     /// Starts it and gives it back ready.
     pub async fn start(config: Config, mode: Mode) -> anyhow::Result<Self> {
         guard_listeners(&config)?;
+        config.diameter.check()?;
         install_tls();
         let folder = Folder::take(&config.data.folder)?;
         let readiness = Arc::new(Readiness::waiting_for(&["gateway"]));
@@ -219,10 +222,16 @@ impl Gateway {
     }
 
     async fn listen(&mut self, config: &Config, built: &Built) -> anyhow::Result<()> {
-        let diameter = bind("diameter.listen", config.diameter.listen).await?;
+        let diameter = diameter::Listeners {
+            tcp: bind("diameter.listen", config.diameter.listen).await?,
+            tls: match config.diameter.tls.load("diameter.tls")? {
+                Some(tls) => Some((bind("diameter.tls.listen", config.diameter.tls.listen).await?, tls)),
+                None => None,
+            },
+        };
         let mqtt = bind("mqtt.listen", config.mqtt.listen).await?;
         let services = DiameterServices {
-            charging: built.charging.clone(),
+            charging: Arc::new(built.charging.clone()),
             devices: Arc::clone(&built.devices),
             clock: Arc::clone(&built.clock),
             ids: Arc::clone(&built.ids),
@@ -284,7 +293,7 @@ async fn build(config: &Config) -> anyhow::Result<(Built, ChargingTasks)> {
             .await
             .context("recover charging")?;
 
-    let peers = Peers::new(clock.now().millis() / 1000, ids.jitter(u64::MAX));
+    let peers = Peers::new(&config.diameter, clock.now().millis() / 1000, ids.jitter(u64::MAX));
     let modems = ModemRegistry::default();
     let seam = Arc::new(ChargingSeam::new(charging.clone(), Arc::clone(&drain), &config.billing, Arc::clone(&clock)));
     let outside = Outside {

@@ -88,6 +88,11 @@ metrics! {
     diameter_request_seconds: HistogramVec = histograms("linegate_diameter_request_seconds", "Time from a received request to its answer, by command.", &["command"], LATENCY_BUCKETS);
     diameter_sent: IntCounterVec = counters("linegate_diameter_sent_total", "Diameter requests that we sent, by command and outcome.", &["command", "outcome"]);
     diameter_pending: IntGauge = gauge("linegate_diameter_pending_requests", "Requests received and not answered yet, over all peers.");
+    diameter_failovers: IntCounter = counter("linegate_diameter_failovers_total", "Requests of ours sent again, with the T flag, to another peer.");
+    diameter_replayed: IntCounter = counter("linegate_diameter_replayed_total", "Repeated requests that got their stored answer by Origin-Host and end-to-end id.");
+    diameter_answers_forgotten: IntCounter = counter("linegate_diameter_answers_forgotten_total", "Answers kept for repeats that made room for others before their time.");
+    diameter_restarts: IntCounter = counter("linegate_diameter_restarts_total", "Peers whose Origin-State-Id has risen: their sessions were ended.");
+    diameter_tolerated: IntCounterVec = counters("linegate_diameter_tolerated_total", "Deviations that lenient peers were forgiven, by command and problem.", &["command", "problem"]);
     diameter_refused: IntCounterVec = counters("linegate_diameter_refused_total", "Connections and messages refused at a limit, by reason.", &["reason"]);
     // MQTT
     mqtt_sessions: IntGauge = gauge("linegate_mqtt_sessions", "Modems connected.");

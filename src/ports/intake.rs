@@ -1,10 +1,55 @@
-//! What imports need from charging: accounts for lines that are moved in, and a
-//! way in for usage of charging files.
+//! The ways into charging: requests of connections, usage of charging files, and
+//! accounts for lines that are moved in.
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use crate::domain::line::Line;
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest};
+
+/// Where an answer goes.
+#[derive(Clone)]
+pub struct Reply {
+    /// Tells the connection which request it is.
+    pub tag: u64,
+    /// The connection.
+    pub to: Arc<dyn Replies>,
+}
+
+/// Takes answers for a connection, which bounds them by its own limit of
+/// outstanding requests.
+pub trait Replies: Send + Sync {
+    /// Takes one; never blocks. Where the connection has gone it is dropped: the
+    /// client repeats its request.
+    fn reply(&self, tag: u64, answer: Result<ChargeAnswer, ChargingError>);
+}
+
+/// Why a request was not charged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ChargingError {
+    /// Too much waits, or the disk is nearly full: nothing moved, worth another try.
+    #[error("charging: overloaded")]
+    Overloaded,
+    /// The gateway is going down: nothing moved.
+    #[error("charging: stopping")]
+    Stopping,
+    /// The hot store failed and the outcome is unknown: the client must not be answered.
+    #[error("charging: the hot store failed")]
+    Fatal,
+}
+
+/// Takes the requests of connections.
+pub trait RequestIntake: Send + Sync + 'static {
+    /// Takes a request in; its answer comes through `reply` when it is durable.
+    /// Never blocks. An overload is answered at once: new sessions are shed
+    /// first, terminations last. After a fatal error nothing is answered.
+    fn submit(&self, request: ChargeRequest, reply: Reply);
+
+    /// The client `peer` (its Origin-Host) has lost its sessions from before now:
+    /// what is reserved for them is given back (RFC 6733 section 8.16).
+    fn sessions_lost(&self, peer: &str);
+}
 
 /// Opens charging accounts in bulk.
 #[async_trait]

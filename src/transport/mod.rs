@@ -3,4 +3,7 @@
 //! reason codes are chosen here and nowhere below.
 
 pub mod diameter;
+pub mod mailbox;
 pub mod mqtt;
+pub mod tls;
+pub mod wire;

@@ -7,67 +7,31 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use linegate_diameter::apps::Answered;
-use linegate_diameter::apps::base::{Application, Capabilities};
-use linegate_diameter::codec::frame_length;
-use linegate_diameter::dictionary::{self as dict, application, command, key};
-use linegate_diameter::{Header, MESSAGE_LENGTH_MAX, Message, Outcome, ResultCode, Writer};
 
+use linegate_diameter::dictionary::{self as dict, application, command, key};
+use linegate_diameter::{Header, Message, Outcome, ResultCode, Writer};
+
+use crate::raw_peer::{RawPeer, capabilities};
 use crate::support::{Gateway, Ports};
 
-/// A peer that says what it likes.
-struct RawPeer {
-    stream: TcpStream,
-    input: BytesMut,
+/// An open peer of credit control.
+fn connect(gateway: SocketAddr) -> RawPeer {
+    let mut peer = RawPeer::dial(gateway);
+    let answer = peer.introduce(&capabilities("raw.example.net")).unwrap();
+    assert!(Answered::parse(&answer).unwrap().outcome.is_success());
+    peer
 }
 
-impl RawPeer {
-    fn connect(gateway: SocketAddr) -> Self {
-        let stream = TcpStream::connect(gateway).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        let mut peer = Self { stream, input: BytesMut::new() };
-        let me = Capabilities {
-            origin_host: "raw.example.net".into(),
-            origin_realm: "example.net".into(),
-            host_ip_addresses: vec!["127.0.0.1".parse().unwrap()],
-            vendor_id: 0,
-            product_name: "raw".into(),
-            origin_state_id: None,
-            supported_vendors: vec![],
-            applications: vec![Application::auth(application::CREDIT_CONTROL)],
-            inband_security: vec![],
-            firmware_revision: None,
-        };
-        let mut out = BytesMut::new();
-        me.encode_request(&Header { hop_by_hop: 1, end_to_end: 1, ..Capabilities::header() }, &mut out);
-        let answer = peer.ask(&out);
-        assert!(Answered::parse(&answer).unwrap().outcome.is_success());
-        peer
-    }
-
-    fn ask(&mut self, bytes: &[u8]) -> Message {
-        self.stream.write_all(bytes).unwrap();
-        loop {
-            if let Some(length) = frame_length(&self.input, MESSAGE_LENGTH_MAX).unwrap() {
-                return Message::decode(self.input.split_to(length).freeze()).unwrap();
-            }
-            let mut buffer = [0u8; 4096];
-            let read = self.stream.read(&mut buffer).unwrap();
-            assert!(read > 0, "the gateway hung up");
-            self.input.extend_from_slice(&buffer[..read]);
-        }
-    }
-
-    /// Sends a credit-control request of these AVPs.
-    fn ccr(&mut self, header: Header, avps: impl FnOnce(&mut Writer<'_>)) -> Message {
-        let mut out = BytesMut::new();
-        let mut writer = Writer::begin(&mut out, &Header { hop_by_hop: 7, end_to_end: 9, ..header });
-        writer.text(&dict::SESSION_ID, "raw;1;1");
-        avps(&mut writer);
-        writer.finish();
-        let answer = self.ask(&out);
-        assert_eq!((answer.header.hop_by_hop, answer.header.end_to_end), (7, 9));
-        answer
-    }
+/// Sends a credit-control request of these AVPs.
+fn ccr(peer: &mut RawPeer, header: Header, avps: impl FnOnce(&mut Writer<'_>)) -> Message {
+    let mut out = BytesMut::new();
+    let mut writer = Writer::begin(&mut out, &Header { hop_by_hop: 7, end_to_end: 9, ..header });
+    writer.text(&dict::SESSION_ID, "raw;1;1");
+    avps(&mut writer);
+    writer.finish();
+    let answer = peer.ask(&out);
+    assert_eq!((answer.header.hop_by_hop, answer.header.end_to_end), (7, 9));
+    answer
 }
 
 fn origin(writer: &mut Writer<'_>) {
@@ -89,10 +53,10 @@ fn code(answer: &Message) -> u32 {
 fn a_broken_request_gets_its_result_code_and_failed_avp() {
     let folder = tempfile::tempdir().unwrap();
     let gateway = Gateway::start(folder.path(), Ports::free(), &[]);
-    let mut peer = RawPeer::connect(gateway.diameter);
-    let ccr = Header::request(command::CREDIT_CONTROL, application::CREDIT_CONTROL, true);
+    let mut peer = connect(gateway.diameter);
+    let header = Header::request(command::CREDIT_CONTROL, application::CREDIT_CONTROL, true);
 
-    let missing = peer.ccr(ccr, |w| {
+    let missing = ccr(&mut peer, header, |w| {
         origin(w);
         w.u32(&dict::CC_REQUEST_NUMBER, 0);
     });
@@ -100,13 +64,13 @@ fn a_broken_request_gets_its_result_code_and_failed_avp() {
     let failed = missing.find(key::FAILED_AVP).expect("a Failed-AVP");
     assert!(failed.grouped().unwrap().find(key::CC_REQUEST_TYPE).is_some());
 
-    let bad_value = peer.ccr(ccr, |w| {
+    let bad_value = ccr(&mut peer, header, |w| {
         origin(w);
         w.i32(&dict::CC_REQUEST_TYPE, 77).u32(&dict::CC_REQUEST_NUMBER, 0);
     });
     assert_eq!(code(&bad_value), 5004, "no such CC-Request-Type");
 
-    let elsewhere = peer.ccr(ccr, |w| {
+    let elsewhere = ccr(&mut peer, header, |w| {
         origin(w);
         w.text(&dict::DESTINATION_HOST, "another.example")
             .i32(&dict::CC_REQUEST_TYPE, 1)
@@ -115,12 +79,12 @@ fn a_broken_request_gets_its_result_code_and_failed_avp() {
     assert_eq!(code(&elsewhere), 3002, "addressed to another host");
     assert!(elsewhere.header.is_error());
 
-    let unknown = peer.ccr(Header::request(0x00f0_0000, application::CREDIT_CONTROL, true), origin);
+    let unknown = ccr(&mut peer, Header::request(0x00f0_0000, application::CREDIT_CONTROL, true), origin);
     assert_eq!(code(&unknown), 3001, "no such command");
-    let foreign = peer.ccr(Header::request(command::CREDIT_CONTROL, 4711, true), origin);
+    let foreign = ccr(&mut peer, Header::request(command::CREDIT_CONTROL, 4711, true), origin);
     assert_eq!(code(&foreign), 3007, "no such application");
 
-    let nobody = peer.ccr(ccr, |w| {
+    let nobody = ccr(&mut peer, header, |w| {
         origin(w);
         w.i32(&dict::CC_REQUEST_TYPE, 1).u32(&dict::CC_REQUEST_NUMBER, 0);
     });

@@ -15,7 +15,7 @@ use linegate::domain::tariff::{ChargingSource, Plan, QuotaPolicy, SharedTariff, 
 use linegate::domain::time::Timestamp;
 use linegate::domain::usage::{Identifier, RecordKey, SuspenseReason, UsageRecord};
 use linegate::ports::hot::{HotError, HotStore};
-use linegate::services::charging::{Charging, ChargingError, ChargingSettings, ChargingTasks, Reply};
+use linegate::services::charging::{Charging, ChargingError, ChargingSettings, ChargingTasks, Reply, RequestIntake};
 use tokio::sync::mpsc;
 
 use crate::contract_hot::record;
@@ -216,11 +216,33 @@ async fn after_a_fatal_error_nobody_is_answered_and_the_process_hears_of_it() {
     gateway.open(1).await;
     hot.fail_next(HotError::Fatal { operation: "write", reason: "disk gone".to_owned() });
     let (to, mut answers) = mpsc::unbounded_channel();
-    gateway.charging.submit(file(1, "row", 7), Reply { tag: 1, to });
+    gateway.charging.submit(file(1, "row", 7), Reply { tag: 1, to: Arc::new(to) });
     assert!(gateway.tasks.fatal().await.contains("disk gone"));
     assert!(answers.recv().await.is_none(), "the queue ends without an answer");
     assert_eq!(gateway.charging.charge(file(1, "row", 7)).await, Err(ChargingError::Fatal));
     assert!(gateway.charging.refuses().is_some());
+}
+
+#[tokio::test]
+async fn a_client_that_lost_its_sessions_gets_their_reservations_back_and_no_later_ones() {
+    let gateway = start(Arc::new(MemoryHot::new())).await;
+    for n in 1..=3 {
+        gateway.open(n).await;
+        gateway.charging.charge(gy(n, Phase::Initial, 0, None)).await.unwrap();
+    }
+    gateway.clock.advance(std::time::Duration::from_secs(1));
+    gateway.charging.sessions_lost("PGW.example");
+    let open = async |n: usize| gateway.charging.view(&account(n)).await.unwrap().unwrap().sessions.len();
+    for n in 1..=3 {
+        assert_eq!(open(n).await, 0);
+    }
+    // what it opens afterwards is its own
+    let session = SessionId::from("pgw;new");
+    let mut again = gy(1, Phase::Initial, 0, None);
+    again.key = RecordKey::Gy(session.clone(), 0);
+    again.session = Some(session);
+    gateway.charging.charge(again).await.unwrap();
+    assert_eq!(open(1).await, 1);
 }
 
 #[tokio::test]
@@ -261,7 +283,9 @@ async fn overload_sheds_new_sessions_first_and_terminations_last() {
     for (phase, count, _) in waves {
         for n in 0..count {
             let number = n + 10 * phase as u32 + 1;
-            gateway.charging.submit(gy(1, phase, number, Some(1)), Reply { tag: phase as u64, to: to.clone() });
+            gateway
+                .charging
+                .submit(gy(1, phase, number, Some(1)), Reply { tag: phase as u64, to: Arc::new(to.clone()) });
         }
     }
     drop(to);

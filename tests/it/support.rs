@@ -97,10 +97,16 @@ pub fn free_port() -> SocketAddr {
 impl Gateway {
     /// Starts it on `folder` and waits until it may take traffic.
     pub fn start(folder: &Path, ports: Ports, settings: &[(&str, &str)]) -> Self {
+        Self::start_with(folder, ports, settings, None)
+    }
+
+    /// As [`Gateway::start`], with a settings file.
+    pub fn start_with(folder: &Path, ports: Ports, settings: &[(&str, &str)], file: Option<&Path>) -> Self {
         let log = folder.join(format!("linegate-{}.log", ports.http.port()));
         let mut command = Command::new(env!("CARGO_BIN_EXE_linegate"));
         command
             .arg("serve")
+            .args(file.iter().flat_map(|file| [Path::new("--config"), file]))
             .env("LINEGATE__DATA__FOLDER", folder.join("data"))
             .env("LINEGATE__HTTP__LISTEN", ports.http.to_string())
             .env("LINEGATE__DIAMETER__LISTEN", ports.diameter.to_string())

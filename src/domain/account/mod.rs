@@ -324,6 +324,25 @@ impl Account {
         forgotten
     }
 
+    /// The client `peer` has lost its Gy sessions that were last heard of before
+    /// then: nothing is set aside for them any more. Returns how many. Rf clients
+    /// keep their records over a restart and report them late.
+    pub fn lose_sessions(&mut self, peer: &str, before: Timestamp) -> usize {
+        let lost = |s: &&mut Session| {
+            s.source == UsageSource::Gy
+                && s.is_open()
+                && s.last_activity < before
+                && s.peer.as_deref().is_some_and(|of| of.eq_ignore_ascii_case(peer))
+        };
+        let mut count = 0;
+        for session in self.sessions.iter_mut().filter(lost) {
+            session.reservations.clear();
+            session.end = SessionEnd::ByClient(before);
+            count += 1;
+        }
+        count
+    }
+
     /// When [`Account::tick`] next has a session or a reservation to look at.
     pub fn next_tick(&self, limits: &AccountLimits) -> Option<Timestamp> {
         let expiries = self.sessions.iter().flat_map(|s| s.reservations.iter().map(|r| r.expires));

@@ -38,31 +38,8 @@ use crate::domain::time::Timestamp;
 use crate::domain::usage::{Identifier, SuspenseReason, UsageOutcome, UsageRecord, UsageSource};
 use crate::ports::Clock;
 use crate::ports::hot::{HotStore, Position};
+pub use crate::ports::intake::{ChargingError, Replies, Reply, RequestIntake};
 use crate::telemetry::metrics;
-
-/// Where an answer goes: one queue for each connection, bounded by the
-/// connection's own limit of outstanding requests.
-#[derive(Debug, Clone)]
-pub struct Reply {
-    /// Tells the connection which request it is.
-    pub tag: u64,
-    /// The connection's queue.
-    pub to: mpsc::UnboundedSender<(u64, Result<ChargeAnswer, ChargingError>)>,
-}
-
-/// Why a request was not charged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ChargingError {
-    /// Too much waits, or the disk is nearly full: nothing moved, worth another try.
-    #[error("charging: overloaded")]
-    Overloaded,
-    /// The gateway is going down: nothing moved.
-    #[error("charging: stopping")]
-    Stopping,
-    /// The hot store failed and the outcome is unknown: the client must not be answered.
-    #[error("charging: the hot store failed")]
-    Fatal,
-}
 
 /// What closing a cycle came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +85,29 @@ struct Queue {
     waiting: AtomicUsize,
 }
 
+impl RequestIntake for Charging {
+    fn submit(&self, request: ChargeRequest, reply: Reply) {
+        self.route(request, Answer::Queue(reply));
+    }
+
+    fn sessions_lost(&self, peer: &str) {
+        let before = self.shared.clock.now();
+        for queue in &self.shared.queues {
+            let work = Work::SessionsLost { peer: peer.into(), before };
+            queue.waiting.fetch_add(1, Ordering::Relaxed);
+            // A shard that stops gives reservations back by their own expiry.
+            let _stopping = queue.to.send(work);
+        }
+    }
+}
+
+/// A queue, for callers that are no connection.
+impl Replies for tokio::sync::mpsc::UnboundedSender<(u64, Result<ChargeAnswer, ChargingError>)> {
+    fn reply(&self, tag: u64, answer: Result<ChargeAnswer, ChargingError>) {
+        let _gone = self.send((tag, answer));
+    }
+}
+
 impl Charging {
     /// Loads every account from the store and starts the shards. Accounts that
     /// are made later begin behind `newest_closed`, the newest month closed.
@@ -122,13 +122,6 @@ impl Charging {
         newest_closed: Option<CycleId>,
     ) -> Result<(Charging, ChargingTasks), ChargingError> {
         recovery::start(hot, tariff, clock, settings, newest_closed).await
-    }
-
-    /// Takes a request in; its answer comes through `reply` when it is durable.
-    /// Never blocks. An overload is answered at once: new sessions are shed
-    /// first, terminations last. After a fatal error nothing is answered.
-    pub fn submit(&self, request: ChargeRequest, reply: Reply) {
-        self.route(request, Answer::Queue(reply));
     }
 
     /// As [`Charging::submit`], for callers that wait for one answer.
@@ -327,6 +320,10 @@ impl ChargingTasks {
                 }
                 // Its accounts would answer nobody while the rest goes on.
                 (_, shard, _) = select_all(self.shards.iter_mut()) => {
+                    // The store's failure ends shards too, and is the reason to tell.
+                    if let Some(reason) = self.fatal.borrow().clone() {
+                        return reason;
+                    }
                     return format!("shard {shard} has ended by itself");
                 }
             }

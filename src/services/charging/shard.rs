@@ -37,7 +37,7 @@ impl Answer {
     pub(super) fn send(self, answer: Result<ChargeAnswer, ChargingError>) {
         // Nobody listens any more where the connection has gone: the client repeats.
         match self {
-            Answer::Queue(reply) => drop(reply.to.send((reply.tag, answer))),
+            Answer::Queue(reply) => reply.to.reply(reply.tag, answer),
             Answer::One(to) => drop(to.send(answer)),
         }
     }
@@ -57,6 +57,7 @@ pub(super) enum Work {
     Command { account: AccountId, command: AccountCommand, to: oneshot::Sender<Result<CommandAnswer, ChargingError>> },
     View { account: AccountId, to: oneshot::Sender<Option<AccountView>> },
     Close { cycle: CycleId, to: mpsc::UnboundedSender<CloseProgress> },
+    SessionsLost { peer: Arc<str>, before: Timestamp },
     Stop,
 }
 
@@ -116,6 +117,13 @@ struct Closing {
     to: mpsc::UnboundedSender<CloseProgress>,
 }
 
+/// The search for the sessions that a client has lost.
+struct Sweep {
+    peer: Arc<str>,
+    before: Timestamp,
+    left: Vec<AccountId>,
+}
+
 /// The task's state.
 pub(super) struct Shard {
     index: usize,
@@ -126,6 +134,7 @@ pub(super) struct Shard {
     pending: Pending,
     in_flight: Option<InFlight>,
     closing: Vec<Closing>,
+    sweeps: Vec<Sweep>,
     /// The newest cycle closed for everybody: an account that is made later begins behind it.
     closed_through: Option<CycleId>,
     expiries: Expiries,
@@ -152,6 +161,7 @@ impl Shard {
             pending: Pending::default(),
             in_flight: None,
             closing: Vec::new(),
+            sweeps: Vec::new(),
             closed_through,
             expiries: Expiries::new(),
             last_write,
@@ -169,6 +179,7 @@ impl Shard {
         let mut works = Vec::with_capacity(batch_max);
         loop {
             self.go_on_closing(batch_max);
+            self.go_on_sweeping(batch_max);
             self.dispatch();
             if self.stopping && self.in_flight.is_none() && self.queue.is_empty() && self.closing.is_empty() {
                 return;
@@ -190,7 +201,7 @@ impl Shard {
                     }
                 }
                 _ = tick.tick() => self.tick(),
-                () = tokio::task::yield_now(), if self.in_flight.is_none() && !self.closing.is_empty() => {}
+                () = tokio::task::yield_now(), if self.in_flight.is_none() && self.has_bulk_work() => {}
             }
         }
     }
@@ -209,6 +220,10 @@ impl Shard {
                 let _ = to.send(CloseProgress::Begun { accounts: left.len() as u64 });
                 self.closed_through = self.closed_through.max(Some(cycle));
                 self.closing.push(Closing { cycle, left, to });
+            }
+            Work::SessionsLost { peer, before } => {
+                let left = self.accounts.slots.keys().cloned().collect();
+                self.sweeps.push(Sweep { peer, before, left });
             }
             Work::Stop => {
                 self.stopping = true;
@@ -356,6 +371,31 @@ impl Shard {
         self.pending.waiting.push(Waiting::Close { cycle, accounts, last, to });
         if last {
             self.closing.remove(0);
+        }
+    }
+
+    fn has_bulk_work(&self) -> bool {
+        !self.closing.is_empty() || !self.sweeps.is_empty()
+    }
+
+    /// Looks through some more accounts for sessions that their client has lost.
+    fn go_on_sweeping(&mut self, batch_max: usize) {
+        let Some(sweep) = self.sweeps.first_mut() else { return };
+        let room = batch_max.saturating_sub(self.pending.changes.len());
+        let some = sweep.left.split_off(sweep.left.len().saturating_sub(room));
+        let (peer, before) = (Arc::clone(&sweep.peer), sweep.before);
+        if sweep.left.is_empty() {
+            self.sweeps.remove(0);
+        }
+        let limits = &self.shared.settings.rating.limits;
+        for id in &some {
+            let Some(slot) = self.accounts.slots.get_mut(id) else { continue };
+            let lost = slot.account.lose_sessions(&peer, before);
+            if lost > 0 {
+                metrics().sessions.sub(lost as i64);
+                change_of(slot, &mut self.pending.changes);
+                schedule(slot, &mut self.expiries, limits);
+            }
         }
     }
 

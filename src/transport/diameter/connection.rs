@@ -1,5 +1,5 @@
-//! One Diameter connection: its socket, its peer machine, and the requests
-//! that wait on either side.
+//! One Diameter connection: its stream, its peer machine, and the requests that
+//! wait on either side.
 
 use std::collections::HashMap;
 use std::io;
@@ -7,34 +7,43 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use linegate_diameter::answer::{ReplyTo, refuse, refuse_avp, refuse_report};
 use linegate_diameter::apps::base::DisconnectCause;
-use linegate_diameter::apps::gy::CcRequest;
-use linegate_diameter::apps::rf::AccountingRequest;
-use linegate_diameter::codec::{AvpError, DecodeError, frame_length};
-use linegate_diameter::dictionary::{self, Strictness, application, command, key};
-use linegate_diameter::peer::{Command, Config, Event, Input, Opened, Peer, RequestFailure, Role, Token};
+use linegate_diameter::codec::{DecodeError, frame_length};
+use linegate_diameter::dictionary::{Strictness, application, command};
+use linegate_diameter::peer::{
+    Command, Config, ConnectionId, Event, Input, Opened, Peer, RequestFailure, Role, Token, Verdict,
+};
 use linegate_diameter::{Message, ResultCode};
-use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info, info_span, warn};
 
-use super::peers::{OUTBOUND_QUEUE, Outbound};
-use super::{Node, accounting, gy, s6a};
+use super::Node;
+use super::duplicates::Identity;
+use super::peers::Outbound;
+use super::requests::Waiting;
 use crate::adapters::system::SystemClock;
 use crate::domain::rating::request::ChargeAnswer;
-use crate::services::charging::{ChargingError, Reply};
+use crate::ports::intake::{ChargingError, Replies};
 use crate::telemetry::metrics;
+use crate::transport::mailbox::Mailbox;
+use crate::transport::tls;
+use crate::transport::wire::{Received, Wire};
 
-/// Bytes read at once; the buffer lives only while something is in it, so an
-/// idle peer costs none.
-const READ_BYTES: usize = 16 << 10;
+/// How long the last answer may take to leave before the close.
+const LINGER: Duration = Duration::from_secs(1);
 
-/// Answers that services finish outside this task, for one connection.
-const LATE_ANSWERS: usize = 256;
-
-type Charged = (u64, Result<ChargeAnswer, ChargingError>);
+/// What other tasks have for a connection.
+pub(super) enum ToConnection {
+    /// Charging has an answer for the request with this tag.
+    Charged(u64, Result<ChargeAnswer, ChargingError>),
+    /// An answer that was made outside the connection's task.
+    Late(Box<Late>),
+    /// A request of ours.
+    Send(Box<Outbound>),
+    /// What the table of connections says.
+    Decided(Verdict),
+}
 
 /// An answer that was made outside the connection's task.
 pub(super) struct Late {
@@ -42,65 +51,94 @@ pub(super) struct Late {
     pub result: ResultCode,
     pub started: Instant,
     pub bytes: Bytes,
+    /// Where a repeat of the request is to find it.
+    pub identity: Option<Identity>,
 }
 
-/// Serves one connection to its end; whether connecting again is welcome.
-pub(super) async fn serve(stream: TcpStream, node: Arc<Node>, role: Role, stop: CancellationToken) -> bool {
-    let Ok((local, remote)) = stream.local_addr().and_then(|l| Ok((l, stream.peer_addr()?))) else { return true };
-    let _nodelay = stream.set_nodelay(true);
-    let mut config = Config::new(node.capabilities(local), role, node.services.ids.jitter(u64::MAX));
-    config.policy = node.policy();
-    config.watchdog = Duration::from_secs(node.settings.watchdog_s);
-    config.pending_max = node.settings.pending_max;
-    let (charged_to, charged) = mpsc::unbounded_channel();
-    let (late_to, late) = mpsc::channel(LATE_ANSWERS);
-    let (outbound_to, outbound) = mpsc::channel(OUTBOUND_QUEUE);
+impl Replies for Mailbox<ToConnection> {
+    fn reply(&self, tag: u64, answer: Result<ChargeAnswer, ChargingError>) {
+        let _gone = self.send(ToConnection::Charged(tag, answer));
+    }
+}
+
+/// How a connection begins.
+pub(super) struct Opening {
+    pub id: ConnectionId,
+    pub mailbox: Arc<Mailbox<ToConnection>>,
+    /// Whom we meant to reach, where we connected.
+    pub dialled: Option<Arc<str>>,
+}
+
+/// How a connection ended.
+pub(super) struct Ended {
+    /// Whether connecting again is welcome.
+    pub welcome: bool,
+    /// Whether capabilities were exchanged.
+    pub was_open: bool,
+}
+
+/// Serves one connection to its end.
+pub(super) async fn serve(wire: Wire, node: Arc<Node>, opening: Opening, stop: CancellationToken) -> Ended {
+    let (local, remote) = match wire.stream().local_addr().and_then(|l| Ok((l, wire.stream().peer_addr()?))) {
+        Ok(addresses) => addresses,
+        Err(_) => {
+            node.closed(opening.dialled.as_deref(), opening.id, &opening.mailbox, false);
+            return Ended { welcome: true, was_open: false };
+        }
+    };
+    let _nodelay = wire.stream().set_nodelay(true);
+    let settings = &node.settings;
+    let config = Config {
+        origin: node.origin.clone(),
+        watchdog: Duration::from_secs(settings.watchdog_s),
+        reopen_answers: settings.reopen_answers,
+        exchange_timeout: settings.exchange_timeout(),
+        admission_timeout: Duration::from_millis(settings.admission_timeout_ms),
+        pending_max: settings.pending_max,
+        ..Config::new(
+            node.capabilities(local),
+            if opening.dialled.is_some() { Role::Initiator } else { Role::Responder },
+            node.services.ids.jitter(u64::MAX),
+        )
+    };
     let connection = Connection {
         machine: Peer::new(config),
         node,
-        stream,
+        wire,
+        opening,
         input: BytesMut::new(),
         partial_since: None,
         output: BytesMut::new(),
         closing: false,
+        arriving: None,
         peer: None,
         charging: HashMap::new(),
         asked: HashMap::new(),
         late_outstanding: 0,
-        charged_to,
-        late_to,
-        outbound_to,
-        welcome: true,
+        leaving: Leaving::No,
+        failed: false,
+        ended: Ended { welcome: true, was_open: false },
     };
     let span = info_span!("peer", %remote, host = tracing::field::Empty);
-    connection.run(Queues { charged, late, outbound }, stop).instrument(span).await
-}
-
-struct Queues {
-    charged: mpsc::UnboundedReceiver<Charged>,
-    late: mpsc::Receiver<Late>,
-    outbound: mpsc::Receiver<Outbound>,
+    connection.run(stop).instrument(span).await
 }
 
 /// What is known of the peer once capabilities are exchanged.
-struct Known {
-    host: Arc<str>,
-    strictness: Strictness,
-    /// Our place in the table of open peers.
-    connection: u64,
+pub(super) struct Known {
+    pub host: Arc<str>,
+    pub strictness: Strictness,
+    pub applications: Vec<u32>,
+    /// The last host behind this peer that was learnt, to learn it once.
+    pub learned: Option<Box<str>>,
+    /// The Origin-Host and Origin-State-Id last noted.
+    pub state: Option<(Box<str>, u32)>,
 }
 
-/// A request that waits for its shard.
-struct Waiting {
-    to: ReplyTo,
-    started: Instant,
-    asked: Asked,
-}
-
-#[derive(Clone, Copy)]
-enum Asked {
-    Gy(gy::Asked),
-    Rf(accounting::Asked),
+/// A request of ours that waits for the peer.
+struct Asked {
+    answer: oneshot::Sender<Result<Message, RequestFailure>>,
+    application: u32,
+    alternates: Arc<[Box<str>]>,
 }
 
 /// How far our own leave has come.
@@ -113,31 +151,37 @@ enum Leaving {
     Told,
 }
 
-struct Connection {
-    node: Arc<Node>,
-    machine: Peer,
-    stream: TcpStream,
+pub(super) struct Connection {
+    pub(super) node: Arc<Node>,
+    pub(super) machine: Peer,
+    wire: Wire,
+    pub(super) opening: Opening,
     input: BytesMut,
     /// Since when a message has been coming in pieces.
     partial_since: Option<Instant>,
     output: BytesMut,
     closing: bool,
-    peer: Option<Known>,
+    /// Said its capabilities, not admitted yet.
+    arriving: Option<Box<Opened>>,
+    pub(super) peer: Option<Known>,
     /// Requests of the peer that wait for their shard, by tag.
-    charging: HashMap<u64, Waiting>,
+    pub(super) charging: HashMap<u64, Waiting>,
     /// Requests of ours that wait for the peer, by token.
-    asked: HashMap<u64, oneshot::Sender<Result<Message, RequestFailure>>>,
-    late_outstanding: usize,
-    charged_to: mpsc::UnboundedSender<Charged>,
-    late_to: mpsc::Sender<Late>,
-    outbound_to: mpsc::Sender<Outbound>,
-    welcome: bool,
+    asked: HashMap<u64, Asked>,
+    pub(super) late_outstanding: usize,
+    leaving: Leaving,
+    /// The next connection of this peer starts in REOPEN.
+    failed: bool,
+    ended: Ended,
 }
 
 impl Connection {
-    async fn run(mut self, mut queues: Queues, stop: CancellationToken) -> bool {
+    async fn run(mut self, stop: CancellationToken) -> Ended {
         self.machine.handle_input(Input::TransportUp, SystemClock::instant());
-        let mut leaving = Leaving::No;
+        if let Some(host) = &self.opening.dialled {
+            let verdict = self.node.peers.connected(host, self.opening.id);
+            self.decided(verdict);
+        }
         loop {
             self.settle();
             if self.flush().is_err() {
@@ -148,37 +192,39 @@ impl Connection {
                 self.linger().await;
                 break;
             }
-            if leaving == Leaving::Answering && self.charging.is_empty() && self.late_outstanding == 0 {
-                self.machine.handle_input(Input::Close(DisconnectCause::Rebooting), SystemClock::instant());
-                leaving = Leaving::Told;
+            if self.may_say_goodbye() {
                 continue;
             }
             // Once we leave, only the answer to our DPR is read; what the peer still
             // sends is repeated on its next connection.
-            let may_read = leaving != Leaving::Answering && self.may_read();
+            let may_read = self.leaving != Leaving::Answering && self.may_read();
             let deadline = self.deadline(may_read);
             tokio::select! {
                 biased;
-                Some(charged) = queues.charged.recv() => {
-                    self.charged(charged);
-                    while let Ok(charged) = queues.charged.try_recv() {
-                        self.charged(charged);
-                    }
-                }
-                Some(late) = queues.late.recv() => self.late(late),
-                Some(outbound) = queues.outbound.recv() => self.send(outbound),
-                ready = self.stream.writable(), if !self.output.is_empty() => {
+                () = self.opening.mailbox.ready() => self.take_mail(),
+                ready = self.wire.stream().writable(), if self.wants_write() => {
                     if ready.is_err() {
                         self.lost();
                     }
                 }
-                ready = self.stream.readable(), if may_read => self.read(ready),
+                ready = self.wire.stream().readable(), if may_read => self.read(ready),
                 () = sleep_until(deadline) => self.timeout(),
-                () = stop.cancelled(), if leaving == Leaving::No => leaving = Leaving::Answering,
+                () = stop.cancelled(), if self.leaving == Leaving::No => self.leaving = Leaving::Answering,
             }
         }
         self.left();
-        self.welcome
+        self.ended
+    }
+
+    /// Sends the DPR once everything is answered.
+    fn may_say_goodbye(&mut self) -> bool {
+        let answered = self.charging.is_empty() && self.late_outstanding == 0;
+        let now = self.leaving == Leaving::Answering && answered;
+        if now {
+            self.machine.handle_input(Input::Close(DisconnectCause::Rebooting), SystemClock::instant());
+            self.leaving = Leaving::Told;
+        }
+        now
     }
 
     fn may_read(&self) -> bool {
@@ -187,12 +233,14 @@ impl Connection {
             && self.output.len() < limits.output_bytes_max
     }
 
+    fn wants_write(&self) -> bool {
+        !self.output.is_empty() || self.wire.wants_write()
+    }
+
     /// The half-message timer stands still while we do not read ourselves.
     fn deadline(&self, may_read: bool) -> Option<Instant> {
-        let partial = self
-            .partial_since
-            .filter(|_| may_read)
-            .map(|since| since + Duration::from_millis(self.node.settings.message_timeout_ms));
+        let patience = Duration::from_millis(self.node.settings.message_timeout_ms);
+        let partial = self.partial_since.filter(|_| may_read).map(|since| since + patience);
         self.machine.poll_timeout().into_iter().chain(partial).min()
     }
 
@@ -208,12 +256,10 @@ impl Connection {
     }
 
     fn read(&mut self, ready: io::Result<()>) {
-        self.input.reserve(READ_BYTES);
-        match ready.and_then(|()| self.stream.try_read_buf(&mut self.input)) {
-            Ok(0) => self.lost(),
-            Ok(_) => self.cut(),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => self.lost(),
+        match ready.and_then(|()| self.wire.try_read(&mut self.input)) {
+            Ok(Received::Bytes(_)) => self.cut(),
+            Ok(Received::Nothing) => {}
+            Ok(Received::End) | Err(_) => self.lost(),
         }
         if self.input.is_empty() {
             self.input = BytesMut::new();
@@ -231,7 +277,7 @@ impl Connection {
     fn cut(&mut self) {
         let now = SystemClock::instant();
         let before = self.input.len();
-        loop {
+        while !self.closing {
             let length = match frame_length(&self.input, self.node.settings.message_bytes_max) {
                 Ok(Some(length)) => length,
                 Ok(None) => break,
@@ -245,6 +291,7 @@ impl Connection {
                 Ok(message) => self.received(message, now),
                 Err(error) => self.machine.handle_input(Input::Undecodable(error), now),
             }
+            self.take_events();
         }
         let whole_ones = self.input.len() < before;
         self.partial_since = match (self.input.is_empty(), self.partial_since) {
@@ -264,25 +311,29 @@ impl Connection {
         self.machine.handle_input(Input::Received(message), now);
     }
 
-    /// Takes every command and event of the machine.
+    fn take_events(&mut self) {
+        while let Some(event) = self.machine.poll_event() {
+            self.handle(event);
+        }
+    }
+
+    /// Takes every event and command of the machine.
     fn settle(&mut self) {
-        loop {
-            while let Some(event) = self.machine.poll_event() {
-                self.handle(event);
-            }
-            match self.machine.next_command() {
-                Some(Command::Write(bytes)) if self.output.is_empty() => self.output = bytes,
-                Some(Command::Write(bytes)) => self.output.extend_from_slice(&bytes),
-                Some(Command::Close) => self.closing = true,
-                None => return,
+        self.take_events();
+        while let Some(command) = self.machine.next_command() {
+            match command {
+                Command::Write(bytes) if self.output.is_empty() => self.output = bytes,
+                Command::Write(bytes) => self.output.extend_from_slice(&bytes),
+                Command::Close => self.closing = true,
             }
         }
     }
 
     /// Writes what the socket takes at this moment.
     fn flush(&mut self) -> io::Result<()> {
+        self.wire.flush()?;
         while !self.output.is_empty() {
-            match self.stream.try_write(&self.output) {
+            match self.wire.try_write(&self.output) {
                 Ok(written) if written == self.output.len() => self.output = BytesMut::new(),
                 Ok(written) => bytes::Buf::advance(&mut self.output, written),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
@@ -294,231 +345,160 @@ impl Connection {
 
     /// Gives the last answer a moment to leave before the close.
     async fn linger(&mut self) {
-        let patience = Duration::from_secs(1);
-        let _late = tokio::time::timeout(patience, async {
-            while !self.output.is_empty() {
-                if self.stream.writable().await.is_err() || self.flush().is_err() {
+        let _late = tokio::time::timeout(LINGER, async {
+            while self.wants_write() {
+                if self.wire.stream().writable().await.is_err() || self.flush().is_err() {
                     return;
                 }
             }
         })
         .await;
+        self.wire.say_goodbye();
+    }
+
+    fn take_mail(&mut self) {
+        for item in self.opening.mailbox.take() {
+            match item {
+                ToConnection::Charged(tag, answer) => self.charged(tag, answer),
+                ToConnection::Late(late) => self.late(*late),
+                ToConnection::Send(outbound) => self.send(*outbound),
+                ToConnection::Decided(verdict) => self.decided(Some(verdict)),
+            }
+        }
     }
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Open(opened) => self.opened(&opened),
+            Event::Arrived(opened) => self.arrived(opened),
+            Event::AdmissionDue => {
+                let host = self.arriving.as_ref().map(|opened| opened.peer.origin_host.clone());
+                let verdict = host.and_then(|host| self.node.peers.patience_over(&host, self.opening.id));
+                self.decided(verdict);
+            }
+            Event::Open => self.opened(),
+            Event::Alive => self.with_host(|node, host, id| node.peers.alive(host, id)),
+            Event::OriginState(state) => self.with_host(|node, host, _| node.note_origin_state(host, state)),
             Event::Request(message) => self.request(message),
             Event::Answer { token, message } => self.answered(token, Ok(message)),
             Event::RequestFailed { token, why } => self.answered(token, Err(why)),
             Event::UnexpectedAnswer(message) => debug!(command = command_name(&message), "an answer nobody waits for"),
-            // The machine refuses our requests until it is okay again.
-            Event::Suspect => warn!("silent for two watchdog periods"),
-            Event::Okay => self.announce(),
+            Event::Suspect => self.suspect(),
+            Event::Okay => {
+                info!("okay again");
+                self.with_host(|node, host, id| node.peers.usable(host, id, true));
+            }
             Event::Closed(why) => {
-                self.welcome = why.may_reconnect();
+                self.ended.welcome = why.may_reconnect();
+                self.failed = why.must_reopen();
                 info!(?why, "closed");
             }
         }
     }
 
-    fn opened(&mut self, opened: &Opened) {
-        let host: Arc<str> = opened.peer.origin_host.as_ref().into();
-        tracing::Span::current().record("host", host.as_ref());
-        info!(realm = opened.peer.origin_realm.as_ref(), "open");
-        metrics().diameter_peers_up.inc();
-        let strictness = self.node.strictness(&host);
-        let connection = self.node.peers.opened(&host, &opened.peer.origin_realm, self.outbound_to.clone());
-        self.peer = Some(Known { host, strictness, connection });
-        if self.machine.is_open() {
-            self.announce();
+    fn with_host(&self, act: impl FnOnce(&Node, &str, ConnectionId)) {
+        if let Some(peer) = &self.peer {
+            act(&self.node, &peer.host, self.opening.id);
         }
     }
 
-    fn announce(&self) {
-        if let Some(peer) = &self.peer {
-            self.node.peers.announce(&peer.host);
+    fn decided(&mut self, verdict: Option<Verdict>) {
+        if let Some(verdict) = verdict {
+            self.machine.handle_input(Input::Decided(verdict), SystemClock::instant());
+            self.take_events();
+        }
+    }
+
+    fn arrived(&mut self, opened: Box<Opened>) {
+        let host = &*opened.peer.origin_host;
+        tracing::Span::current().record("host", host);
+        let certified = match self.wire.peer_certificate() {
+            Some(certificate) => tls::is_for(certificate, host),
+            None => !self.node.settings.wants_tls(host),
+        };
+        let verdict = if certified {
+            self.node.peers.arrived(self.opening.id, &opened, self.opening.dialled.as_deref())
+        } else {
+            warn!(host, tls = self.wire.is_tls(), "refused: its certificate is for another host, or it comes without");
+            metrics().diameter_refused.with_label_values(&["certificate"]).inc();
+            Some(Verdict::Refuse(ResultCode::UNKNOWN_PEER))
+        };
+        self.arriving = Some(opened);
+        self.decided(verdict);
+    }
+
+    fn opened(&mut self) {
+        let Some(opened) = self.arriving.take() else { return };
+        let host: Arc<str> = opened.peer.origin_host.as_ref().into();
+        info!(realm = opened.peer.origin_realm.as_ref(), tls = self.wire.is_tls(), "open");
+        metrics().diameter_peers_up.inc();
+        self.node.peers.opened(self.opening.id, &opened);
+        if let Some(state) = opened.peer.origin_state_id {
+            self.node.note_origin_state(&host, state);
+        }
+        let strictness = self.node.settings.strictness(&host);
+        let applications = opened.applications;
+        self.peer = Some(Known { host, strictness, applications, learned: None, state: None });
+        self.ended.was_open = true;
+        if self.machine.is_open() {
+            self.with_host(|node, host, id| node.peers.usable(host, id, true));
         }
     }
 
     fn left(&mut self) {
-        if let Some(peer) = self.peer.take() {
-            metrics().diameter_peers_up.dec();
-            self.node.peers.closed(&peer.host, peer.connection);
-        }
+        let host = match (&self.peer, &self.arriving) {
+            (Some(peer), _) => {
+                metrics().diameter_peers_up.dec();
+                Some(Arc::clone(&peer.host))
+            }
+            (None, Some(arriving)) => Some(arriving.peer.origin_host.as_ref().into()),
+            (None, None) => self.opening.dialled.clone(),
+        };
+        let host = self.opening.dialled.clone().or(host);
+        self.node.closed(host.as_deref(), self.opening.id, &self.opening.mailbox, self.failed);
         metrics().diameter_pending.sub(i64::try_from(self.charging.len()).unwrap_or(0));
     }
 
-    fn request(&mut self, message: Message) {
-        let started = SystemClock::instant();
-        let name = command_name(&message);
-        if let Some(code) = self.misrouted(&message) {
-            return self.refuse(&message, code, name);
-        }
-        let strictness = self.peer.as_ref().map_or(Strictness::Strict, |p| p.strictness);
-        let report = dictionary::check(&message, strictness);
-        if let Some(code) = report.result_code() {
-            let origin = self.machine.origin().clone();
-            self.machine.send_answer(|out| {
-                refuse_report(&message, &report, &origin, out);
-            });
-            return count(name, code, started);
-        }
-        if !report.tolerated.is_empty() {
-            debug!(command = name, tolerated = report.tolerated.len(), "tolerated deviations");
-        }
-        let outcome = match (message.header.application_id, message.header.command_code) {
-            (application::CREDIT_CONTROL, command::CREDIT_CONTROL) => self.credit_control(&message, started),
-            (application::ACCOUNTING, command::ACCOUNTING) => self.accounting(&message, started),
-            (application::S6A, _) => {
-                self.late_outstanding += 1;
-                s6a::answer(&self.node, message.clone(), self.machine.origin().clone(), self.late_to.clone(), started);
-                Ok(None)
-            }
-            // Known to the dictionary, and sent only by us.
-            _ => Ok(Some(ResultCode::COMMAND_UNSUPPORTED)),
-        };
-        match outcome {
-            Ok(None) => {}
-            Ok(Some(code)) => self.refuse(&message, code, name),
-            Err(error) => {
-                let origin = self.machine.origin().clone();
-                self.machine.send_answer(|out| refuse_avp(&message, &error, &origin, out));
-                count(name, error.result_code(), started);
+    /// Silent for two watchdog periods: what waits goes elsewhere, where it can
+    /// (RFC 3539 section 3.4.1, Failover). What cannot still waits here.
+    fn suspect(&mut self) {
+        warn!("silent for two watchdog periods");
+        self.with_host(|node, host, id| node.peers.usable(host, id, false));
+        let peers = &self.node.peers;
+        let elsewhere = |asked: &Asked| peers.any_usable(&asked.alternates, asked.application);
+        let moved: Vec<u64> =
+            self.asked.iter().filter(|(_, asked)| elsewhere(asked)).map(|(token, _)| *token).collect();
+        for token in moved {
+            if self.machine.withdraw(Token(token)) {
+                self.answered(Token(token), Err(RequestFailure::Disconnected));
             }
         }
-    }
-
-    /// 3002 for another host, 3003 for another realm (RFC 6733 section 7.1.3).
-    fn misrouted(&self, message: &Message) -> Option<ResultCode> {
-        let text = |key| message.find(key).and_then(|avp| avp.text().ok());
-        let settings = &self.node.settings;
-        if let Some(host) = text(key::DESTINATION_HOST) {
-            return (!host.eq_ignore_ascii_case(&settings.origin_host)).then_some(ResultCode::UNABLE_TO_DELIVER);
-        }
-        let realm = text(key::DESTINATION_REALM)?;
-        let served = settings.accept_any_realm || realm.eq_ignore_ascii_case(&settings.origin_realm);
-        (!served).then_some(ResultCode::REALM_NOT_SERVED)
-    }
-
-    fn refuse(&mut self, message: &Message, code: ResultCode, name: &'static str) {
-        let origin = self.machine.origin().clone();
-        self.machine.send_answer(|out| refuse(message, code, &[], None, &origin, out));
-        count(name, code, SystemClock::instant());
-    }
-
-    fn credit_control(&mut self, message: &Message, started: Instant) -> Result<Option<ResultCode>, AvpError> {
-        let request = CcRequest::parse(message)?;
-        let received = self.node.services.clock.now();
-        // One-time events have no session to charge: the client's
-        // Credit-Control-Failure-Handling decides what it does without us.
-        let Some(charge) = gy::charge_request(&request, received)? else {
-            return Ok(Some(ResultCode::UNABLE_TO_COMPLY));
-        };
-        self.wait(message, started, Asked::Gy(gy::Asked::of(&request)), charge);
-        Ok(None)
-    }
-
-    fn accounting(&mut self, message: &Message, started: Instant) -> Result<Option<ResultCode>, AvpError> {
-        let request = AccountingRequest::parse(message)?;
-        let charge = accounting::charge_request(&request, self.node.services.clock.now())?;
-        self.wait(message, started, Asked::Rf(accounting::Asked::of(&request)), charge);
-        Ok(None)
-    }
-
-    fn wait(
-        &mut self,
-        message: &Message,
-        started: Instant,
-        asked: Asked,
-        charge: crate::domain::rating::request::ChargeRequest,
-    ) {
-        let tag = self.node.fresh_tag();
-        self.charging.insert(tag, Waiting { to: ReplyTo::new(message), started, asked });
-        metrics().diameter_pending.inc();
-        self.node.services.charging.submit(charge, Reply { tag, to: self.charged_to.clone() });
-    }
-
-    fn charged(&mut self, (tag, result): Charged) {
-        let Some(waiting) = self.charging.remove(&tag) else { return };
-        metrics().diameter_pending.dec();
-        let settings = &self.node.settings;
-        let (foreign, interim) = (settings.foreign_apn_result, settings.interim_interval_s);
-        let origin = self.machine.origin().clone();
-        let mut code = ResultCode::TOO_BUSY;
-        let name = match waiting.asked {
-            Asked::Gy(_) => "CCR",
-            Asked::Rf(_) => "ACR",
-        };
-        match result {
-            Ok(answer) => {
-                self.machine.send_answer(|out| {
-                    code = match waiting.asked {
-                        Asked::Gy(asked) => gy::encode_answer(asked, &answer, foreign, &waiting.to, &origin, out),
-                        Asked::Rf(asked) => {
-                            accounting::encode_answer(asked, &answer, interim, &waiting.to, &origin, out)
-                        }
-                    };
-                });
-            }
-            // The outcome of the write is unknown: nobody is answered.
-            Err(ChargingError::Fatal) => return,
-            Err(_) => {
-                self.machine.send_answer(|out| {
-                    waiting.to.begin(code.into(), &origin, out).finish();
-                });
-            }
-        }
-        count(name, code, waiting.started);
-    }
-
-    fn late(&mut self, late: Late) {
-        self.late_outstanding = self.late_outstanding.saturating_sub(1);
-        self.machine.send_answer(|out| out.extend_from_slice(&late.bytes));
-        count(late.command, late.result, late.started);
     }
 
     fn send(&mut self, outbound: Outbound) {
-        let Outbound { header, encode, timeout, answer } = outbound;
         let token = self.node.fresh_tag();
         let now = SystemClock::instant();
-        match self.machine.send_request(Token(token), timeout, now, header, encode) {
+        let application = outbound.message.header.application_id;
+        let mut message = outbound.message;
+        let sent = self.machine.send_request(Token(token), outbound.timeout, now, message.header, |header, out| {
+            message.header = *header;
+            message.write_to(out);
+        });
+        match sent {
             Ok(()) => {
-                self.asked.insert(token, answer);
+                let asked = Asked { answer: outbound.answer, application, alternates: outbound.alternates };
+                self.asked.insert(token, asked);
             }
             Err(why) => {
-                let _gone = answer.send(Err(why));
+                let _gone = outbound.answer.send(Err(why));
             }
         }
     }
 
     fn answered(&mut self, token: Token, result: Result<Message, RequestFailure>) {
-        if let Some(answer) = self.asked.remove(&token.0) {
-            let _gone = answer.send(result);
+        if let Some(asked) = self.asked.remove(&token.0) {
+            let _gone = asked.answer.send(result);
         }
     }
-}
-
-fn count(name: &'static str, code: ResultCode, started: Instant) {
-    let metrics = metrics();
-    let mut digits = [0u8; 10];
-    metrics.diameter_requests.with_label_values(&[name, decimal(code.0, &mut digits)]).inc();
-    let elapsed = SystemClock::instant().saturating_duration_since(started);
-    metrics.diameter_request_seconds.with_label_values(&[name]).observe(elapsed.as_secs_f64());
-}
-
-/// A result code as text, without allocation.
-fn decimal(mut value: u32, digits: &mut [u8; 10]) -> &str {
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + u8::try_from(value % 10).unwrap_or(0);
-        value /= 10;
-        if value == 0 {
-            break;
-        }
-    }
-    std::str::from_utf8(&digits[at..]).unwrap_or("0")
 }
 
 /// The short name of a request's command, for metrics and logs.

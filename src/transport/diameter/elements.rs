@@ -20,7 +20,8 @@ use linegate_diameter::{Header, Message, Outcome, ResultCode};
 use tracing::debug;
 
 use super::peers::Peers;
-use super::{DiameterSettings, ElementSettings, s6a};
+use super::s6a;
+use super::settings::{DiameterSettings, ElementSettings};
 use crate::domain::ids::{ElementId, LineId, SessionId};
 use crate::domain::line::{Access, LineState};
 use crate::domain::ordering::OrderKind;
@@ -55,40 +56,53 @@ impl DiameterElements {
 
     /// The elements whose Origin-Host this is.
     pub fn ids_of_host(&self, host: &str) -> Vec<ElementId> {
-        let of_host = self.elements.iter().filter(|e| e.host.eq_ignore_ascii_case(host));
+        let of_host = self.elements.iter().filter(|e| e.hosts.iter().any(|of| of.eq_ignore_ascii_case(host)));
         of_host.map(|e| ElementId::new(&e.id)).collect()
     }
 
-    fn host_of(&self, element: &ElementId) -> Option<&str> {
-        self.elements.iter().find(|e| e.id == element.as_str()).map(|e| e.host.as_str())
+    fn hosts_of(&self, element: &ElementId) -> &[String] {
+        self.elements.iter().find(|e| e.id == element.as_str()).map_or(&[], |e| &e.hosts)
+    }
+
+    /// Where an element's requests go. One that has several hosts is addressed by
+    /// its realm alone, so that any of them may answer.
+    fn towards_element(&self, element: &ElementId) -> Option<Towards<'_>> {
+        match self.hosts_of(element) {
+            [] => None,
+            [only] => Some(self.towards_host(only)),
+            all => {
+                let hops = all.iter().map(|host| host.to_ascii_lowercase().into()).collect();
+                Some(Towards { name: &all[0], host: None, realm: self.peers.realm_of(&all[0]), hops })
+            }
+        }
+    }
+
+    fn towards_host<'a>(&self, host: &'a str) -> Towards<'a> {
+        Towards { name: host, host: Some(host), realm: self.peers.realm_of(host), hops: self.peers.hops(host) }
     }
 
     /// Sends one request; `encode` gets the header, the route and the buffer.
     async fn ask(
         &self,
-        host: &str,
+        towards: &Towards<'_>,
         operation: &'static str,
         header: Header,
         session: Option<&str>,
-        encode: impl FnOnce(&Header, Route<'_>, &mut BytesMut) + Send + 'static,
+        encode: impl FnOnce(&Header, Route<'_>, &mut BytesMut),
     ) -> Result<Message, NetworkError> {
-        let Some(realm) = self.peers.realm(host) else {
-            return Err(NetworkError::Away { element: host.to_owned() });
-        };
+        let host = towards.name;
         let session = session.map_or_else(|| self.peers.fresh_session(&self.origin_host), str::to_owned);
-        let (origin_host, origin_realm) = (Arc::clone(&self.origin_host), Arc::clone(&self.origin_realm));
-        let destination = host.to_owned();
-        let write = move |header: &Header, out: &mut BytesMut| {
+        let write = |header: &Header, out: &mut BytesMut| {
             let route = Route {
                 session_id: &session,
-                origin_host: &origin_host,
-                origin_realm: &origin_realm,
-                destination_host: Some(&destination),
-                destination_realm: &realm,
+                origin_host: &self.origin_host,
+                origin_realm: &self.origin_realm,
+                destination_host: towards.host,
+                destination_realm: &towards.realm,
             };
             encode(header, route, out);
         };
-        let result = self.peers.request(host, header, self.timeout, Box::new(write)).await;
+        let result = self.peers.request(&towards.hops, header, self.timeout, write).await;
         let outcome = match &result {
             Ok(answer) => outcome_label(answer),
             Err(_) => "unanswered".to_owned(),
@@ -101,6 +115,18 @@ impl DiameterElements {
             }
         })
     }
+}
+
+/// Where a request goes.
+struct Towards<'a> {
+    /// For errors.
+    name: &'a str,
+    /// Destination-Host.
+    host: Option<&'a str>,
+    /// Destination-Realm.
+    realm: Arc<str>,
+    /// The peers to try.
+    hops: Vec<Box<str>>,
 }
 
 fn outcome_label(answer: &Message) -> String {
@@ -141,21 +167,22 @@ impl Elements for DiameterElements {
     }
 
     fn connected(&self, element: &ElementId) -> bool {
-        self.host_of(element).is_some_and(|host| self.peers.is_open(host))
+        self.hosts_of(element).iter().any(|host| self.peers.is_reachable(host))
     }
 
     async fn provision(&self, element: &ElementId, command: &ProvisionCommand) -> Result<Held, NetworkError> {
-        let host = self.host_of(element).ok_or_else(|| NetworkError::Away { element: element.to_string() })?;
-        let sent = command.clone();
+        let towards =
+            self.towards_element(element).ok_or_else(|| NetworkError::Away { element: element.to_string() })?;
+        let host = towards.name;
         let answer = self
-            .ask(host, "provision", ProvisionRequest::header(), None, move |header, route, out| {
-                let apns: Vec<&str> = sent.profile.apns.iter().map(|a| a.as_str()).collect();
+            .ask(&towards, "provision", ProvisionRequest::header(), None, |header, route, out| {
+                let apns: Vec<&str> = command.profile.apns.iter().map(|a| a.as_str()).collect();
                 ProvisionRequest {
                     route,
-                    order_id: &sent.key,
-                    line_id: sent.line.as_str(),
-                    action: action(sent.action),
-                    characteristics: Some(characteristics(&sent, &apns)),
+                    order_id: &command.key,
+                    line_id: command.line.as_str(),
+                    action: action(command.action),
+                    characteristics: Some(characteristics(command, &apns)),
                     event_timestamp: None,
                 }
                 .encode(header, out);
@@ -166,10 +193,11 @@ impl Elements for DiameterElements {
     }
 
     async fn query(&self, element: &ElementId, line: &LineId) -> Result<Held, NetworkError> {
-        let host = self.host_of(element).ok_or_else(|| NetworkError::Away { element: element.to_string() })?;
-        let line = line.clone();
+        let towards =
+            self.towards_element(element).ok_or_else(|| NetworkError::Away { element: element.to_string() })?;
+        let host = towards.name;
         let answer = self
-            .ask(host, "query", QueryRequest::header(), None, move |header, route, out| {
+            .ask(&towards, "query", QueryRequest::header(), None, |header, route, out| {
                 QueryRequest { route, line_id: line.as_str() }.encode(header, out);
             })
             .await?;
@@ -183,13 +211,12 @@ impl Elements for DiameterElements {
         imsi: &str,
         command: &ProvisionCommand,
     ) -> Result<bool, NetworkError> {
-        let (imsi, sent) = (imsi.to_owned(), command.clone());
         let header = InsertSubscriberDataRequest::header();
         let answer = self
-            .ask(mme, "IDR", header, None, move |header, route, out| {
-                let profile = &sent.profile;
-                s6a::with_subscription(profile.msisdn.as_deref(), &profile.apns, sent.state, |subscription_data| {
-                    InsertSubscriberDataRequest { route, user_name: &imsi, subscription_data, idr_flags: None }
+            .ask(&self.towards_host(mme), "IDR", header, None, |header, route, out| {
+                let profile = &command.profile;
+                s6a::with_subscription(profile.msisdn.as_deref(), &profile.apns, command.state, |subscription_data| {
+                    InsertSubscriberDataRequest { route, user_name: imsi, subscription_data, idr_flags: None }
                         .encode(header, out);
                 });
             })
@@ -201,12 +228,11 @@ impl Elements for DiameterElements {
     }
 
     async fn cancel_location(&self, mme: &str, imsi: &str, withdrawn: bool) -> Result<bool, NetworkError> {
-        let imsi = imsi.to_owned();
         let answer = self
-            .ask(mme, "CLR", CancelLocationRequest::header(), None, move |header, route, out| {
+            .ask(&self.towards_host(mme), "CLR", CancelLocationRequest::header(), None, |header, route, out| {
                 CancelLocationRequest {
                     route,
-                    user_name: &imsi,
+                    user_name: imsi,
                     cancellation_type: CancellationType::SubscriptionWithdrawal,
                     clr_flags: Some(if withdrawn { CLR_S6A } else { CLR_S6A | CLR_REATTACH }),
                 }
@@ -222,7 +248,7 @@ impl Elements for DiameterElements {
     async fn abort_session(&self, peer: &str, session: &SessionId) -> Result<bool, NetworkError> {
         let header = AbortSessionRequest::header(application::CREDIT_CONTROL);
         let answer = self
-            .ask(peer, "ASR", header, Some(session.as_str()), |header, route, out| {
+            .ask(&self.towards_host(peer), "ASR", header, Some(session.as_str()), |header, route, out| {
                 AbortSessionRequest { route, application_id: application::CREDIT_CONTROL, origin_state_id: None }
                     .encode(header, out);
             })
@@ -233,7 +259,7 @@ impl Elements for DiameterElements {
     async fn reauthorize(&self, peer: &str, session: &SessionId) -> Result<bool, NetworkError> {
         let header = ReAuthRequest::header(application::CREDIT_CONTROL);
         let answer = self
-            .ask(peer, "RAR", header, Some(session.as_str()), |header, route, out| {
+            .ask(&self.towards_host(peer), "RAR", header, Some(session.as_str()), |header, route, out| {
                 ReAuthRequest {
                     route,
                     application_id: application::CREDIT_CONTROL,

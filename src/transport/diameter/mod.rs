@@ -1,8 +1,9 @@
-//! The Diameter node: listener, connections, and requests both ways.
+//! The Diameter node: listeners, connections, and requests both ways.
 //!
-//! Owns: one task for each connection, the table of open peers, the way from a
-//! request to the service that answers it. Does **not** own the protocol
-//! (`linegate_diameter`), what usage costs or what an order needs.
+//! Owns: one task for each connection, the table of open peers, routing, answers
+//! kept for repeats, the way from a request to the service that answers it. Does
+//! **not** own the protocol (`linegate_diameter`), what usage costs or what an
+//! order needs.
 //!
 //! Invariants: an answer that acknowledges usage is written after its commit; a
 //! connection that has too much unanswered or unwritten is not read from, and
@@ -10,102 +11,56 @@
 
 mod accounting;
 mod connection;
+mod duplicates;
 mod elements;
+mod envelope;
 mod gy;
 mod peers;
+mod relay;
+mod requests;
+mod routes;
 mod s6a;
+mod settings;
+mod tolerated;
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use linegate_diameter::answer::Origin;
 use linegate_diameter::apps::base::{Application, Capabilities};
-use linegate_diameter::dictionary::{Strictness, vendor};
-use linegate_diameter::peer::{PeerPolicy, Role};
-use serde::Deserialize;
+use linegate_diameter::dictionary::vendor;
+use linegate_diameter::peer::ConnectionId;
+use rustls::pki_types::ServerName;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use crate::domain::line::Access;
+use self::connection::{Opening, ToConnection};
+use self::duplicates::Duplicates;
+use self::tolerated::Tolerated;
+use crate::ports::intake::RequestIntake;
 use crate::ports::{Clock, Ids};
 use crate::services::activation::Devices;
-use crate::services::charging::Charging;
 use crate::telemetry::metrics;
+use crate::transport::mailbox::Mailbox;
+use crate::transport::tls::Tls;
+use crate::transport::wire::Wire;
 
 pub use elements::DiameterElements;
 pub use peers::Peers;
+pub use settings::{DiameterSettings, ElementSettings, PeerSettings, RouteSettings};
 
-/// `[diameter]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DiameterSettings {
-    /// Address and port; port 0 takes any free one.
-    pub listen: SocketAddr,
-    /// Our Origin-Host (RFC 6733 section 6.3).
-    pub origin_host: String,
-    /// Our Origin-Realm (RFC 6733 section 6.4).
-    pub origin_realm: String,
-    /// Whether requests for a Destination-Realm that is not ours are served.
-    pub accept_any_realm: bool,
-    /// Peers: who may connect, and whom we connect to; empty: any, on loopback only.
-    pub peers: Vec<PeerSettings>,
-    /// Which element holds the lines of which access.
-    pub elements: Vec<ElementSettings>,
-    /// Tw, the watchdog period, seconds, at least 6 (RFC 3539 section 3.4.1).
-    pub watchdog_s: u64,
-    /// How long an element may take for an answer, milliseconds.
-    pub request_timeout_ms: u64,
-    /// Connections at most; one more is closed at once.
-    pub connections_max: usize,
-    /// Largest message, bytes.
-    pub message_bytes_max: usize,
-    /// Milliseconds from the first to the last byte of a message.
-    pub message_timeout_ms: u64,
-    /// Requests of one connection that may wait for our answer; reading stops at it.
-    pub requests_outstanding_max: usize,
-    /// Bytes of one connection that may wait to be written; reading stops at it.
-    pub output_bytes_max: usize,
-    /// Requests of ours that may wait for one peer's answer.
-    pub pending_max: usize,
-    /// Result code for usage on an APN that is not the line's own.
-    pub foreign_apn_result: u32,
-    /// Seconds between Rf interim records that we ask for; 0 leaves it to the client.
-    pub interim_interval_s: u32,
-}
-
-/// `[[diameter.peers]]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PeerSettings {
-    /// Its Origin-Host.
-    pub host: String,
-    /// Where we connect to it; absent: it connects to us.
-    #[serde(default)]
-    pub connect: Option<SocketAddr>,
-    /// Accepts what is known and has no place in a strict grammar.
-    #[serde(default)]
-    pub lenient: bool,
-}
-
-/// `[[diameter.elements]]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ElementSettings {
-    /// What we call it.
-    pub id: String,
-    /// Its Origin-Host.
-    pub host: String,
-    /// The lines that it holds.
-    pub access: Vec<Access>,
-}
+/// Addresses of our own that capabilities are kept for.
+const LOCAL_ADDRESSES_MAX: usize = 64;
 
 /// What a connection needs from the rest of the gateway.
 pub struct DiameterServices {
     /// Where usage goes.
-    pub charging: Charging,
+    pub charging: Arc<dyn RequestIntake>,
     /// Lines by IMSI, serving MME.
     pub devices: Arc<Devices>,
     /// Wall-clock time, for records.
@@ -119,30 +74,52 @@ pub struct DiameterServices {
 /// The running node.
 pub(crate) struct Node {
     settings: DiameterSettings,
+    origin: Origin,
     services: DiameterServices,
     peers: Peers,
-    connections: AtomicUsize,
+    tls: Option<Tls>,
+    duplicates: Duplicates,
+    tolerated: Tolerated,
+    /// Connections by address.
+    connections: Mutex<HashMap<IpAddr, usize>>,
+    /// What we say of ourselves, by our own address.
+    capabilities: Mutex<Vec<(IpAddr, Arc<Capabilities>)>>,
     next_tag: AtomicU64,
     /// For the requests that services answer outside their connection's task.
     tasks: TaskTracker,
 }
 
-/// Serves peers on `listener` and keeps connections to the configured ones,
-/// until `stop`; tasks are tracked in `tasks`. Gives the address.
+/// The sockets that a node listens on.
+pub struct Listeners {
+    /// TCP, port 3868.
+    pub tcp: TcpListener,
+    /// TLS, port 5658, where there is a certificate.
+    pub tls: Option<(TcpListener, Tls)>,
+}
+
+/// Serves peers on the listeners and keeps connections to the configured ones,
+/// until `stop`; tasks are tracked in `tasks`. Gives the address of the plain one.
 pub fn start(
-    listener: TcpListener,
+    listeners: Listeners,
     settings: DiameterSettings,
     peers: Peers,
     services: DiameterServices,
     stop: CancellationToken,
     tasks: &TaskTracker,
 ) -> std::io::Result<SocketAddr> {
-    let address = listener.local_addr()?;
+    let address = listeners.tcp.local_addr()?;
+    let keep = Duration::from_secs(settings.answers_kept_s);
+    let bytes_max = if keep.is_zero() { 0 } else { settings.answers_kept_bytes_max };
     let node = Arc::new(Node {
+        origin: Origin::new(&settings.origin_host, &settings.origin_realm),
+        duplicates: Duplicates::new(keep, bytes_max, services.ids.jitter(u64::MAX)),
+        tolerated: Tolerated::default(),
+        tls: listeners.tls.as_ref().map(|(_, tls)| tls.clone()),
         settings,
         services,
         peers,
-        connections: AtomicUsize::new(0),
+        connections: Mutex::default(),
+        capabilities: Mutex::default(),
         next_tag: AtomicU64::new(0),
         tasks: tasks.clone(),
     });
@@ -151,31 +128,32 @@ pub fn start(
             tasks.spawn(keep_connected(Arc::clone(&node), peer.clone(), to, stop.clone()));
         }
     }
-    tasks.spawn(accept(listener, node, stop));
+    if let Some((listener, _)) = listeners.tls {
+        info!(address = %listener.local_addr()?, "listening for Diameter peers in TLS");
+        tasks.spawn(accept(listener, Arc::clone(&node), true, stop.clone()));
+    }
+    tasks.spawn(accept(listeners.tcp, node, false, stop));
     info!(%address, "listening for Diameter peers");
     Ok(address)
 }
 
-async fn accept(listener: TcpListener, node: Arc<Node>, stop: CancellationToken) {
+async fn accept(listener: TcpListener, node: Arc<Node>, in_tls: bool, stop: CancellationToken) {
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, from)) => {
-                let Some(place) = Place::take(&node) else {
-                    metrics().diameter_refused.with_label_values(&["connections_max"]).inc();
-                    debug!(%from, "refused a connection: diameter.connections_max is reached");
-                    continue;
-                };
-                let stop = stop.clone();
-                let served = Arc::clone(&node);
-                node.tasks.spawn(async move {
-                    let _place = place;
-                    connection::serve(stream, served, Role::Responder, stop).await;
-                });
-            }
+            Ok((stream, from)) => match Place::take(&node, from.ip()) {
+                Ok(place) => {
+                    let served = serve_incoming(stream, Arc::clone(&node), in_tls, place, stop.clone());
+                    node.tasks.spawn(served);
+                }
+                Err(limit) => {
+                    metrics().diameter_refused.with_label_values(&[limit]).inc();
+                    debug!(%from, "refused a connection: diameter.{limit} is reached");
+                }
+            },
             Err(error) => {
                 warn!(%error, "accept a Diameter connection");
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -184,53 +162,140 @@ async fn accept(listener: TcpListener, node: Arc<Node>, stop: CancellationToken)
     }
 }
 
+async fn serve_incoming(stream: TcpStream, node: Arc<Node>, in_tls: bool, place: Place, stop: CancellationToken) {
+    let _place = place;
+    let tls = node.tls.as_ref().filter(|_| in_tls).map(|tls| Arc::clone(&tls.server));
+    let wire = match tls {
+        Some(config) => Wire::tls_server(stream, config),
+        None => Ok(Wire::plain(stream)),
+    };
+    let Some(wire) = secured(wire, &node).await else { return };
+    let mailbox = Arc::new(Mailbox::default());
+    let id = node.peers.register(Arc::clone(&mailbox));
+    connection::serve(wire, node, Opening { id, mailbox, dialled: None }, stop).await;
+}
+
+/// Brings TLS up within its time.
+async fn secured(wire: std::io::Result<Wire>, node: &Node) -> Option<Wire> {
+    let mut wire = match wire {
+        Ok(wire) => wire,
+        Err(error) => {
+            warn!(%error, "set TLS up");
+            return None;
+        }
+    };
+    if !wire.is_tls() {
+        return Some(wire);
+    }
+    match tokio::time::timeout(node.settings.exchange_timeout(), wire.handshake()).await {
+        Ok(Ok(())) => return Some(wire),
+        Ok(Err(error)) => info!(%error, "TLS handshake with a Diameter peer"),
+        Err(_) => info!("TLS handshake with a Diameter peer: not done in time"),
+    }
+    metrics().diameter_refused.with_label_values(&["tls_handshake"]).inc();
+    None
+}
+
 /// Connects, serves, and connects again with a growing pause.
 async fn keep_connected(node: Arc<Node>, peer: PeerSettings, to: SocketAddr, stop: CancellationToken) {
+    const PAUSE_MIN: Duration = Duration::from_millis(200);
     const PAUSE_MAX: Duration = Duration::from_secs(30);
-    let mut pause = Duration::from_millis(200);
+    let mut pause = PAUSE_MIN;
     while !stop.is_cancelled() {
-        let connected = tokio::time::timeout(Duration::from_secs(5), TcpStream::connect(to)).await;
-        match connected {
-            Ok(Ok(stream)) => {
-                let again = connection::serve(stream, Arc::clone(&node), Role::Initiator, stop.clone()).await;
-                if !again {
-                    info!(peer = peer.host, "does not want to talk to us: not connecting again");
-                    return;
+        let mailbox = Arc::new(Mailbox::default());
+        let id = node.peers.register(Arc::clone(&mailbox));
+        let mut lasted = false;
+        if node.peers.dial(&peer.host, id) {
+            match connect(&node, &peer, to).await {
+                Some(wire) => {
+                    let opening = Opening { id, mailbox, dialled: Some(peer.host.as_str().into()) };
+                    let ended = connection::serve(wire, Arc::clone(&node), opening, stop.clone()).await;
+                    if !ended.welcome {
+                        info!(peer = peer.host, "does not want to talk to us: not connecting again");
+                        return;
+                    }
+                    lasted = ended.was_open;
                 }
-                pause = Duration::from_millis(200);
+                None => node.peers.closed(Some(&peer.host), id, false),
             }
-            Ok(Err(error)) => debug!(peer = peer.host, %to, %error, "connect"),
-            Err(_) => debug!(peer = peer.host, %to, "connect: no answer in 5 s"),
+        } else {
+            // the peer has connected to us
+            lasted = true;
+            node.peers.closed(None, id, false);
         }
+        pause = if lasted { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };
         let jitter = Duration::from_millis(node.services.ids.jitter(pause.as_millis() as u64 / 4 + 1));
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause + jitter) => {}
         }
-        pause = (pause * 2).min(PAUSE_MAX);
     }
 }
 
+async fn connect(node: &Arc<Node>, peer: &PeerSettings, to: SocketAddr) -> Option<Wire> {
+    let stream = match tokio::time::timeout(node.settings.exchange_timeout(), TcpStream::connect(to)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            debug!(peer = peer.host, %to, %error, "connect");
+            return None;
+        }
+        Err(_) => {
+            debug!(peer = peer.host, %to, "connect: no answer in time");
+            return None;
+        }
+    };
+    let wire = match (peer.tls, &node.tls) {
+        (true, Some(tls)) => ServerName::try_from(peer.host.clone())
+            .map_err(std::io::Error::other)
+            .and_then(|name| Wire::tls_client(stream, Arc::clone(&tls.client), name)),
+        (true, None) => return None,
+        (false, _) => Ok(Wire::plain(stream)),
+    };
+    secured(wire, node).await
+}
+
 /// A counted place among the connections; free again when dropped.
-struct Place(Arc<Node>);
+struct Place {
+    node: Arc<Node>,
+    address: IpAddr,
+}
 
 impl Place {
-    fn take(node: &Arc<Node>) -> Option<Self> {
-        let taken = node.connections.fetch_add(1, Ordering::Relaxed);
-        let place = Self(Arc::clone(node));
-        (taken < node.settings.connections_max).then_some(place)
+    /// A place, or the limit that is reached.
+    fn take(node: &Arc<Node>, address: IpAddr) -> Result<Self, &'static str> {
+        let mut taken = node.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken.values().sum::<usize>() >= node.settings.connections_max {
+            return Err("connections_max");
+        }
+        let here = taken.entry(address).or_default();
+        if *here >= node.settings.connections_per_address_max {
+            return Err("connections_per_address_max");
+        }
+        *here += 1;
+        Ok(Self { node: Arc::clone(node), address })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+        let mut taken = self.node.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(here) = taken.get_mut(&self.address) {
+            *here -= 1;
+            if *here == 0 {
+                taken.remove(&self.address);
+            }
+        }
     }
 }
 
 impl Node {
-    fn capabilities(&self, local: SocketAddr) -> Capabilities {
-        Capabilities {
+    /// What we say of ourselves on a connection to this address of ours.
+    fn capabilities(&self, local: SocketAddr) -> Arc<Capabilities> {
+        let mut made = self.capabilities.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, capabilities)) = made.iter().find(|(address, _)| *address == local.ip()) {
+            return Arc::clone(capabilities);
+        }
+        let capabilities = Arc::new(Capabilities {
             origin_host: self.settings.origin_host.as_str().into(),
             origin_realm: self.settings.origin_realm.as_str().into(),
             host_ip_addresses: vec![local.ip()],
@@ -241,22 +306,29 @@ impl Node {
             applications: Application::GATEWAY.to_vec(),
             inband_security: Vec::new(),
             firmware_revision: None,
+        });
+        if made.len() < LOCAL_ADDRESSES_MAX {
+            made.push((local.ip(), Arc::clone(&capabilities)));
         }
-    }
-
-    fn policy(&self) -> PeerPolicy {
-        if self.settings.peers.is_empty() {
-            return PeerPolicy::Any;
-        }
-        PeerPolicy::Known(self.settings.peers.iter().map(|p| p.host.as_str().into()).collect())
-    }
-
-    fn strictness(&self, host: &str) -> Strictness {
-        let lenient = self.settings.peers.iter().any(|p| p.lenient && p.host.eq_ignore_ascii_case(host));
-        if lenient { Strictness::Lenient } else { Strictness::Strict }
+        capabilities
     }
 
     fn fresh_tag(&self) -> u64 {
         self.next_tag.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The connection is over, or was refused before it was open.
+    fn closed(&self, host: Option<&str>, id: ConnectionId, mailbox: &Mailbox<ToConnection>, failed: bool) {
+        mailbox.close();
+        self.peers.closed(host, id, failed);
+    }
+
+    /// A client says which life of it this is; its sessions from the one before are lost.
+    fn note_origin_state(&self, host: &str, state: u32) {
+        if self.peers.origin_state(host, state) {
+            info!(host, "Origin-State-Id has risen: its sessions are over");
+            metrics().diameter_restarts.inc();
+            self.services.charging.sessions_lost(host);
+        }
     }
 }

@@ -14,13 +14,14 @@ use linegate_diameter::apps::s6a::{
 use linegate_diameter::codec::AvpError;
 use linegate_diameter::dictionary::command;
 use linegate_diameter::{Message, Outcome, ResultCode};
-use tokio::sync::mpsc;
 use tracing::debug;
 
 use super::Node;
-use super::connection::{Late, command_name};
+use super::connection::{Late, ToConnection, command_name};
+use super::duplicates::Identity;
 use crate::domain::ids::Apn;
 use crate::domain::line::{Line, LineState};
+use crate::transport::mailbox::Mailbox;
 
 /// ULA-Flags, bit 1: this is the MME's own registration (TS 29.272 section 7.3.8).
 const ULA_MME_REGISTERED: u32 = 0b10;
@@ -36,7 +37,14 @@ const QCI_BEST_EFFORT: i32 = 9;
 const PRIORITY_LOWEST: u32 = 15;
 
 /// Answers one S6a request outside its connection's task, because it needs the store.
-pub(super) fn answer(node: &Arc<Node>, message: Message, origin: Origin, to: mpsc::Sender<Late>, started: Instant) {
+pub(super) fn answer(
+    node: &Arc<Node>,
+    message: Message,
+    identity: Option<Identity>,
+    origin: Origin,
+    to: Arc<Mailbox<ToConnection>>,
+    started: Instant,
+) {
     let node = Arc::clone(node);
     let tasks = node.tasks.clone();
     tasks.spawn(async move {
@@ -46,8 +54,8 @@ pub(super) fn answer(node: &Arc<Node>, message: Message, origin: Origin, to: mps
             refuse_avp(&message, &error, &origin, &mut out);
             error.result_code()
         });
-        let late = Late { command: command_name(&message), result, started, bytes: out.freeze() };
-        let _connection_gone = to.send(late).await;
+        let late = Late { command: command_name(&message), result, started, bytes: out.freeze(), identity };
+        let _connection_gone = to.send(ToConnection::Late(Box::new(late)));
     });
 }
 

@@ -28,7 +28,7 @@ use crate::adapters::system::SystemClock;
 use crate::domain::ids::DeviceId;
 use crate::domain::line::LineState;
 use crate::domain::rating::request::ChargeAnswer;
-use crate::services::charging::{ChargingError, Reply};
+use crate::services::charging::{ChargingError, Replies, Reply, RequestIntake};
 use crate::telemetry::metrics;
 
 /// Bytes read at once; the buffer lives only while a read is worked on, so an
@@ -47,7 +47,7 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, server: Arc<Server>, pla
         stream,
         machine,
         bells: bells.clone(),
-        reply_to,
+        reply_to: Arc::new(reply_to),
         device: None,
         waiting: VecDeque::new(),
         first_waiting: 0,
@@ -62,7 +62,7 @@ struct Modem {
     stream: TcpStream,
     machine: Connection,
     bells: Bells,
-    reply_to: mpsc::UnboundedSender<Charged>,
+    reply_to: Arc<dyn Replies>,
     device: Option<Known>,
     /// Usage publishes not yet acknowledged, oldest first; the tag of a charge
     /// is `first_waiting` plus the index in here.
@@ -291,7 +291,7 @@ impl Modem {
         self.records_outstanding += records.len();
         for record in records {
             let request = usage::from_modem(device, record, received);
-            self.server.services.charging.submit(request, Reply { tag, to: self.reply_to.clone() });
+            self.server.services.charging.submit(request, Reply { tag, to: Arc::clone(&self.reply_to) });
         }
         self.acknowledge();
     }

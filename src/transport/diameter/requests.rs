@@ -1,0 +1,276 @@
+//! A peer's request on its way: judged, told from a repeat, checked, handed to the
+//! service that answers it; and the answer's way back.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use linegate_diameter::answer::{ReplyTo, refuse, refuse_avp, refuse_report};
+use linegate_diameter::apps::gy::CcRequest;
+use linegate_diameter::apps::rf::AccountingRequest;
+use linegate_diameter::codec::AvpError;
+use linegate_diameter::dictionary::{self, Strictness, application, command};
+use linegate_diameter::{Message, ResultCode};
+
+use super::connection::{Connection, Known, Late, command_name};
+use super::duplicates::{Identity, replay};
+use super::envelope::Envelope;
+use super::routes::Destination;
+use super::{Node, accounting, gy, relay, s6a};
+use crate::adapters::system::SystemClock;
+use crate::domain::rating::request::{ChargeAnswer, ChargeRequest};
+use crate::ports::intake::{ChargingError, Replies, Reply};
+use crate::telemetry::metrics;
+
+/// A request that waits for its shard.
+pub(super) struct Waiting {
+    to: ReplyTo,
+    started: Instant,
+    asked: Asked,
+    identity: Option<Identity>,
+}
+
+#[derive(Clone, Copy)]
+enum Asked {
+    Gy(gy::Asked),
+    Rf(accounting::Asked),
+}
+
+/// Where a request is while it is being judged.
+struct Request {
+    message: Message,
+    name: &'static str,
+    started: Instant,
+    identity: Option<Identity>,
+}
+
+impl Connection {
+    pub(super) fn request(&mut self, message: Message) {
+        let started = SystemClock::instant();
+        let name = command_name(&message);
+        let envelope = Envelope::of(&message);
+        self.note_origin(&envelope);
+        let from = self.peer.as_ref().map(|peer| Arc::clone(&peer.host)).unwrap_or_default();
+        match self.node.peers.routes().judge(&message, &envelope, &from) {
+            Destination::Local => {}
+            Destination::Refuse(code) => return self.refuse(&message, code, name, started),
+            Destination::Relay(hops) => {
+                self.late_outstanding += 1;
+                let (origin, mailbox) = (self.machine.origin().clone(), Arc::clone(&self.opening.mailbox));
+                return relay::pass_on(&self.node, message, hops, from, origin, mailbox, started);
+            }
+        }
+        if !self.is_agreed(&message) {
+            return self.refuse(&message, ResultCode::APPLICATION_UNSUPPORTED, name, started);
+        }
+        let identity = self.node.duplicates.identify(&message, &envelope);
+        if let Some(stored) = identity.and_then(|identity| self.node.duplicates.find(identity, started)) {
+            metrics().diameter_replayed.inc();
+            self.machine.send_answer(|out| replay(&stored, &message.header, out));
+            return;
+        }
+        let request = Request { message, name, started, identity };
+        if self.is_good(&request) {
+            self.hand_over(&request);
+        }
+    }
+
+    /// Notes whose request it is: hosts behind an agent, and another life of a host.
+    fn note_origin(&mut self, envelope: &Envelope<'_>) {
+        let (Some(peer), Some(host)) = (&mut self.peer, envelope.origin_host) else { return };
+        if !host.eq_ignore_ascii_case(&peer.host) && peer.learned.as_deref() != Some(host) {
+            self.node.peers.learn(host, envelope.origin_realm.unwrap_or_default(), &peer.host);
+            peer.learned = Some(host.into());
+        }
+        let Some(state) = envelope.origin_state else { return };
+        let same = |(known, before): &(Box<str>, u32)| **known == *host && *before == state;
+        if !peer.state.as_ref().is_some_and(same) {
+            peer.state = Some((host.into(), state));
+            self.node.note_origin_state(host, state);
+        }
+    }
+
+    /// Whether the application is one that CER and CEA agreed on; an unknown one is
+    /// named by the grammar check.
+    fn is_agreed(&self, message: &Message) -> bool {
+        let application = message.header.application_id;
+        let agreed = |peer: &Known| peer.applications.contains(&application);
+        application == application::BASE || self.peer.as_ref().is_some_and(agreed)
+    }
+
+    fn is_good(&mut self, request: &Request) -> bool {
+        let strictness = self.peer.as_ref().map_or(Strictness::Strict, |peer| peer.strictness);
+        let report = dictionary::check(&request.message, strictness);
+        if let Some(code) = report.result_code() {
+            let origin = self.machine.origin().clone();
+            self.answer(request.identity, code, |out| {
+                refuse_report(&request.message, &report, &origin, out);
+            });
+            count(request.name, code, request.started);
+            return false;
+        }
+        if let (false, Some(peer)) = (report.tolerated.is_empty(), &self.peer) {
+            self.node.tolerated.note(&peer.host, request.name, &report.tolerated);
+        }
+        true
+    }
+
+    fn hand_over(&mut self, request: &Request) {
+        let header = request.message.header;
+        let outcome = match (header.application_id, header.command_code) {
+            (application::CREDIT_CONTROL, command::CREDIT_CONTROL) => self.credit_control(request),
+            (application::ACCOUNTING, command::ACCOUNTING) => self.accounting(request),
+            (application::S6A, _) => {
+                self.late_outstanding += 1;
+                let (origin, mailbox) = (self.machine.origin().clone(), Arc::clone(&self.opening.mailbox));
+                s6a::answer(&self.node, request.message.clone(), request.identity, origin, mailbox, request.started);
+                Ok(None)
+            }
+            // Known to the dictionary, and sent only by us.
+            _ => Ok(Some(ResultCode::COMMAND_UNSUPPORTED)),
+        };
+        match outcome {
+            Ok(None) => {}
+            Ok(Some(code)) => self.refuse(&request.message, code, request.name, request.started),
+            Err(error) => {
+                let (origin, code) = (self.machine.origin().clone(), error.result_code());
+                self.answer(request.identity, code, |out| refuse_avp(&request.message, &error, &origin, out));
+                count(request.name, code, request.started);
+            }
+        }
+    }
+
+    fn credit_control(&mut self, request: &Request) -> Result<Option<ResultCode>, AvpError> {
+        let parsed = CcRequest::parse(&request.message)?;
+        let received = self.node.services.clock.now();
+        // One-time events have no session to charge: the client's
+        // Credit-Control-Failure-Handling decides what it does without us.
+        let Some(charge) = gy::charge_request(&parsed, received)? else {
+            return Ok(Some(ResultCode::UNABLE_TO_COMPLY));
+        };
+        self.wait(request, Asked::Gy(gy::Asked::of(&parsed)), charge);
+        Ok(None)
+    }
+
+    fn accounting(&mut self, request: &Request) -> Result<Option<ResultCode>, AvpError> {
+        let parsed = AccountingRequest::parse(&request.message)?;
+        let charge = accounting::charge_request(&parsed, self.node.services.clock.now())?;
+        self.wait(request, Asked::Rf(accounting::Asked::of(&parsed)), charge);
+        Ok(None)
+    }
+
+    fn wait(&mut self, request: &Request, asked: Asked, charge: ChargeRequest) {
+        let tag = self.node.fresh_tag();
+        let to = ReplyTo::new(&request.message);
+        let waiting = Waiting { to, started: request.started, asked, identity: request.identity };
+        self.charging.insert(tag, waiting);
+        metrics().diameter_pending.inc();
+        let mailbox = Arc::clone(&self.opening.mailbox) as Arc<dyn Replies>;
+        self.node.services.charging.submit(charge, Reply { tag, to: mailbox });
+    }
+
+    pub(super) fn charged(&mut self, tag: u64, result: Result<ChargeAnswer, ChargingError>) {
+        let Some(waiting) = self.charging.remove(&tag) else { return };
+        metrics().diameter_pending.dec();
+        let origin = self.machine.origin().clone();
+        let name = match waiting.asked {
+            Asked::Gy(_) => "CCR",
+            Asked::Rf(_) => "ACR",
+        };
+        let code = match result {
+            Ok(answer) => {
+                let node = Arc::clone(&self.node);
+                let mut code = ResultCode::SUCCESS;
+                let written = self.written(|out| {
+                    code = encode_answer(&node, &waiting, &answer, &origin, out);
+                });
+                self.keep(waiting.identity, code, &written);
+                code
+            }
+            // The outcome of the write is unknown: nobody is answered.
+            Err(ChargingError::Fatal) => return,
+            Err(ChargingError::Overloaded | ChargingError::Stopping) => {
+                self.machine.send_answer(|out| {
+                    waiting.to.begin(ResultCode::TOO_BUSY.into(), &origin, out).finish();
+                });
+                ResultCode::TOO_BUSY
+            }
+        };
+        count(name, code, waiting.started);
+    }
+
+    pub(super) fn late(&mut self, late: Late) {
+        self.late_outstanding = self.late_outstanding.saturating_sub(1);
+        self.machine.send_answer(|out| out.extend_from_slice(&late.bytes));
+        self.keep(late.identity, late.result, &late.bytes);
+        count(late.command, late.result, late.started);
+    }
+
+    fn refuse(&mut self, message: &Message, code: ResultCode, name: &'static str, started: Instant) {
+        let origin = self.machine.origin().clone();
+        self.machine.send_answer(|out| refuse(message, code, &[], None, &origin, out));
+        count(name, code, started);
+    }
+
+    /// Sends an answer and keeps it for a repeat.
+    fn answer(&mut self, identity: Option<Identity>, code: ResultCode, write: impl FnOnce(&mut BytesMut)) {
+        let written = self.written(write);
+        self.keep(identity, code, &written);
+    }
+
+    /// Sends an answer; gives what was written, where a repeat may want it.
+    fn written(&mut self, write: impl FnOnce(&mut BytesMut)) -> BytesMut {
+        let mut copy = BytesMut::new();
+        self.machine.send_answer(|out| {
+            let start = out.len();
+            write(out);
+            copy.extend_from_slice(&out[start..]);
+        });
+        copy
+    }
+
+    /// A protocol error says something of this moment; a repeat is judged anew.
+    fn keep(&self, identity: Option<Identity>, code: ResultCode, answer: &[u8]) {
+        if let Some(identity) = identity.filter(|_| !code.is_protocol_error() && !answer.is_empty()) {
+            self.node.duplicates.keep(identity, answer, SystemClock::instant());
+        }
+    }
+}
+
+fn encode_answer(
+    node: &Node,
+    waiting: &Waiting,
+    answer: &ChargeAnswer,
+    origin: &linegate_diameter::answer::Origin,
+    out: &mut BytesMut,
+) -> ResultCode {
+    let settings = &node.settings;
+    match waiting.asked {
+        Asked::Gy(asked) => gy::encode_answer(asked, answer, settings.foreign_apn_result, &waiting.to, origin, out),
+        Asked::Rf(asked) => {
+            accounting::encode_answer(asked, answer, settings.interim_interval_s, &waiting.to, origin, out)
+        }
+    }
+}
+
+fn count(name: &'static str, code: ResultCode, started: Instant) {
+    let metrics = metrics();
+    let mut digits = [0u8; 10];
+    metrics.diameter_requests.with_label_values(&[name, decimal(code.0, &mut digits)]).inc();
+    let elapsed = SystemClock::instant().saturating_duration_since(started);
+    metrics.diameter_request_seconds.with_label_values(&[name]).observe(elapsed.as_secs_f64());
+}
+
+/// A result code as text, without allocation.
+fn decimal(mut value: u32, digits: &mut [u8; 10]) -> &str {
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + u8::try_from(value % 10).unwrap_or(0);
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    std::str::from_utf8(&digits[at..]).unwrap_or("0")
+}
