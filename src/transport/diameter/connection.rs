@@ -97,7 +97,6 @@ struct Waiting {
     asked: Asked,
 }
 
-#[derive(Clone, Copy)]
 enum Asked {
     Gy(gy::Asked),
     Rf(accounting::Asked),
@@ -410,12 +409,8 @@ impl Connection {
     fn credit_control(&mut self, message: &Message, started: Instant) -> Result<Option<ResultCode>, AvpError> {
         let request = CcRequest::parse(message)?;
         let received = self.node.services.clock.now();
-        // One-time events have no session to charge: the client's
-        // Credit-Control-Failure-Handling decides what it does without us.
-        let Some(charge) = gy::charge_request(&request, received)? else {
-            return Ok(Some(ResultCode::UNABLE_TO_COMPLY));
-        };
-        self.wait(message, started, Asked::Gy(gy::Asked::of(&request)), charge);
+        let (asked, charge) = gy::charge_request(&request, received)?;
+        self.wait(message, started, Asked::Gy(asked), charge);
         Ok(None)
     }
 
@@ -443,7 +438,9 @@ impl Connection {
         let Some(waiting) = self.charging.remove(&tag) else { return };
         metrics().diameter_pending.dec();
         let settings = &self.node.settings;
-        let (foreign, interim) = (settings.foreign_apn_result, settings.interim_interval_s);
+        let (interim, origin_state_id) = (settings.interim_interval_s, self.node.services.origin_state_id);
+        let foreign_apn = settings.foreign_apn_result;
+        let terms = gy::Terms { settings: &settings.gy, foreign_apn, origin_state_id };
         let origin = self.machine.origin().clone();
         let mut code = ResultCode::TOO_BUSY;
         let name = match waiting.asked {
@@ -453,11 +450,17 @@ impl Connection {
         match result {
             Ok(answer) => {
                 self.machine.send_answer(|out| {
-                    code = match waiting.asked {
-                        Asked::Gy(asked) => gy::encode_answer(asked, &answer, foreign, &waiting.to, &origin, out),
-                        Asked::Rf(asked) => {
-                            accounting::encode_answer(asked, &answer, interim, &waiting.to, &origin, out)
-                        }
+                    code = match &waiting.asked {
+                        Asked::Gy(asked) => gy::encode_answer(asked, &answer, terms, &waiting.to, &origin, out),
+                        Asked::Rf(asked) => accounting::encode_answer(
+                            *asked,
+                            &answer,
+                            interim,
+                            origin_state_id,
+                            &waiting.to,
+                            &origin,
+                            out,
+                        ),
                     };
                 });
             }

@@ -70,6 +70,8 @@ pub struct DiameterSettings {
     pub output_bytes_max: usize,
     /// Requests of ours that may wait for one peer's answer.
     pub pending_max: usize,
+    /// What Gy answers say.
+    pub gy: gy::GySettings,
     /// Result code for usage on an APN that is not the line's own.
     pub foreign_apn_result: u32,
     /// Seconds between Rf interim records that we ask for; 0 leaves it to the client.
