@@ -88,6 +88,7 @@ metrics! {
     diameter_request_seconds: HistogramVec = histograms("linegate_diameter_request_seconds", "Time from a received request to its answer, by command.", &["command"], LATENCY_BUCKETS);
     diameter_sent: IntCounterVec = counters("linegate_diameter_sent_total", "Diameter requests that we sent, by command and outcome.", &["command", "outcome"]);
     diameter_pending: IntGauge = gauge("linegate_diameter_pending_requests", "Requests received and not answered yet, over all peers.");
+    s6a_moves: IntCounterVec = counters("linegate_s6a_moves_total", "Subscribers whose former MME was told of a move, by how that ended (told, returned, refused, gave-up, too-many).", &["end"]);
     diameter_refused: IntCounterVec = counters("linegate_diameter_refused_total", "Connections and messages refused at a limit, by reason.", &["reason"]);
     // MQTT
     mqtt_sessions: IntGauge = gauge("linegate_mqtt_sessions", "Modems connected.");

@@ -12,6 +12,7 @@ mod accounting;
 mod connection;
 mod elements;
 mod gy;
+mod mobility;
 mod peers;
 mod s6a;
 
@@ -72,6 +73,8 @@ pub struct DiameterSettings {
     pub pending_max: usize,
     /// What Gy answers say.
     pub gy: gy::GySettings,
+    /// What serving MMEs are told, and how.
+    pub s6a: s6a::S6aSettings,
     /// Result code for usage on an APN that is not the line's own.
     pub foreign_apn_result: u32,
     /// Seconds between Rf interim records that we ask for; 0 leaves it to the client.
@@ -123,6 +126,7 @@ pub(crate) struct Node {
     settings: DiameterSettings,
     services: DiameterServices,
     peers: Peers,
+    moves: s6a::Moves,
     connections: AtomicUsize,
     next_tag: AtomicU64,
     /// For the requests that services answer outside their connection's task.
@@ -140,10 +144,12 @@ pub fn start(
     tasks: &TaskTracker,
 ) -> std::io::Result<SocketAddr> {
     let address = listener.local_addr()?;
+    let moves = s6a::Moves::new(&settings, &peers);
     let node = Arc::new(Node {
         settings,
         services,
         peers,
+        moves,
         connections: AtomicUsize::new(0),
         next_tag: AtomicU64::new(0),
         tasks: tasks.clone(),
