@@ -15,7 +15,7 @@ use linegate::domain::account::AccountCommand;
 use linegate::domain::ids::{AccountId, Apn, CustomerId, LineId, PlanId, SessionId};
 use linegate::domain::line::{Access, LineState, Profile};
 use linegate::domain::money::Currency;
-use linegate::domain::rating::request::{ChargeRequest, GroupRequest, Phase, Wanted};
+use linegate::domain::rating::request::{ChargeRequest, GroupRequest, Phase, Used, Wanted};
 use linegate::domain::tariff::{ChargingSource, Plan, QuotaPolicy, Tariff, Tier, UsagePrice};
 use linegate::domain::usage::{Identifier, RecordKey};
 use linegate::ports::Clock;
@@ -123,7 +123,8 @@ fn request(n: usize, round: u32, clock: &dyn Clock) -> ChargeRequest {
     let now = clock.now();
     let group = GroupRequest {
         rating_group: 1,
-        used_octets: (round > 0).then_some(70_000),
+        services: vec![],
+        used: (round > 0).then_some(Used::octets(70_000)),
         wanted: Wanted::AsMuchAsWeGive,
         is_final: false,
     };

@@ -70,14 +70,15 @@ struct GrantAll;
 
 impl RequestIntake for GrantAll {
     fn submit(&self, request: ChargeRequest, reply: Reply) {
-        let grant = Grant { octets: 1_000_000, validity_s: 3600, threshold_octets: 0, holding_s: 0, is_final: false };
+        let grant = Grant { octets: 1_000_000, validity_s: 3600, threshold_octets: 0, holding_s: 0, final_unit: None };
         let groups = request.groups.iter().map(|group| GroupAnswer {
             rating_group: group.rating_group,
             outcome: Outcome::Success,
-            grant: Some(grant),
+            grant: Some(grant.clone()),
+            cost: None,
         });
         let groups = groups.collect();
-        let answer = ChargeAnswer { outcome: Outcome::Success, groups, repeated: false, suspense: None };
+        let answer = ChargeAnswer { outcome: Outcome::Success, groups, repeated: false, suspense: None, covered: None };
         reply.to.reply(reply.tag, Ok(answer));
     }
 
@@ -104,7 +105,8 @@ async fn serve_node() {
 async fn serve_crate() {
     let dictionary = Arc::new(Dictionary::new(&[&DEFAULT_DICT_XML]));
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut server = DiameterServer::new(&address.to_string(), DiameterServerConfig { native_tls: None }).await.unwrap();
+    let mut server =
+        DiameterServer::new(&address.to_string(), DiameterServerConfig { native_tls: None }).await.unwrap();
     println!("{address}");
     let of_answers = Arc::clone(&dictionary);
     let answer = move |request| {
@@ -143,8 +145,8 @@ fn answer_of(request: &DiameterMessage, dictionary: Arc<Dictionary>) -> Diameter
 }
 
 fn grant(answer: &mut DiameterMessage, request: &DiameterMessage, dictionary: Arc<Dictionary>) {
-    let kind = request.get_avp(416).and_then(|avp| avp.get_enumerated().map(|kind| *kind.value())).unwrap_or(1);
-    let number = request.get_avp(415).and_then(|avp| avp.get_unsigned32().map(|n| *n.value())).unwrap_or(0);
+    let kind = request.get_avp(416).and_then(|avp| avp.get_enumerated().map(|kind| kind.value())).unwrap_or(1);
+    let number = request.get_avp(415).and_then(|avp| avp.get_unsigned32()).unwrap_or(0);
     answer.add_avp(258, None, M, Unsigned32::new(4).into());
     answer.add_avp(416, None, M, Enumerated::new(kind).into());
     answer.add_avp(415, None, M, Unsigned32::new(number).into());

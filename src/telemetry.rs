@@ -93,6 +93,7 @@ metrics! {
     diameter_answers_forgotten: IntCounter = counter("linegate_diameter_answers_forgotten_total", "Answers kept for repeats that made room for others before their time.");
     diameter_restarts: IntCounter = counter("linegate_diameter_restarts_total", "Peers whose Origin-State-Id has risen: their sessions were ended.");
     diameter_tolerated: IntCounterVec = counters("linegate_diameter_tolerated_total", "Deviations that lenient peers were forgiven, by command and problem.", &["command", "problem"]);
+    s6a_moves: IntCounterVec = counters("linegate_s6a_moves_total", "Subscribers whose former MME was told of a move, by how that ended (told, returned, refused, gave-up, too-many).", &["end"]);
     diameter_refused: IntCounterVec = counters("linegate_diameter_refused_total", "Connections and messages refused at a limit, by reason.", &["reason"]);
     // MQTT
     mqtt_sessions: IntGauge = gauge("linegate_mqtt_sessions", "Modems connected.");

@@ -100,6 +100,18 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_says_what_follows_its_last_grant() {
+        let capped = "slice_octets = 5_000_000\n";
+        let url = "final_unit = { redirect = { address_type = \"url\", address = \"https://pay.example/\" } }\n";
+        let filters = "final_unit = { restrict = { filter_ids = [\"top-up\"] } }\n";
+        for (text, redirects) in [(url, true), (filters, false)] {
+            let tariff = parse(&SHIPPED.replacen(capped, &format!("{capped}{text}"), 1), Path::new("t.toml")).unwrap();
+            let then = &tariff.plans[&PlanId::from("iot-capped")].quota.final_unit;
+            assert_eq!(matches!(then, crate::domain::tariff::FinalUnit::Redirect(_)), redirects, "{then:?}");
+        }
+    }
+
+    #[test]
     fn a_fault_is_named_with_file_and_key() {
         let check = |from: &str, to: &str, expected: &[&str]| {
             assert!(SHIPPED.contains(from), "{from}");
@@ -108,6 +120,15 @@ mod tests {
                 assert!(error.contains(part), "`{error}` lacks `{part}`");
             }
         };
+        let capped = "slice_octets = 5_000_000\n";
+        let then = |action: &str| format!("{capped}final_unit = {action}\n");
+        check(
+            capped,
+            &then("{ redirect = { address_type = \"url\", address = \"x\" } }"),
+            &["iot-capped", "address_type"],
+        );
+        check(capped, &then("{ restrict = { } }"), &["iot-capped", "filter_ids"]);
+        check(capped, &then("\"forget\""), &["plan.iot-capped.quota.final_unit"]);
         check("monthly_fee = 550\n", "monthly_fee = \"550\"\n", &["plan.iot-payg.monthly_fee"]);
         check("monthly_fee = 550\n", "", &["plan.iot-payg", "monthly_fee"]);
         check("monthly_fee = 550\n", "monthly_fee = -1\n", &["iot-payg", "negative"]);

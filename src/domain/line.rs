@@ -94,6 +94,13 @@ impl LineState {
     }
 }
 
+impl LineState {
+    /// Whether the network holds a subscription for it, in service or barred.
+    pub const fn is_subscribed(self) -> bool {
+        matches!(self, LineState::Active | LineState::Suspended)
+    }
+}
+
 /// What the device does at this moment, learnt from birth, will, Gy and S6a.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionState {

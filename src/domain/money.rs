@@ -33,6 +33,29 @@ impl Currency {
         }
     }
 
+    /// The numeric ISO 4217 code, as Currency-Code has it (RFC 8506 section 8.11).
+    pub const fn number(self) -> u32 {
+        match self {
+            Currency::KRW => 410,
+            Currency::JPY => 392,
+            Currency::USD => 840,
+            Currency::EUR => 978,
+            Currency::KWD => 414,
+        }
+    }
+
+    /// `digits` × 10^`exponent` units of the currency in its minor unit; `None`
+    /// where that is no whole number or does not fit.
+    pub fn minor_of(self, digits: i64, exponent: i32) -> Option<i64> {
+        let shift = i64::from(exponent) + i64::from(self.digits());
+        let power = 10i64.checked_pow(u32::try_from(shift.unsigned_abs()).ok()?);
+        match (power, shift >= 0) {
+            (Some(power), true) => digits.checked_mul(power),
+            (Some(power), false) => (digits % power == 0).then(|| digits / power),
+            (None, _) => (digits == 0).then_some(0),
+        }
+    }
+
     /// The ISO 4217 code.
     pub const fn code(self) -> &'static str {
         match self {
@@ -148,6 +171,25 @@ mod tests {
         for (money, decimal, shown) in cases {
             assert_eq!(money.decimal(), decimal);
             assert_eq!(money.to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn digits_and_exponent_become_minor_units_exactly_or_not_at_all() {
+        for (currency, digits, exponent, minor) in [
+            (Currency::KRW, 1200, 0, Some(1200)),
+            (Currency::KRW, 12, 2, Some(1200)),
+            (Currency::KRW, 12_345, -1, None),
+            (Currency::KRW, 12_340, -1, Some(1234)),
+            (Currency::USD, 1, 0, Some(100)),
+            (Currency::USD, 5, -2, Some(5)),
+            (Currency::USD, 5, -3, None),
+            (Currency::KWD, -5, -3, Some(-5)),
+            (Currency::KRW, i64::MAX, 1, None),
+            (Currency::KRW, 1, i32::MAX, None),
+            (Currency::KRW, 0, i32::MIN, Some(0)),
+        ] {
+            assert_eq!(currency.minor_of(digits, exponent), minor, "{digits} e{exponent} {currency:?}");
         }
     }
 

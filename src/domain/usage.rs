@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cycle::CycleId;
 use super::ids::{AccountId, Apn, DeviceId, LineId, PlanId, SessionId};
-use super::ledger::Posting;
+use super::ledger::{LedgerSide, Posting, Unit};
 use super::time::Timestamp;
 
 /// Where a record came from.
@@ -48,16 +48,29 @@ pub enum RecordKey {
     Modem(DeviceId, u32, u32, u64),
     /// The record's own id where the mapping names one, else file digest and row.
     File(String),
+    /// Another record of the same request and rating group, by its place from 1:
+    /// services of one group are reported apart.
+    Part(Box<RecordKey>, u16),
 }
 
 impl RecordKey {
+    /// The key of the record at `place` among those of one request and rating group.
+    pub fn part(&self, place: usize) -> Self {
+        match u16::try_from(place) {
+            Ok(0) => self.clone(),
+            Ok(place) => RecordKey::Part(Box::new(self.clone()), place),
+            Err(_) => RecordKey::Part(Box::new(self.clone()), u16::MAX),
+        }
+    }
+
     /// The source that the key belongs to.
-    pub const fn source(&self) -> UsageSource {
+    pub fn source(&self) -> UsageSource {
         match self {
             RecordKey::Gy(..) => UsageSource::Gy,
             RecordKey::Rf(..) => UsageSource::Rf,
             RecordKey::Modem(..) => UsageSource::Modem,
             RecordKey::File(..) => UsageSource::File,
+            RecordKey::Part(whole, _) => whole.source(),
         }
     }
 }
@@ -72,6 +85,7 @@ impl std::fmt::Display for RecordKey {
                 write!(f, "modem/{device}/{epoch}/{boot}/{seq}")
             }
             RecordKey::File(id) => write!(f, "file/{id}"),
+            RecordKey::Part(whole, place) => write!(f, "{whole}+{place}"),
         }
     }
 }
@@ -135,6 +149,16 @@ impl SuspenseReason {
     }
 }
 
+impl UsageRecord {
+    /// Octets that it added to its cycle's total; a refund took them off.
+    pub fn octets_counted(&self) -> i64 {
+        let octets = i64::try_from(self.octets).unwrap_or(i64::MAX);
+        let given_back =
+            self.postings.iter().any(|p| p.side == LedgerSide::Network && p.unit == Unit::Octets && p.amount > 0);
+        if given_back { -octets } else { octets }
+    }
+}
+
 impl UsageOutcome {
     /// For metrics, REST and stores; suspense gives its reason.
     pub const fn as_str(self) -> &'static str {
@@ -180,7 +204,7 @@ pub struct UsageRecord {
     pub received: Timestamp,
     /// Octets reported (up + down).
     pub octets: u64,
-    /// What they cost, minor units; 0 unless rated.
+    /// What they cost, minor units; 0 unless rated, negative for a refund.
     pub amount: i64,
     /// The movements, summing to zero in each unit; empty unless rated.
     pub postings: Vec<Posting>,

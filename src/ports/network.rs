@@ -25,6 +25,17 @@ pub struct ProvisionCommand {
     pub profile: Profile,
 }
 
+/// Why a serving MME lets a subscriber go (TS 29.272 section 5.2.1.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancellation {
+    /// The subscription ends.
+    Withdrawn,
+    /// The device is to attach anew, and gets what is new then.
+    Reattach,
+    /// Another MME serves the subscriber.
+    Moved,
+}
+
 /// What an element holds of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
@@ -107,10 +118,22 @@ pub trait Elements: Send + Sync + 'static {
         command: &ProvisionCommand,
     ) -> Result<bool, NetworkError>;
 
-    /// Detaches the subscriber at the serving MME (S6a CLR, TS 29.272 section 5.2.1.2),
-    /// with subscription withdrawn or an update that applies at re-attach.
+    /// Tells the serving MME what a modification of the profile `before` has
+    /// changed, and makes it bite now: APNs alone that go are withdrawn (S6a DSR,
+    /// TS 29.272 section 5.2.2.2), else the whole data is sent; an MME that applies
+    /// it only at re-attach is told to have the device attach anew. Safe to repeat.
     /// `Ok(false)`: the subscriber is not attached there.
-    async fn cancel_location(&self, mme: &str, imsi: &str, withdrawn: bool) -> Result<bool, NetworkError>;
+    async fn modify_subscription(
+        &self,
+        mme: &str,
+        imsi: &str,
+        before: &Profile,
+        command: &ProvisionCommand,
+    ) -> Result<bool, NetworkError>;
+
+    /// Detaches the subscriber at the serving MME (S6a CLR, TS 29.272 section 5.2.1.2).
+    /// `Ok(false)`: the subscriber is not attached there.
+    async fn cancel_location(&self, mme: &str, imsi: &str, why: Cancellation) -> Result<bool, NetworkError>;
 
     /// Ends a charging session at the PGW-C that opened it (ASR, RFC 6733 section 8.5).
     /// `Ok(false)`: the session is unknown there.

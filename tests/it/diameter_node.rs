@@ -17,7 +17,7 @@ use linegate_diameter::dictionary::{self as dict, application, command, key};
 use linegate_diameter::{Header, Message, Outcome, ResultCode, Writer};
 
 use crate::raw_peer::{RawPeer, capabilities};
-use crate::support::{Gateway, Ports, now, pause, wait_for};
+use crate::support::{Gateway, Ports, now, wait_for};
 
 fn outcome(answer: &Message) -> Outcome {
     Answered::parse(answer).unwrap().outcome

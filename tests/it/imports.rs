@@ -14,7 +14,7 @@ use linegate::adapters::tariff_file;
 use linegate::domain::billing::{CycleDays, charges_for};
 use linegate::domain::cycle::Calendar;
 use linegate::domain::line::{Line, LineState};
-use linegate::domain::rating::request::{ChargeAnswer, ChargeRequest, Outcome, Phase};
+use linegate::domain::rating::request::{ChargeAnswer, ChargeRequest, Outcome, Phase, Used};
 use linegate::domain::time::Timestamp;
 use linegate::domain::usage::{Identifier, SuspenseReason};
 use linegate::ports::intake::{AccountIntake, IntakeError, UsageIntake};
@@ -56,7 +56,7 @@ impl UsageIntake for Charging {
         let known = request.subscribers.contains(&Identifier::Imsi("450080000000001".into()));
         let repeated = self.charged.lock().unwrap().insert(request.key.to_string(), request).is_some();
         let suspense = (!known).then_some(SuspenseReason::UnknownLine);
-        Ok(ChargeAnswer { outcome: Outcome::Success, groups: Vec::new(), repeated, suspense })
+        Ok(ChargeAnswer { repeated, suspense, ..ChargeAnswer::bare(Outcome::Success) })
     }
 }
 
@@ -226,7 +226,7 @@ async fn a_corrected_file_debits_only_what_is_new() {
     let charged = house.charging.charged.lock().unwrap();
     let request = &charged["file/id/r2"];
     assert_eq!(request.phase, Phase::Event);
-    assert_eq!((request.groups[0].used_octets, request.groups[0].rating_group), (Some(205), 10));
+    assert_eq!((request.groups[0].used, request.groups[0].rating_group), (Some(Used::octets(205)), 10));
     assert_eq!(request.ends, Timestamp::parse("2026-10-02T00:01:00Z").unwrap());
 }
 

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use linegate_diameter::answer::ReplyTo;
 use linegate_diameter::apps::s6a::{
-    CancelLocationRequest, DeleteSubscriberDataRequest, InsertSubscriberDataRequest, PurgeUeRequest, S6aAnswer,
-    SubscriberStatus, SubscriptionData, USER_UNKNOWN, UpdateLocationRequest,
+    AuthenticationInformationRequest, CancelLocationRequest, CancellationType, DeleteSubscriberDataRequest,
+    InsertSubscriberDataRequest, NotifyRequest, PurgeUeRequest, S6aAnswer, SubscriberStatus, SubscriptionData,
+    USER_UNKNOWN, UpdateLocationRequest,
 };
 use linegate_diameter::apps::{Answered, Route};
 use linegate_diameter::codec::AvpError;
@@ -22,6 +23,12 @@ use crate::wire::{code_of, encoded};
 const RAT_NB_IOT: i32 = 1005;
 /// ULR-Flags: S6a indicator (bit 1) and initial attach (bit 5).
 const ULR_FLAGS: u32 = 1 << 1 | 1 << 5;
+/// PUA-Flags, bit 0: freeze the M-TMSI.
+const PUA_FREEZE_M_TMSI: u32 = 1;
+/// CLR-Flags, bit 1: attach anew.
+const CLR_REATTACH: u32 = 0b10;
+/// DSR-Flags, bit 3: the contexts listed.
+const DSR_CONTEXTS: u32 = 0b1000;
 /// PLMN 450-08 in TBCD.
 const PLMN: [u8; 3] = [0x54, 0xf0, 0x80];
 
@@ -32,10 +39,19 @@ pub struct Attachment {
     pub barred: bool,
     /// Operator-Determined-Barring bits.
     pub barring: u32,
-    /// APNs of the profile.
-    pub apns: Vec<String>,
+    /// APNs of the profile by their Context-Identifiers.
+    pub apns: BTreeMap<u32, String>,
     /// How many IDR and DSR changed it.
     pub updates: u64,
+}
+
+/// What the last CLR of a subscriber said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cancelled {
+    /// Another MME serves the subscriber (MME_UPDATE_PROCEDURE).
+    pub moved: bool,
+    /// The device is to attach anew.
+    pub reattach: bool,
 }
 
 /// Why a subscriber is not attached.
@@ -72,8 +88,34 @@ impl ElementHandle {
         Ok(attachment)
     }
 
+    /// Notifies of a subscriber: NOR; the code of its answer.
+    pub async fn notify(&self, imsi: &str) -> Result<u32, AttachError> {
+        let session_id = self.next_session_id();
+        let route = self.route(&session_id);
+        let request = NotifyRequest { route, user_name: imsi, nor_flags: None, service_selection: None };
+        let header = self.peer.header(NotifyRequest::header());
+        let answer = self.call(|out| request.encode(&header, out)).await?;
+        read_outcome(&answer).map(code_of)
+    }
+
+    /// Asks for authentication vectors: AIR; the code of its answer.
+    pub async fn authenticate(&self, imsi: &str) -> Result<u32, AttachError> {
+        let session_id = self.next_session_id();
+        let route = self.route(&session_id);
+        let request = AuthenticationInformationRequest { route, user_name: imsi, visited_plmn_id: &PLMN };
+        let header = self.peer.header(AuthenticationInformationRequest::header());
+        let answer = self.call(|out| request.encode(&header, out)).await?;
+        read_outcome(&answer).map(code_of)
+    }
+
+    /// What the last CLR of a subscriber said, where one came.
+    pub fn cancelled(&self, imsi: &str) -> Option<Cancelled> {
+        self.core.state().cancelled.get(imsi).copied()
+    }
+
     /// Lets a subscriber go and says so with PUR; its sessions end.
-    pub async fn purge(&self, imsi: &str) -> Result<(), AttachError> {
+    /// Whether its M-TMSI is frozen: whether this MME was the one registered.
+    pub async fn purge(&self, imsi: &str) -> Result<bool, AttachError> {
         let session_id = self.next_session_id();
         let request = PurgeUeRequest { route: self.route(&session_id), user_name: imsi, pur_flags: Some(1) };
         let header = self.peer.header(PurgeUeRequest::header());
@@ -81,7 +123,11 @@ impl ElementHandle {
         self.core.state().attached.remove(imsi);
         self.core.end_sessions_of(imsi);
         let outcome = read_outcome(&answer)?;
-        if outcome.is_success() { Ok(()) } else { Err(AttachError::Refused(code_of(outcome))) }
+        if !outcome.is_success() {
+            return Err(AttachError::Refused(code_of(outcome)));
+        }
+        let answer = S6aAnswer::parse(&answer).map_err(|error| unreadable(&error))?;
+        Ok(answer.flags.unwrap_or(0) & PUA_FREEZE_M_TMSI != 0)
     }
 
     /// Who is attached, by IMSI.
@@ -132,8 +178,11 @@ impl Attachment {
             self.barring = barring;
         }
         if let Some(profile) = &data.apn_profile {
-            let names = profile.apns.iter().filter_map(Result::ok);
-            self.apns = names.map(|apn| apn.service_selection.to_owned()).collect();
+            if profile.all_included {
+                self.apns.clear();
+            }
+            let known = profile.apns.iter().filter_map(Result::ok);
+            self.apns.extend(known.map(|apn| (apn.context_identifier, apn.service_selection.to_owned())));
         }
     }
 }
@@ -159,6 +208,11 @@ impl Core {
         let outcome = match state.attached.get_mut(request.user_name) {
             None => USER_UNKNOWN,
             Some(attachment) => {
+                if request.dsr_flags & DSR_CONTEXTS != 0 {
+                    request.context_identifiers.iter().filter_map(Result::ok).for_each(|id| {
+                        attachment.apns.remove(&id);
+                    });
+                }
                 attachment.updates += 1;
                 Outcome::SUCCESS
             }
@@ -169,7 +223,15 @@ impl Core {
     /// Detaches; the sessions of the subscriber that this element charges end too.
     pub(super) fn cancel_location(&self, peer: &Peer, message: &Message) -> Result<Dealt, AvpError> {
         let request = CancelLocationRequest::parse(message)?;
-        let attached = self.state().attached.remove(request.user_name).is_some();
+        let cancelled = Cancelled {
+            moved: request.cancellation_type == CancellationType::MmeUpdate,
+            reattach: request.clr_flags.unwrap_or(0) & CLR_REATTACH != 0,
+        };
+        let attached = {
+            let mut state = self.state();
+            state.cancelled.insert(request.user_name.to_owned(), cancelled);
+            state.attached.remove(request.user_name).is_some()
+        };
         if attached {
             self.end_sessions_of(request.user_name);
         }

@@ -9,6 +9,7 @@
 //! requests leave one at a time, in the order of their numbers.
 
 pub(crate) mod charging;
+mod events;
 mod faults;
 mod mobility;
 mod register;
@@ -28,9 +29,10 @@ use linegate_diameter::dictionary::{Strictness, application, check, command, ven
 use linegate_diameter::{Message, Outcome, ResultCode};
 
 pub use charging::{AccountingSession, CreditAnswer, GroupAnswer, Session, SessionConfig, Spent, UsageStep};
+pub use events::{Event, EventAnswer, EventUnits};
 pub use faults::{Fault, FaultRule, Struck};
 pub use linegate_diameter::apps::lp::{Access, LineState as HeldState};
-pub use mobility::{AttachError, Attachment};
+pub use mobility::{AttachError, Attachment, Cancelled};
 pub use register::HeldLine;
 
 use crate::peer::{CallError, Endpoint, Handler, LinkSettings, Peer, Reaction};
@@ -268,6 +270,7 @@ struct State {
     faults: faults::Faults,
     register: register::Register,
     attached: BTreeMap<String, Attachment>,
+    cancelled: BTreeMap<String, Cancelled>,
     sessions: HashMap<String, Session>,
     commands: VecDeque<ReceivedCommand>,
     commands_total: u64,

@@ -109,8 +109,13 @@ pub(super) fn usage_record(row: &SqliteRow) -> Result<UsageRecord, sqlx::Error> 
 }
 
 /// The key behind its text: the numbers stand at the end, because a Session-Id
-/// or device may hold a slash.
+/// or device may hold a slash. Only requests with groups have parts.
 fn record_key(text: &str) -> Result<RecordKey, sqlx::Error> {
+    if let Some((whole, place)) = text.rsplit_once('+').filter(|_| text.starts_with("gy/") || text.starts_with("rf/"))
+        && let Ok(place) = place.parse()
+    {
+        return Ok(RecordKey::Part(Box::new(record_key(whole)?), place));
+    }
     let bad = || unreadable(format!("`{text}` is no record key"));
     let (source, rest) = text.split_once('/').ok_or_else(bad)?;
     let numbered = |rest: &str| {
@@ -163,6 +168,8 @@ mod tests {
         let keys = [
             RecordKey::Gy("pgw;1;2/3".into(), 7),
             RecordKey::Rf("a".into(), 0),
+            RecordKey::Rf("a+1".into(), 0),
+            RecordKey::Gy("pgw+2;1".into(), 7).part(3),
             RecordKey::Modem("m/1".into(), 1, 2, u64::MAX),
             RecordKey::File("abc/12".to_owned()),
         ];

@@ -44,6 +44,16 @@ impl EventKeys {
         KeySeen::First
     }
 
+    /// What [`EventKeys::insert`] would say.
+    pub fn seen(&mut self, key: u64, now: Timestamp, limits: &AccountLimits) -> KeySeen {
+        self.expire(now, limits);
+        match self.keys.binary_search_by_key(&key, |(known, _)| *known) {
+            Ok(_) => KeySeen::Repeated,
+            Err(_) if self.keys.len() >= limits.event_keys_max.max(1) => KeySeen::NoRoom,
+            Err(_) => KeySeen::First,
+        }
+    }
+
     /// Forgets the keys that have outlived their limit, at most an hour late.
     pub fn expire(&mut self, now: Timestamp, limits: &AccountLimits) {
         let live = u32::try_from(limits.event_keys_live_s.div_ceil(HOUR_S)).unwrap_or(u32::MAX);

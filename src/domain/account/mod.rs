@@ -34,6 +34,7 @@ pub use view::{AccountView, LineView, SessionView};
 use super::cycle::{BadCalendar, Calendar, CycleId};
 use super::ids::{AccountId, Apn, CustomerId, DeviceId, LineId, PlanId};
 use super::line::LineState;
+use super::rating::request::ChargeAnswer;
 use super::tariff::ChargingSource;
 use super::time::{Interval, Timestamp};
 use super::usage::{Identifier, UsageSource};
@@ -64,6 +65,9 @@ pub struct AccountLimits {
     pub event_keys_max: usize,
     /// How long such a key is known, seconds.
     pub event_keys_live_s: u64,
+    /// Answers to one-time events kept in an account; a repeat older than that
+    /// hears that it was done, and not what it cost.
+    pub event_answers_max: usize,
     /// Keys of commands kept for each line.
     pub command_keys_max: usize,
     /// States and plans kept in a line's history.
@@ -83,6 +87,7 @@ impl Default for AccountLimits {
             modem_keys_live_s: 5_184_000,
             event_keys_max: 100_000,
             event_keys_live_s: 3_456_000,
+            event_answers_max: 16,
             command_keys_max: 16,
             history_max: 32,
         }
@@ -159,10 +164,12 @@ pub struct Account {
     pub modems: Vec<ModemBoot>,
     /// Keys of file rows and single events.
     pub event_keys: EventKeys,
+    /// The newest answers to one-time events by their keys' hashes, oldest first.
+    pub event_answers: Vec<(u64, ChargeAnswer)>,
 }
 
 /// Format of [`Account::encode`].
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
 /// An account that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -209,6 +216,7 @@ impl Account {
             sessions: Vec::new(),
             modems: Vec::new(),
             event_keys: EventKeys::default(),
+            event_answers: Vec::new(),
         })
     }
 

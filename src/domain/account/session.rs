@@ -7,20 +7,29 @@ use serde::{Deserialize, Serialize};
 use super::AccountLimits;
 use super::seen::NumberSet;
 use crate::domain::ids::{Apn, SessionId};
-use crate::domain::rating::request::{ChargeAnswer, GroupAnswer, Outcome};
+use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, GroupRequest, Outcome};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::UsageSource;
 
-/// Octets set aside for one rating group of a session: a pending transfer that
-/// is posted by a report, voided by the end of the group, or expires.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Octets set aside for one group of a session: a pending transfer that is
+/// posted by a report, voided by the end of the group, or expires.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reservation {
     /// Rating-Group.
     pub rating_group: u32,
+    /// Service-Identifiers: groups that differ in them have their own quota.
+    pub services: Vec<u32>,
     /// What the client may still use of its grant.
     pub octets: u64,
     /// Tcc: from here on nothing is set aside.
     pub expires: Timestamp,
+}
+
+impl Reservation {
+    /// Whether it is what is set aside for `group`.
+    pub fn is_for(&self, group: &GroupRequest) -> bool {
+        self.rating_group == group.rating_group && self.services == group.services
+    }
 }
 
 /// How a session ended.
@@ -51,7 +60,7 @@ pub struct Session {
     pub numbers: NumberSet,
     /// The newest answers by request number, oldest first.
     pub answers: Vec<(u32, ChargeAnswer)>,
-    /// One for each rating group that holds a grant.
+    /// One for each group that holds a grant.
     pub reservations: Vec<Reservation>,
     /// When the last request came, by the gateway's clock.
     pub last_activity: Timestamp,
@@ -69,16 +78,9 @@ impl Session {
 
     /// The stored answer to a repeated request; a bare success where the
     /// request is older than the answers kept.
-    pub fn answer_to(&self, number: u32, groups: impl Iterator<Item = u32>) -> ChargeAnswer {
+    pub fn answer_to(&self, number: u32, request: &ChargeRequest) -> ChargeAnswer {
         let stored = self.answers.iter().find(|(n, _)| *n == number).map(|(_, answer)| answer.clone());
-        let mut answer = stored.unwrap_or_else(|| ChargeAnswer {
-            outcome: Outcome::Success,
-            groups: groups
-                .map(|rating_group| GroupAnswer { rating_group, outcome: Outcome::Success, grant: None })
-                .collect(),
-            repeated: true,
-            suspense: None,
-        });
+        let mut answer = stored.unwrap_or_else(|| ChargeAnswer::alike(Outcome::Success, request));
         answer.repeated = true;
         answer
     }
@@ -97,8 +99,8 @@ impl Session {
     }
 
     /// Gives back what is set aside for a group, and says how much that was.
-    pub fn release(&mut self, rating_group: u32) -> u64 {
-        match self.reservations.iter().position(|r| r.rating_group == rating_group) {
+    pub fn release(&mut self, group: &GroupRequest) -> u64 {
+        match self.reservations.iter().position(|r| r.is_for(group)) {
             Some(at) => self.reservations.swap_remove(at).octets,
             None => 0,
         }

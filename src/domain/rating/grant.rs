@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::request::{Grant, GroupAnswer, Outcome, Wanted};
+use super::request::{Grant, GroupAnswer, GroupRequest, Outcome, Wanted};
 use crate::domain::account::{Account, Reservation};
-use crate::domain::tariff::Plan;
+use crate::domain::tariff::{Plan, UsagePrice};
 use crate::domain::time::Timestamp;
 
 /// Grants quota to a group of a session and sets it aside. What is granted is
@@ -14,22 +14,21 @@ pub(super) fn grant(
     account: &mut Account,
     session: usize,
     plan: &Plan,
-    rating_group: u32,
+    group: &GroupRequest,
     wanted: Wanted,
     now: Timestamp,
 ) -> GroupAnswer {
-    let refused = |outcome| GroupAnswer { rating_group, outcome, grant: None };
+    let refused = |outcome| GroupAnswer::bare(group.rating_group, outcome);
     let Some(usage) = &plan.usage else { return refused(Outcome::RatingFailed) };
     let line = account.sessions[session].line;
-    let left = usage.cap_octets.map(|cap| {
-        let used = account.buckets.last().and_then(|open| open.total(line)).map_or(0, |t| t.octets);
-        cap.saturating_sub(used).saturating_sub(account.reserved(line, now))
-    });
+    let left = left_under_cap(account, usage, line, now);
     let policy = &plan.quota;
     let wanted = match wanted {
         Wanted::Nothing => return refused(Outcome::Success),
         Wanted::AsMuchAsWeGive => policy.slice_octets,
         Wanted::Octets(octets) => octets.min(policy.slice_octets),
+        // Sessions are granted octets, and nothing else has a price.
+        Wanted::Money(_) | Wanted::Unpriced => return refused(Outcome::RatingFailed),
     };
     if left == Some(0) {
         return refused(Outcome::CreditLimitReached);
@@ -39,19 +38,28 @@ pub(super) fn grant(
     let validity_s = policy.validity_s.max(1);
     if octets > 0 {
         let tcc = Duration::from_secs(u64::from(validity_s) * 2);
-        let reservation = Reservation { rating_group, octets, expires: now.plus(tcc) };
+        let (rating_group, services) = (group.rating_group, group.services.clone());
+        let reservation = Reservation { rating_group, services, octets, expires: now.plus(tcc) };
         account.sessions[session].reservations.push(reservation);
     }
     let threshold = u128::from(octets) * u128::from(policy.threshold_percent.min(99)) / 100;
     GroupAnswer {
-        rating_group,
-        outcome: Outcome::Success,
         grant: Some(Grant {
             octets,
             validity_s,
             threshold_octets: u64::try_from(threshold).unwrap_or(0),
             holding_s: policy.holding_s,
-            is_final: left.is_some_and(|left| left == octets),
+            final_unit: (left == Some(octets)).then(|| policy.final_unit.clone()),
         }),
+        ..GroupAnswer::bare(group.rating_group, Outcome::Success)
     }
+}
+
+/// What is left of the open cycle under the cap after all that is set aside for
+/// the line; `None` without a cap.
+pub(super) fn left_under_cap(account: &Account, usage: &UsagePrice, line: u16, now: Timestamp) -> Option<u64> {
+    usage.cap_octets.map(|cap| {
+        let used = account.buckets.last().and_then(|open| open.total(line)).map_or(0, |t| t.octets);
+        cap.saturating_sub(used).saturating_sub(account.reserved(line, now))
+    })
 }

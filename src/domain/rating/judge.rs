@@ -4,17 +4,35 @@ use super::price::price;
 use super::{Place, RatingSettings};
 use crate::domain::account::{Account, LineCharging};
 use crate::domain::ids::PlanId;
-use crate::domain::rating::request::ChargeRequest;
+use crate::domain::rating::request::{ChargeRequest, Used};
 use crate::domain::tariff::{Plan, Tariff};
 use crate::domain::time::Timestamp;
-use crate::domain::usage::{SuspenseReason, UsageOutcome, UsageRecord};
+use crate::domain::usage::{RecordKey, SuspenseReason, UsageOutcome, UsageRecord};
 
 /// A group's usage with its own time.
 pub(super) struct Usage {
+    /// The request's key, with its place among those of the same rating group.
+    pub(super) key: RecordKey,
     pub(super) rating_group: u32,
     pub(super) octets: u64,
+    /// What no plan prices, and is kept for a person.
+    pub(super) unpriced: Option<String>,
     pub(super) starts: Timestamp,
     pub(super) ends: Timestamp,
+}
+
+impl Usage {
+    /// What the group at `at` of a request reports.
+    pub(super) fn of(request: &ChargeRequest, at: usize, used: Used, starts: Timestamp) -> Self {
+        Self {
+            key: request.part_key(at),
+            rating_group: request.groups[at].rating_group,
+            octets: used.octets_total(),
+            unpriced: used.unpriced(),
+            starts,
+            ends: request.ends,
+        }
+    }
 }
 
 /// Judges one group's usage, counts it, and makes its record.
@@ -26,11 +44,34 @@ pub(super) fn count(
     tariff: &Tariff,
     settings: &RatingSettings,
 ) -> UsageRecord {
-    let mut record = UsageRecord {
-        key: request.key.clone(),
+    let mut record = blank_record(account, place, usage, request, tariff);
+    let line = &account.lines[place.line];
+    let judged = judge(line, place, usage, tariff, settings);
+    let outcome = judged.and_then(|(id, plan)| move_totals(account, place, usage, request, id, plan, &mut record));
+    match outcome {
+        Ok(outcome) => record.outcome = outcome,
+        Err(reason) => {
+            record.outcome = UsageOutcome::Suspense(reason);
+            record.subscriber = request.subscribers.first().cloned();
+            record.detail.clone_from(&usage.unpriced);
+        }
+    }
+    record
+}
+
+/// The record of a group's usage, before anything moves.
+pub(super) fn blank_record(
+    account: &Account,
+    place: &Place,
+    usage: &Usage,
+    request: &ChargeRequest,
+    tariff: &Tariff,
+) -> UsageRecord {
+    UsageRecord {
+        key: usage.key.clone(),
         rating_group: usage.rating_group,
         outcome: UsageOutcome::Rated,
-        line: None,
+        line: Some(account.lines[place.line].id.clone()),
         account: Some(account.id.clone()),
         cycle: None,
         late_for: None,
@@ -45,22 +86,11 @@ pub(super) fn count(
         amount: 0,
         postings: Vec::new(),
         detail: None,
-    };
-    let line = &account.lines[place.line];
-    record.line = Some(line.id.clone());
-    let judged = judge(line, place, usage, tariff, settings);
-    let outcome = judged.and_then(|(id, plan)| move_totals(account, place, usage, request, id, plan, &mut record));
-    match outcome {
-        Ok(outcome) => record.outcome = outcome,
-        Err(reason) => {
-            record.outcome = UsageOutcome::Suspense(reason);
-            record.subscriber = request.subscribers.first().cloned();
-        }
     }
-    record
 }
 
-fn judge<'t>(
+/// The plan that prices a usage, or why none does.
+pub(super) fn judge<'t>(
     line: &LineCharging,
     place: &Place,
     usage: &Usage,
@@ -78,13 +108,14 @@ fn judge<'t>(
         return Err(SuspenseReason::LineNotActive);
     }
     let id = line.plan_at(usage.ends).ok_or(SuspenseReason::NoUsagePrice)?;
-    let plan = tariff.plan(id).filter(|p| p.usage.is_some()).ok_or(SuspenseReason::NoUsagePrice)?;
+    let priced = |p: &&Plan| p.usage.is_some() && usage.unpriced.is_none();
+    let plan = tariff.plan(id).filter(priced).ok_or(SuspenseReason::NoUsagePrice)?;
     Ok((id.clone(), plan))
 }
 
 /// Adds to the totals of the usage's cycle: one source charges the line in a
 /// cycle, the others are only counted.
-fn move_totals(
+pub(super) fn move_totals(
     account: &mut Account,
     place: &Place,
     usage: &Usage,

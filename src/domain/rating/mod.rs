@@ -1,7 +1,8 @@
 //! Rating: what a usage record does to a charging account.
 //!
 //! Owns the judgement of a record (duplicate, foreign APN, inactive line,
-//! reconciled, rated), the exact split at an allowance, and grants of quota.
+//! reconciled, rated), the exact split at an allowance, grants of quota, and
+//! one-time events.
 //! Knows no protocol: Diameter, MQTT and files are translated into
 //! [`request::ChargeRequest`] by whoever received them. Does **not** own
 //! accounts' storage or how requests reach them.
@@ -10,6 +11,7 @@
 //! the cycle's total after it minus the price before it; the postings of a
 //! record sum to zero in each unit; a grant is never more than what is left.
 
+mod event;
 mod grant;
 mod judge;
 mod price;
@@ -21,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use self::grant::grant;
 use self::judge::{Usage, count};
-use self::request::{ChargeAnswer, ChargeRequest, GroupAnswer, GroupRequest, Outcome, Phase, Wanted};
+use self::request::{ChargeAnswer, ChargeRequest, GroupAnswer, GroupRequest, Outcome, Phase, Used, Wanted};
 use super::account::{Account, AccountLimits, KeySeen, ModemBoot, NumberSet, Session, SessionEnd};
 use super::ids::{Apn, LineId, SessionId};
 use super::line::LineState;
@@ -39,6 +41,8 @@ pub struct RatingSettings {
     pub clock_skew_ms: u64,
     /// Most octets that one record may report; more is a bad record.
     pub record_octets_max: u64,
+    /// Most money that one group of a one-time event may debit, minor units.
+    pub event_money_max: i64,
     /// Whether a CCR-U or CCR-T of an unknown session is taken as late usage
     /// where it names its subscriber, instead of 5002.
     pub adopt_unknown_sessions: bool,
@@ -51,6 +55,7 @@ impl Default for RatingSettings {
         Self {
             clock_skew_ms: 5000,
             record_octets_max: 1_000_000_000_000_000,
+            event_money_max: 1_000_000,
             adopt_unknown_sessions: false,
             limits: AccountLimits::default(),
         }
@@ -82,13 +87,7 @@ impl Applied {
     }
 
     fn refused(outcome: Outcome, request: &ChargeRequest) -> Self {
-        let groups = request.groups.iter();
-        let answer = ChargeAnswer {
-            outcome,
-            groups: groups.map(|g| GroupAnswer { rating_group: g.rating_group, outcome, grant: None }).collect(),
-            repeated: false,
-            suspense: None,
-        };
+        let answer = ChargeAnswer::alike(outcome, request);
         // Online, the client hears of it; elsewhere usage that is not taken would be lost.
         let suspend = match outcome {
             Outcome::Success => None,
@@ -124,6 +123,7 @@ pub fn apply(
 ) -> Applied {
     let rolled = account.roll(now);
     let mut applied = match (&request.session, &request.key, request.phase) {
+        (_, _, Phase::OneTime(action)) => event::one_time(account, line, request, action, tariff, settings, now),
         (
             Some(id),
             RecordKey::Gy(_, number) | RecordKey::Rf(_, number),
@@ -160,18 +160,17 @@ fn stand_alone(
     let starts = request.starts.unwrap_or(request.ends).min(request.ends);
     let mut records = Vec::with_capacity(request.groups.len());
     let mut groups = Vec::with_capacity(request.groups.len());
-    for group in &request.groups {
-        let outcome = group.used_octets.map_or(Outcome::Success, |octets| {
-            let usage = Usage { rating_group: group.rating_group, octets, starts, ends: request.ends };
+    for (at, group) in request.groups.iter().enumerate() {
+        let outcome = group.used.map_or(Outcome::Success, |used| {
+            let usage = Usage::of(request, at, used, starts);
             let record = count(account, &place, &usage, request, tariff, settings);
             let outcome = outcome_of(&record);
             records.push(record);
             outcome
         });
-        groups.push(GroupAnswer { rating_group: group.rating_group, outcome, grant: None });
+        groups.push(GroupAnswer::bare(group.rating_group, outcome));
     }
-    let answer =
-        ChargeAnswer { outcome: Outcome::Success, groups, repeated: false, suspense: first_suspense(&records) };
+    let answer = ChargeAnswer { groups, suspense: first_suspense(&records), ..ChargeAnswer::bare(Outcome::Success) };
     Applied { answer, records, changed: true, opened: None, forgotten: None, ended: false, suspend: None }
 }
 
@@ -190,8 +189,7 @@ fn in_session(
     if let Some(at) = known {
         let session = &account.sessions[at];
         if session.numbers.contains(u64::from(number)) {
-            let groups = request.groups.iter().map(|g| g.rating_group);
-            return Applied::unchanged(session.answer_to(number, groups));
+            return Applied::unchanged(session.answer_to(number, request));
         }
     }
     let (at, forgotten) = match known {
@@ -239,7 +237,7 @@ fn open_session(
     let at = line.and_then(|id| account.lines.iter().position(|l| l.id == *id)).ok_or(Outcome::UnknownSubscriber)?;
     let foreign = is_foreign(account, at, request.apn.as_ref(), tariff, request.ends);
     let line = &account.lines[at];
-    let reports = request.groups.iter().any(|g| g.used_octets.is_some_and(|octets| octets > 0));
+    let reports = request.groups.iter().any(|g| g.used.is_some_and(|used| !used.is_nothing()));
     let denied = line.no_new_grant || line.state() != LineState::Active;
     if source == UsageSource::Gy && request.phase == Phase::Initial && !reports && denied && !foreign {
         return Err(Outcome::ServiceDenied);
@@ -295,11 +293,16 @@ fn work_groups(
     let foreign = is_foreign(account, line, apn.as_ref(), tariff, request.ends);
     let place = Place { line, apn, foreign, last_of_ended, now };
     let mut records = Vec::new();
-    for group in &request.groups {
-        if let Some(octets) = group.used_octets.filter(|octets| *octets > 0) {
-            let usage = Usage { rating_group: group.rating_group, octets, starts, ends: request.ends };
-            records.push(count(account, &place, &usage, request, tariff, settings));
+    let mut reported = Vec::with_capacity(request.groups.len());
+    for (at_group, group) in request.groups.iter().enumerate() {
+        let mut outcome = Outcome::Success;
+        if let Some(used) = group.used.filter(|used| !used.is_nothing()) {
+            let usage = Usage::of(request, at_group, used, starts);
+            let record = count(account, &place, &usage, request, tariff, settings);
+            outcome = outcome_of(&record);
+            records.push(record);
         }
+        reported.push(outcome);
         if !late {
             settle_reservation(&mut account.sessions[at], group);
         }
@@ -310,24 +313,23 @@ fn work_groups(
     }
     let may_grant = !late && request.phase != Phase::Terminate && request.key.source() == UsageSource::Gy;
     let mut groups = Vec::with_capacity(request.groups.len());
-    for group in &request.groups {
+    for (group, reported) in request.groups.iter().zip(reported) {
         let wanted = if may_grant && !group.is_final { group.wanted } else { Wanted::Nothing };
-        groups.push(answer_group(account, at, &place, group.rating_group, wanted, tariff, &records));
+        groups.push(answer_group(account, at, &place, group, wanted, tariff, reported));
     }
     let denied = may_grant && groups.is_empty() && is_denied(account, line);
     let outcome = if denied { Outcome::ServiceDenied } else { Outcome::Success };
-    let answer = ChargeAnswer { outcome, groups, repeated: false, suspense: first_suspense(&records) };
+    let answer = ChargeAnswer { groups, suspense: first_suspense(&records), ..ChargeAnswer::bare(outcome) };
     Applied { answer, records, changed: true, opened: None, forgotten: None, ended: false, suspend: None }
 }
 
 /// A report takes from what is set aside for its group; a final report or a
 /// wish for more gives the rest back.
 fn settle_reservation(session: &mut Session, group: &GroupRequest) {
-    let used = group.used_octets.unwrap_or(0);
     if group.is_final || group.wanted != Wanted::Nothing {
-        session.release(group.rating_group);
-    } else if let Some(held) = session.reservations.iter_mut().find(|r| r.rating_group == group.rating_group) {
-        held.octets = held.octets.saturating_sub(used);
+        session.release(group);
+    } else if let Some(held) = session.reservations.iter_mut().find(|r| r.is_for(group)) {
+        held.octets = held.octets.saturating_sub(group.used.map_or(0, Used::octets_total));
     }
 }
 
@@ -335,24 +337,23 @@ fn answer_group(
     account: &mut Account,
     session: usize,
     place: &Place,
-    rating_group: u32,
+    group: &GroupRequest,
     wanted: Wanted,
     tariff: &Tariff,
-    records: &[UsageRecord],
+    reported: Outcome,
 ) -> GroupAnswer {
-    let refused = |outcome| GroupAnswer { rating_group, outcome, grant: None };
+    let refused = |outcome| GroupAnswer::bare(group.rating_group, outcome);
     if place.foreign {
         return refused(Outcome::ForeignApn);
     }
-    if wanted == Wanted::Nothing {
-        let record = records.iter().find(|r| r.rating_group == rating_group);
-        return refused(record.map_or(Outcome::Success, outcome_of));
+    if wanted == Wanted::Nothing || reported == Outcome::RatingFailed {
+        return refused(reported);
     }
     if is_denied(account, place.line) {
         return refused(Outcome::ServiceDenied);
     }
     match account.lines[place.line].plan_at(place.now).and_then(|id| tariff.plan(id)) {
-        Some(plan) => grant(account, session, plan, rating_group, wanted, place.now),
+        Some(plan) => grant(account, session, plan, group, wanted, place.now),
         None => refused(Outcome::RatingFailed),
     }
 }

@@ -12,6 +12,17 @@ pub struct Priced {
     pub postings: Vec<Posting>,
 }
 
+impl Priced {
+    /// The same movement the other way.
+    pub fn reversed(mut self) -> Self {
+        self.amount = -self.amount;
+        for posting in &mut self.postings {
+            posting.amount = -posting.amount;
+        }
+        self
+    }
+}
+
 /// Prices the octets from `before` to `after` of a cycle's total: the difference
 /// of two totals, so that splitting a record changes nothing. `None` where the
 /// amounts would not fit into 64 bits.

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{Apn, SessionId};
+use crate::domain::money::Money;
+use crate::domain::tariff::FinalUnit;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{Identifier, RecordKey, SuspenseReason};
 
@@ -17,6 +19,28 @@ pub enum Phase {
     Terminate,
     /// Stands alone (modem, file row, ACR event): usage without a session.
     Event,
+    /// A one-time event, before its service is given (CCR-E): no session, no quota.
+    OneTime(Action),
+}
+
+/// What a one-time event wants (RFC 8506 sections 6 and 8.41).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Action {
+    /// Charge what is wanted: each group whole or not at all.
+    Debit,
+    /// Give back what was charged in the open cycle.
+    Refund,
+    /// Say whether what is wanted could be debited.
+    CheckBalance,
+    /// Say what it would cost.
+    EnquirePrice,
+}
+
+impl Action {
+    /// Whether it changes the account.
+    pub const fn moves(self) -> bool {
+        matches!(self, Action::Debit | Action::Refund)
+    }
 }
 
 /// What a client wants granted for a rating group.
@@ -28,15 +52,87 @@ pub enum Wanted {
     AsMuchAsWeGive,
     /// That many octets, or fewer.
     Octets(u64),
+    /// An amount of money, for one-time events.
+    Money(MoneyAsked),
+    /// Units that no plan prices: seconds, service-specific units.
+    Unpriced,
 }
 
-/// One rating group of a request.
+/// An amount of money as the client writes it: digits × 10^exponent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct MoneyAsked {
+    /// Digits, with the sign.
+    pub digits: i64,
+    /// Power of ten.
+    pub exponent: i32,
+    /// Numeric ISO 4217 code; absent, it is the tariff's currency.
+    pub currency: Option<u32>,
+}
+
+/// What was used since the last report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Used {
+    /// Octets, up + down, on both sides of a tariff change (RFC 8506 section
+    /// 5.1.1). Prices know no time of day, so rating adds them up.
+    Octets {
+        /// Before the change; everything where nothing is split.
+        before: u64,
+        /// After it.
+        after: u64,
+    },
+    /// Seconds alone: no plan prices them.
+    Seconds(u64),
+    /// Service-specific units alone: no plan prices them.
+    ServiceUnits(u64),
+    /// Money alone: what the client has priced itself is no usage.
+    Money(MoneyAsked),
+}
+
+impl Used {
+    /// Octets that no tariff change splits.
+    pub const fn octets(octets: u64) -> Self {
+        Used::Octets { before: octets, after: 0 }
+    }
+
+    /// All octets.
+    pub const fn octets_total(self) -> u64 {
+        match self {
+            Used::Octets { before, after } => before.saturating_add(after),
+            Used::Seconds(_) | Used::ServiceUnits(_) | Used::Money(_) => 0,
+        }
+    }
+
+    /// What no plan prices, for a person to read.
+    pub fn unpriced(self) -> Option<String> {
+        match self {
+            _ if self.is_nothing() => None,
+            Used::Octets { .. } => None,
+            Used::Seconds(seconds) => Some(format!("{seconds} s of service, and no octets")),
+            Used::ServiceUnits(units) => Some(format!("{units} service-specific units, and no octets")),
+            Used::Money(money) => Some(format!("money {}e{}, and no octets", money.digits, money.exponent)),
+        }
+    }
+
+    /// Whether it is nothing at all.
+    pub const fn is_nothing(self) -> bool {
+        match self {
+            Used::Octets { before, after } => before == 0 && after == 0,
+            Used::Seconds(units) | Used::ServiceUnits(units) => units == 0,
+            Used::Money(money) => money.digits == 0,
+        }
+    }
+}
+
+/// One service or rating group of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupRequest {
     /// Rating-Group (RFC 8506 section 8.29), 0 where the source has none.
     pub rating_group: u32,
-    /// Octets used since the last report, up + down.
-    pub used_octets: Option<u64>,
+    /// Service-Identifiers (RFC 8506 section 8.28): groups that differ in them
+    /// have their own quota.
+    pub services: Vec<u32>,
+    /// What was used since the last report.
+    pub used: Option<Used>,
     /// What is wanted.
     pub wanted: Wanted,
     /// The client's final report for this group: its grant is given back.
@@ -68,6 +164,14 @@ pub struct ChargeRequest {
     pub groups: Vec<GroupRequest>,
 }
 
+impl ChargeRequest {
+    /// The key of the record of the group at `at`.
+    pub fn part_key(&self, at: usize) -> RecordKey {
+        let rating_group = self.groups[at].rating_group;
+        self.key.part(self.groups[..at].iter().filter(|g| g.rating_group == rating_group).count())
+    }
+}
+
 /// How a whole request or one group fared; transports turn it into result codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Outcome {
@@ -85,6 +189,10 @@ pub enum Outcome {
     CreditLimitReached,
     /// The plan has no price for it (5031).
     RatingFailed,
+    /// More is wanted back than the open cycle has charged (5012).
+    RefundTooLarge,
+    /// The account remembers as many events as it may: nothing moved (3004).
+    NoRoom,
 }
 
 /// One group of an answer.
@@ -96,21 +204,30 @@ pub struct GroupAnswer {
     pub outcome: Outcome,
     /// What was granted, where anything was.
     pub grant: Option<Grant>,
+    /// What a one-time event moved, or would cost.
+    pub cost: Option<Money>,
+}
+
+impl GroupAnswer {
+    /// An answer that grants nothing.
+    pub const fn bare(rating_group: u32, outcome: Outcome) -> Self {
+        Self { rating_group, outcome, grant: None, cost: None }
+    }
 }
 
 /// Quota for one rating group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Grant {
     /// CC-Total-Octets, up + down.
     pub octets: u64,
-    /// Validity-Time in seconds, at least 1.
+    /// Validity-Time in seconds; 0, for one-time events, leaves it out.
     pub validity_s: u32,
     /// Volume-Quota-Threshold in octets; 0 leaves it out.
     pub threshold_octets: u64,
     /// Quota-Holding-Time in seconds; 0 leaves it out.
     pub holding_s: u32,
-    /// Nothing is left after it: Final-Unit-Indication TERMINATE.
-    pub is_final: bool,
+    /// Nothing is left after it: what the client does then.
+    pub final_unit: Option<FinalUnit>,
 }
 
 /// The answer to one request. The fields are stored with the account, and a
@@ -121,10 +238,30 @@ pub struct ChargeAnswer {
     pub outcome: Outcome,
     /// For each group, in the request's order.
     pub groups: Vec<GroupAnswer>,
+    /// Whether what a balance check asks for could be debited.
+    pub covered: Option<bool>,
     /// Whether it is the stored answer of an earlier request; not stored itself.
     #[serde(skip)]
     pub repeated: bool,
     /// Why the usage went to suspense, where it did; not stored itself.
     #[serde(skip)]
     pub suspense: Option<SuspenseReason>,
+}
+
+impl ChargeAnswer {
+    /// An answer without groups.
+    pub const fn bare(outcome: Outcome) -> Self {
+        Self { outcome, groups: Vec::new(), covered: None, repeated: false, suspense: None }
+    }
+
+    /// The same outcome for every group of `request`.
+    pub fn alike(outcome: Outcome, request: &ChargeRequest) -> Self {
+        Self::of_groups(outcome, request, outcome)
+    }
+
+    /// One outcome for the request and one for each of its groups.
+    pub fn of_groups(outcome: Outcome, request: &ChargeRequest, each: Outcome) -> Self {
+        let groups = request.groups.iter().map(|g| GroupAnswer::bare(g.rating_group, each)).collect();
+        Self { groups, ..Self::bare(outcome) }
+    }
 }

@@ -1,5 +1,8 @@
 //! Rating as tables: what a line is charged, granted and refused.
 
+mod events;
+mod groups;
+
 use proptest::prelude::*;
 
 use super::request::Grant;
@@ -28,7 +31,7 @@ fn plan(tiers: &[(u64, i64, u64)], cap_octets: Option<u64>) -> Plan {
         charge_suspended_days: false,
         source: ChargingSource::Auto,
         usage: Some(UsagePrice { tiers, cap_octets }),
-        quota: QuotaPolicy { slice_octets: MB, validity_s: 3600, threshold_percent: 20, holding_s: 0 },
+        quota: QuotaPolicy { slice_octets: MB, validity_s: 3600, threshold_percent: 20, ..QuotaPolicy::default() },
     }
 }
 
@@ -161,7 +164,7 @@ impl World {
         let request = self.gy(phase, number, used, wanted);
         let applied = self.apply(&request);
         match applied.answer.groups.first() {
-            Some(group) if applied.answer.outcome == Outcome::Success => (group.outcome, group.grant),
+            Some(group) if applied.answer.outcome == Outcome::Success => (group.outcome, group.grant.clone()),
             _ => (applied.answer.outcome, None),
         }
     }
@@ -181,8 +184,8 @@ impl World {
     }
 }
 
-fn group(used_octets: Option<u64>, wanted: Wanted) -> GroupRequest {
-    GroupRequest { rating_group: 10, used_octets, wanted, is_final: false }
+fn group(used: Option<u64>, wanted: Wanted) -> GroupRequest {
+    GroupRequest { rating_group: 10, services: Vec::new(), used: used.map(Used::octets), wanted, is_final: false }
 }
 
 fn side(record: &UsageRecord, side: LedgerSide, unit: Unit) -> i64 {
@@ -350,7 +353,7 @@ fn quota_is_granted_in_slices_until_nothing_is_left() {
         world.file("before", used, "10-10T11:00:00");
         let (got, grant) = world.ask(Phase::Initial, 0, None, wanted);
         assert_eq!(got, outcome, "{used} used, {wanted:?}");
-        assert_eq!(grant.map(|g| (g.octets, g.is_final)), granted, "{used} used, {wanted:?}");
+        assert_eq!(grant.as_ref().map(|g| (g.octets, g.final_unit.is_some())), granted, "{used} used, {wanted:?}");
         if let Some(grant) = grant {
             assert_eq!((grant.validity_s, grant.threshold_octets), (3600, grant.octets / 5));
         }
@@ -367,12 +370,12 @@ fn what_is_set_aside_for_one_session_is_not_granted_to_another() {
         ChargeRequest { key: RecordKey::Gy(session.clone(), number), session: Some(session), ..request }
     };
     let second = other(&world, 0, Phase::Initial);
-    let grant = world.apply(&second).answer.groups[0].grant.unwrap();
-    assert_eq!((grant.octets, grant.is_final), (500_000, true));
+    let grant = world.apply(&second).answer.groups[0].grant.clone().unwrap();
+    assert_eq!((grant.octets, grant.final_unit.is_some()), (500_000, true));
     let third = other(&world, 1, Phase::Update);
     world.ask(Phase::Terminate, 1, Some(100_000), Wanted::Nothing);
-    let grant = world.apply(&third).answer.groups[0].grant.unwrap();
-    assert_eq!((grant.octets, grant.is_final), (MB, false), "what the first gave back and its own");
+    let grant = world.apply(&third).answer.groups[0].grant.clone().unwrap();
+    assert_eq!((grant.octets, grant.final_unit.is_some()), (MB, false), "what the first gave back and its own");
 }
 
 #[test]
@@ -637,7 +640,7 @@ proptest! {
             let mut request = world.gy(phase, number, used, wanted);
             (request.key, request.session) = (RecordKey::Gy(id.clone(), number), Some(id));
             let before = world.account.reserved(0, world.now);
-            let granted = world.apply(&request).answer.groups.first().and_then(|g| g.grant);
+            let granted = world.apply(&request).answer.groups.first().and_then(|g| g.grant.clone());
             let left = (10 * MB).saturating_sub(world.total().0);
             if let Some(grant) = granted {
                 // Sessions may use more than they were granted; nothing is granted on top of that.

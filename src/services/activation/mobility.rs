@@ -15,7 +15,7 @@ use crate::domain::activation::{ActivationStep, cause};
 use crate::domain::line::{LineState, Profile};
 use crate::domain::ordering::OrderKind;
 use crate::ports::charging::OpenSession;
-use crate::ports::network::{NetworkError, ProvisionCommand};
+use crate::ports::network::{Cancellation, NetworkError, ProvisionCommand};
 use crate::ports::relational::Write;
 use crate::saga::{Acted, Step, StepContext, StepError};
 use crate::telemetry::metrics;
@@ -86,10 +86,15 @@ impl Step<Write> for InsertSubscriber {
         };
         let sent = if run.before_profile.imsi == run.after.imsi {
             let command = command(ctx, &run, "insert-subscriber", run.target, &run.after);
-            self.0.elements.insert_subscriber_data(&mme, &imsi, &command).await
+            match run.kind {
+                OrderKind::Modify => {
+                    self.0.elements.modify_subscription(&mme, &imsi, &run.before_profile, &command).await
+                }
+                _ => self.0.elements.insert_subscriber_data(&mme, &imsi, &command).await,
+            }
         } else {
             // Another SIM: the old one is not a subscriber any more.
-            self.0.elements.cancel_location(&mme, &imsi, true).await
+            self.0.elements.cancel_location(&mme, &imsi, Cancellation::Withdrawn).await
         };
         sent.map_err(|e| self.0.mme(ctx, e))?;
         Ok(Acted::nothing())
@@ -100,9 +105,11 @@ impl Step<Write> for InsertSubscriber {
         let Some((mme, imsi)) = self.0.attached(&run, &run.after).await? else { return Ok(Acted::nothing()) };
         let undone = if run.kind == OrderKind::Modify && run.before_profile.imsi == run.after.imsi {
             let command = command(ctx, &run, "insert-subscriber/undo", run.before, &run.before_profile);
-            self.0.elements.insert_subscriber_data(&mme, &imsi, &command).await
+            self.0.elements.modify_subscription(&mme, &imsi, &run.after, &command).await
         } else {
-            self.0.elements.cancel_location(&mme, &imsi, run.before != LineState::Suspended).await
+            let barred = run.before == LineState::Suspended;
+            let why = if barred { Cancellation::Reattach } else { Cancellation::Withdrawn };
+            self.0.elements.cancel_location(&mme, &imsi, why).await
         };
         undone.map_err(|e| self.0.mme(ctx, e))?;
         Ok(Acted::nothing())
@@ -118,8 +125,9 @@ impl Step<Write> for DetachSubscriber {
         let Some((mme, imsi)) = self.0.attached(&run, &run.before_profile).await? else {
             return Ok(Acted::nothing());
         };
-        let withdrawn = run.target == LineState::Terminated;
-        let sent = self.0.elements.cancel_location(&mme, &imsi, withdrawn).await;
+        let ends = run.target == LineState::Terminated;
+        let why = if ends { Cancellation::Withdrawn } else { Cancellation::Reattach };
+        let sent = self.0.elements.cancel_location(&mme, &imsi, why).await;
         sent.map_err(|e| self.0.mme(ctx, e))?;
         Ok(Acted::nothing())
     }

@@ -82,6 +82,22 @@ pub enum Reported {
     Unknown,
 }
 
+/// What an MME's registration came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attach {
+    /// The MME serves the line's subscriber.
+    Registered {
+        /// The line.
+        line: Box<Line>,
+        /// The other MME that served it until now.
+        former: Option<String>,
+    },
+    /// The line has ended, is not in service yet, or has no APN.
+    NoSubscription,
+    /// No line has or had the IMSI.
+    Nobody,
+}
+
 const STRIPES: usize = 64;
 
 /// What MQTT and S6a tell about devices.
@@ -142,11 +158,44 @@ impl Devices {
         Ok(true)
     }
 
-    /// A subscriber is attached at an MME, or (with `None`) nowhere any more. The line that has the IMSI.
-    pub async fn serving_mme(&self, imsi: &str, host: Option<&str>) -> Stored<Option<Line>> {
+    /// An MME registers for a subscriber (ULR). Nothing changes for one that has no subscription.
+    pub async fn attach(&self, imsi: &str, mme: &str) -> Stored<Attach> {
+        let Some(line) = self.store.line_of_imsi(imsi).await? else {
+            let filter = LineFilter { imsi: Some(imsi.to_owned()), ..LineFilter::default() };
+            let ended = self.store.lines(&filter, Page { offset: 0, limit: 1 }).await?;
+            return Ok(if ended.items.is_empty() { Attach::Nobody } else { Attach::NoSubscription });
+        };
+        if !line.actual.is_subscribed() || line.profile.apns.is_empty() {
+            return Ok(Attach::NoSubscription);
+        }
+        let before = self.change(&line, |session| session.serving_mme.replace(mme.to_owned())).await?;
+        let former = before.filter(|former| !former.eq_ignore_ascii_case(mme));
+        Ok(Attach::Registered { line: Box::new(line), former })
+    }
+
+    /// An MME has forgotten a subscriber (PUR); whether it was the one registered.
+    /// What another one says changes nothing. `None` where no line has the IMSI.
+    pub async fn purge(&self, imsi: &str, mme: &str) -> Stored<Option<bool>> {
         let Some(line) = self.store.line_of_imsi(imsi).await? else { return Ok(None) };
-        self.change(&line, |session| session.serving_mme = host.map(str::to_owned)).await?;
-        Ok(Some(line))
+        let purged =
+            self.change(&line, |session| session.serving_mme.take_if(|by| by.eq_ignore_ascii_case(mme))).await?;
+        Ok(Some(purged.is_some()))
+    }
+
+    /// An MME notifies of a subscriber (NOR); whether it serves it. Where none is
+    /// registered it does: it was there before we were. `None` where no line has
+    /// the IMSI.
+    pub async fn notify(&self, imsi: &str, mme: &str) -> Stored<Option<bool>> {
+        let Some(line) = self.store.line_of_imsi(imsi).await? else { return Ok(None) };
+        let serves = |session: &mut SessionState| {
+            session.serving_mme.get_or_insert_with(|| mme.to_owned()).eq_ignore_ascii_case(mme)
+        };
+        self.change(&line, serves).await.map(Some)
+    }
+
+    /// The MME that is registered for a line.
+    pub async fn serving_mme(&self, line: &LineId) -> Stored<Option<String>> {
+        Ok(self.store.session(line).await?.serving_mme)
     }
 
     /// The line that has the device, else the one that had it last: a modem is
@@ -160,15 +209,15 @@ impl Devices {
         Ok(ended.items.into_iter().max_by_key(|line| line.created))
     }
 
-    async fn change(&self, line: &Line, change: impl FnOnce(&mut SessionState) + Send) -> Stored<()> {
+    async fn change<T>(&self, line: &Line, change: impl FnOnce(&mut SessionState) -> T + Send) -> Stored<T> {
         let hash = line.id.as_str().bytes().fold(0usize, |h, b| h.wrapping_mul(31).wrapping_add(usize::from(b)));
         let _turn = self.turns[hash % STRIPES].lock().await;
         let before = self.store.session(&line.id).await?;
         let mut session = before.clone();
-        change(&mut session);
-        if session == before {
-            return Ok(());
+        let changed = change(&mut session);
+        if session != before {
+            self.store.save(vec![Write::Session(line.id.clone(), session)]).await?;
         }
-        self.store.save(vec![Write::Session(line.id.clone(), session)]).await
+        Ok(changed)
     }
 }

@@ -32,7 +32,7 @@ use self::shard::{Answer, CloseProgress, Work};
 use crate::domain::account::{AccountCommand, AccountView, CommandAnswer, slot_of, stable_hash};
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{AccountId, LineId};
-use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, GroupAnswer, Outcome, Phase};
+use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, Outcome, Phase, Used};
 use crate::domain::tariff::SharedTariff;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{Identifier, SuspenseReason, UsageOutcome, UsageRecord, UsageSource};
@@ -140,7 +140,7 @@ impl Charging {
             UsageOutcome::Rated | UsageOutcome::Reconciled => SuspenseReason::BadRecord,
         };
         let record = UsageRecord { outcome: UsageOutcome::Suspense(reason), ..record };
-        self.admit_loose(vec![record], bare_answer(Outcome::Success), Answer::One(to));
+        self.admit_loose(vec![record], ChargeAnswer::bare(Outcome::Success), Answer::One(to));
         answer.await.unwrap_or(Err(ChargingError::Fatal)).map(|_| ())
     }
 
@@ -246,12 +246,10 @@ impl Charging {
     fn answer_unknown(&self, request: &ChargeRequest, reply: Answer) {
         if request.key.source() == UsageSource::Gy {
             let outcome = match request.phase {
-                Phase::Initial | Phase::Event => Outcome::UnknownSubscriber,
+                Phase::Initial | Phase::Event | Phase::OneTime(_) => Outcome::UnknownSubscriber,
                 Phase::Update | Phase::Terminate => Outcome::UnknownSession,
             };
-            let groups = request.groups.iter().map(|g| g.rating_group);
-            let groups = groups.map(|rating_group| GroupAnswer { rating_group, outcome, grant: None }).collect();
-            return reply.send(Ok(ChargeAnswer { groups, ..bare_answer(outcome) }));
+            return reply.send(Ok(ChargeAnswer::alike(outcome, request)));
         }
         let reason = SuspenseReason::UnknownLine;
         let (records, answer) = suspend_whole(request, reason, self.shared.tariff.version);
@@ -356,10 +354,6 @@ fn shard_of(account: &AccountId, shards: usize) -> usize {
     usize::from(slot_of(account)) % shards
 }
 
-fn bare_answer(outcome: Outcome) -> ChargeAnswer {
-    ChargeAnswer { outcome, groups: Vec::new(), repeated: false, suspense: None }
-}
-
 /// What is kept and answered where a request cannot be rated and the client has
 /// no other way.
 fn suspend_whole(
@@ -368,20 +362,18 @@ fn suspend_whole(
     tariff_version: u32,
 ) -> (Vec<UsageRecord>, ChargeAnswer) {
     let records = suspended_records(request, reason, tariff_version);
-    let groups = request.groups.iter().map(|g| g.rating_group);
-    let groups = groups.map(|rating_group| GroupAnswer { rating_group, outcome: Outcome::Success, grant: None });
     let suspense = (!records.is_empty()).then_some(reason);
-    let answer = ChargeAnswer { groups: groups.collect(), suspense, ..bare_answer(Outcome::Success) };
+    let answer = ChargeAnswer { suspense, ..ChargeAnswer::alike(Outcome::Success, request) };
     (records, answer)
 }
 
 fn suspended_records(request: &ChargeRequest, reason: SuspenseReason, tariff_version: u32) -> Vec<UsageRecord> {
-    let counts = |octets: &u64| *octets > 0 || request.phase == Phase::Event;
-    let reported = request.groups.iter().filter_map(|g| g.used_octets.filter(counts).map(|o| (g.rating_group, o)));
+    let counts = |used: &Used| !used.is_nothing() || request.phase == Phase::Event;
+    let reported = request.groups.iter().enumerate().filter_map(|(at, g)| Some((at, g.used.filter(counts)?)));
     reported
-        .map(|(rating_group, octets)| UsageRecord {
-            key: request.key.clone(),
-            rating_group,
+        .map(|(at, used)| UsageRecord {
+            key: request.part_key(at),
+            rating_group: request.groups[at].rating_group,
             outcome: UsageOutcome::Suspense(reason),
             line: None,
             account: None,
@@ -394,10 +386,10 @@ fn suspended_records(request: &ChargeRequest, reason: SuspenseReason, tariff_ver
             starts: request.starts.unwrap_or(request.ends).min(request.ends),
             ends: request.ends,
             received: request.received,
-            octets,
+            octets: used.octets_total(),
             amount: 0,
             postings: Vec::new(),
-            detail: None,
+            detail: used.unpriced(),
         })
         .collect()
 }

@@ -11,8 +11,8 @@ use crate::domain::rating::request::Phase;
 pub struct ChargingSettings {
     /// Tasks that accounts are spread over; 0 takes the number of cores.
     pub shards: usize,
-    /// Requests that may wait for one shard. New sessions are refused at 70 %
-    /// of it, updates and single records at 90 %, terminations at 100 %.
+    /// Requests that may wait for one shard. New sessions and one-time
+    /// events are refused at 70 % of it, updates and single records at 90 %, terminations at 100 %.
     pub queue_requests_max: usize,
     /// Requests that one shard puts into one durable write.
     pub batch_requests_max: usize,
@@ -49,7 +49,7 @@ impl ChargingSettings {
     /// new is shed first, what ends last.
     pub(super) fn queue_room(&self, phase: Phase) -> usize {
         let percent = match phase {
-            Phase::Initial => 70,
+            Phase::Initial | Phase::OneTime(_) => 70,
             Phase::Update | Phase::Event => 90,
             Phase::Terminate => 100,
         };

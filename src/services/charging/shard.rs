@@ -241,7 +241,7 @@ impl Shard {
         now: Timestamp,
     ) {
         let Some(slot) = self.accounts.slots.get_mut(&account) else {
-            return self.nobody(&request, super::bare_answer(Outcome::UnknownSubscriber), reply);
+            return self.nobody(&request, ChargeAnswer::bare(Outcome::UnknownSubscriber), reply);
         };
         let (shared, settings) = (&self.shared, &self.shared.settings.rating);
         let applied = apply(&mut slot.account, line.as_ref(), &request, &shared.tariff, settings, now);

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::{BadRow, ImportError, ImportListener, Imports, UsageReport};
 use crate::domain::ids::Apn;
-use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, GroupRequest, Phase, Wanted};
+use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, GroupRequest, Phase, Used, Wanted};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{Identifier, RecordKey, UsageSource};
 use crate::ports::intake::{IntakeError, UsageIntake};
@@ -118,7 +118,8 @@ fn request(row: Row, digest: &str, received: Timestamp) -> ChargeRequest {
         received,
         groups: vec![GroupRequest {
             rating_group: row.rating_group.unwrap_or(0),
-            used_octets: Some(row.octets_up.saturating_add(row.octets_down)),
+            services: Vec::new(),
+            used: Some(Used::octets(row.octets_up.saturating_add(row.octets_down))),
             wanted: Wanted::Nothing,
             is_final: true,
         }],

@@ -10,9 +10,6 @@ use linegate_diameter::apps::base::{AbortSessionRequest, ReAuthRequest, ReAuthRe
 use linegate_diameter::apps::lp::{
     self, Access as LpAccess, Action, Characteristics, LineAnswer, ProvisionRequest, QueryRequest,
 };
-use linegate_diameter::apps::s6a::{
-    self as s6a_app, CancelLocationRequest, CancellationType, InsertSubscriberDataRequest,
-};
 use linegate_diameter::apps::{Answered, List, Route};
 use linegate_diameter::dictionary::application;
 use linegate_diameter::peer::RequestFailure;
@@ -20,17 +17,13 @@ use linegate_diameter::{Header, Message, Outcome, ResultCode};
 use tracing::debug;
 
 use super::peers::Peers;
-use super::s6a;
+use super::s6a::S6aSettings;
 use super::settings::{DiameterSettings, ElementSettings};
 use crate::domain::ids::{ElementId, LineId, SessionId};
-use crate::domain::line::{Access, LineState};
+use crate::domain::line::{Access, LineState, Profile};
 use crate::domain::ordering::OrderKind;
-use crate::ports::network::{Elements, Held, NetworkError, ProvisionCommand};
+use crate::ports::network::{Cancellation, Elements, Held, NetworkError, ProvisionCommand};
 use crate::telemetry::metrics;
-
-/// CLR-Flags, bits 0 and 1: S6a, and the device is to attach again (TS 29.272 section 7.3.152).
-const CLR_S6A: u32 = 0b01;
-const CLR_REATTACH: u32 = 0b10;
 
 /// The elements behind the Diameter node.
 #[derive(Clone)]
@@ -40,6 +33,7 @@ pub struct DiameterElements {
     origin_realm: Arc<str>,
     elements: Arc<[ElementSettings]>,
     timeout: Duration,
+    pub(super) s6a: Arc<S6aSettings>,
 }
 
 impl DiameterElements {
@@ -51,6 +45,7 @@ impl DiameterElements {
             origin_realm: settings.origin_realm.as_str().into(),
             elements: settings.elements.clone().into(),
             timeout: Duration::from_millis(settings.request_timeout_ms),
+            s6a: Arc::new(settings.s6a.clone()),
         }
     }
 
@@ -77,12 +72,12 @@ impl DiameterElements {
         }
     }
 
-    fn towards_host<'a>(&self, host: &'a str) -> Towards<'a> {
+    pub(super) fn towards_host<'a>(&self, host: &'a str) -> Towards<'a> {
         Towards { name: host, host: Some(host), realm: self.peers.realm_of(host), hops: self.peers.hops(host) }
     }
 
     /// Sends one request; `encode` gets the header, the route and the buffer.
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         towards: &Towards<'_>,
         operation: &'static str,
@@ -118,7 +113,7 @@ impl DiameterElements {
 }
 
 /// Where a request goes.
-struct Towards<'a> {
+pub(super) struct Towards<'a> {
     /// For errors.
     name: &'a str,
     /// Destination-Host.
@@ -138,7 +133,7 @@ fn outcome_label(answer: &Message) -> String {
 }
 
 /// Ok for success, else the error of a refusal.
-fn accepted(answer: &Message, host: &str, operation: &'static str) -> Result<(), NetworkError> {
+pub(super) fn accepted(answer: &Message, host: &str, operation: &'static str) -> Result<(), NetworkError> {
     let element = host.to_owned();
     let Ok(said) = Answered::parse(answer) else {
         return Err(NetworkError::Unknown { element, operation });
@@ -156,7 +151,7 @@ fn accepted(answer: &Message, host: &str, operation: &'static str) -> Result<(),
     Err(NetworkError::Refused { element, operation, code, detail })
 }
 
-fn is_outcome(answer: &Message, outcome: Outcome) -> bool {
+pub(super) fn is_outcome(answer: &Message, outcome: Outcome) -> bool {
     Answered::parse(answer).is_ok_and(|a| a.outcome == outcome)
 }
 
@@ -211,38 +206,21 @@ impl Elements for DiameterElements {
         imsi: &str,
         command: &ProvisionCommand,
     ) -> Result<bool, NetworkError> {
-        let header = InsertSubscriberDataRequest::header();
-        let answer = self
-            .ask(&self.towards_host(mme), "IDR", header, None, |header, route, out| {
-                let profile = &command.profile;
-                s6a::with_subscription(profile.msisdn.as_deref(), &profile.apns, command.state, |subscription_data| {
-                    InsertSubscriberDataRequest { route, user_name: imsi, subscription_data, idr_flags: None }
-                        .encode(header, out);
-                });
-            })
-            .await?;
-        if is_outcome(&answer, s6a_app::USER_UNKNOWN) {
-            return Ok(false);
-        }
-        accepted(&answer, mme, "IDR").map(|()| true)
+        self.insert(mme, imsi, command).await
     }
 
-    async fn cancel_location(&self, mme: &str, imsi: &str, withdrawn: bool) -> Result<bool, NetworkError> {
-        let answer = self
-            .ask(&self.towards_host(mme), "CLR", CancelLocationRequest::header(), None, |header, route, out| {
-                CancelLocationRequest {
-                    route,
-                    user_name: imsi,
-                    cancellation_type: CancellationType::SubscriptionWithdrawal,
-                    clr_flags: Some(if withdrawn { CLR_S6A } else { CLR_S6A | CLR_REATTACH }),
-                }
-                .encode(header, out);
-            })
-            .await?;
-        if is_outcome(&answer, s6a_app::USER_UNKNOWN) {
-            return Ok(false);
-        }
-        accepted(&answer, mme, "CLR").map(|()| true)
+    async fn modify_subscription(
+        &self,
+        mme: &str,
+        imsi: &str,
+        before: &Profile,
+        command: &ProvisionCommand,
+    ) -> Result<bool, NetworkError> {
+        self.modify(mme, imsi, before, command).await
+    }
+
+    async fn cancel_location(&self, mme: &str, imsi: &str, why: Cancellation) -> Result<bool, NetworkError> {
+        self.cancel(mme, imsi, why).await
     }
 
     async fn abort_session(&self, peer: &str, session: &SessionId) -> Result<bool, NetworkError> {

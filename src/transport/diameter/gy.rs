@@ -1,61 +1,111 @@
 //! Gy (RFC 8506, TS 32.299 section 6) in and out of charging's own words.
 
 use bytes::BytesMut;
-use linegate_diameter::ResultCode;
 use linegate_diameter::answer::{Origin, ReplyTo};
 use linegate_diameter::apps::List;
 use linegate_diameter::apps::gy::{
-    CcAnswer, CcRequest, CcRequestType, CcSessionFailover, FailureHandling, FinalUnit, FinalUnitAction, Grant,
-    ReportingReason, ServiceAnswer, ServiceRequest, Subscriber, Units, UsedUnit,
+    CcAnswer, CcRequest, CcRequestType, CcSessionFailover, CheckBalanceResult, FailureHandling, FinalUnit,
+    FinalUnitAction, Grant, Money as WireMoney, RedirectAddressType, RedirectServer, ReportingReason, RequestedAction,
+    ServiceAnswer, ServiceRequest, Subscriber, TariffChangeUsage, Units, UsedUnit,
 };
 use linegate_diameter::codec::AvpError;
+use linegate_diameter::dictionary::{self as dict, application};
+use linegate_diameter::{Outcome as WireOutcome, ResultCode};
+use serde::Deserialize;
 
 use crate::domain::ids::{Apn, SessionId};
-use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, GroupAnswer, GroupRequest, Outcome, Phase, Wanted};
+use crate::domain::money::Money;
+use crate::domain::rating::request::{
+    Action, ChargeAnswer, ChargeRequest, GroupAnswer, GroupRequest, MoneyAsked, Outcome, Phase, Used, Wanted,
+};
+use crate::domain::tariff::{self, AddressType};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{Identifier, RecordKey};
 
-/// What the answer needs of its request.
-#[derive(Debug, Clone, Copy)]
-pub struct Asked {
-    request_type: CcRequestType,
-    request_number: u32,
-    /// Units came in Multiple-Services-Credit-Control, and go back in it.
-    in_groups: bool,
+/// `[diameter.gy]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GySettings {
+    /// CC-Session-Failover: sessions live in the store, so another gateway can go on with them.
+    pub session_failover: bool,
+    /// Credit-Control-Failure-Handling: what a client does without us.
+    pub failure_handling: FailureHandlingSetting,
 }
 
-impl Asked {
-    /// Of a request.
-    pub fn of(request: &CcRequest<'_>) -> Self {
-        Self {
-            request_type: request.request_type,
-            request_number: request.request_number,
-            in_groups: !request.services.is_empty(),
-        }
+/// Credit-Control-Failure-Handling as the settings name it (RFC 8506 section 8.14).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureHandlingSetting {
+    /// Ends the service.
+    Terminate,
+    /// Goes on without credit control.
+    Continue,
+    /// Tries another server, then ends the service.
+    RetryAndTerminate,
+}
+
+impl Default for GySettings {
+    fn default() -> Self {
+        Self { session_failover: true, failure_handling: FailureHandlingSetting::RetryAndTerminate }
     }
 }
 
-/// A CCR as charging understands it. `Ok(None)` for an EVENT, which has no
-/// session and is not served.
-pub fn charge_request(request: &CcRequest<'_>, received: Timestamp) -> Result<Option<ChargeRequest>, AvpError> {
+/// What answers say that does not come from the request or the account.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms<'a> {
+    /// Failover and failure handling.
+    pub settings: &'a GySettings,
+    /// Result code for an APN that is not the line's own.
+    pub foreign_apn: u32,
+    /// Our Origin-State-Id.
+    pub origin_state_id: u32,
+}
+
+/// What the answer needs of its request.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    request_type: CcRequestType,
+    request_number: u32,
+    /// Of a one-time event.
+    action: Option<Action>,
+    /// How the request calls its groups, in their order. Empty where the units
+    /// came without Multiple-Services-Credit-Control, and go back without it.
+    names: Vec<Name>,
+}
+
+/// What a Multiple-Services-Credit-Control is for; the answer's repeats it as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Name {
+    rating_group: Option<u32>,
+    services: Vec<u32>,
+}
+
+/// A CCR as charging understands it, and what its answer needs of it. An EVENT
+/// without Requested-Action gives 5005 (RFC 8506 section 6).
+pub fn charge_request(request: &CcRequest<'_>, received: Timestamp) -> Result<(Asked, ChargeRequest), AvpError> {
     let phase = match request.request_type {
         CcRequestType::Initial => Phase::Initial,
         CcRequestType::Update => Phase::Update,
         CcRequestType::Termination => Phase::Terminate,
-        CcRequestType::Event => return Ok(None),
+        CcRequestType::Event => Phase::OneTime(action(request)?),
     };
+    let mut names = Vec::with_capacity(2);
     let mut groups = Vec::with_capacity(2);
     for service in request.services.iter() {
-        groups.push(group(&service?, phase)?);
+        let service = service?;
+        let name = name(&service)?;
+        groups.push(group(&service, &name, phase)?);
+        names.push(name);
     }
     if groups.is_empty() {
         groups.push(single_service(request, phase)?);
     }
     let session = SessionId::new(request.route.session_id);
-    Ok(Some(ChargeRequest {
+    let one_time = matches!(phase, Phase::OneTime(_));
+    let charge = ChargeRequest {
         key: RecordKey::Gy(session.clone(), request.request_number),
         phase,
-        session: Some(session),
+        session: (!one_time).then_some(session),
         peer: Some(request.route.origin_host.to_owned()),
         subscribers: subscribers(&request.subscriber),
         apn: request.apn().map(Apn::new),
@@ -63,7 +113,23 @@ pub fn charge_request(request: &CcRequest<'_>, received: Timestamp) -> Result<Op
         ends: request.event_timestamp.map_or(received, |t| Timestamp::from_secs(t.unix_seconds())),
         received,
         groups,
-    }))
+    };
+    let action = match phase {
+        Phase::OneTime(action) => Some(action),
+        _ => None,
+    };
+    let (request_type, request_number) = (request.request_type, request.request_number);
+    Ok((Asked { request_type, request_number, action, names }, charge))
+}
+
+fn action(request: &CcRequest<'_>) -> Result<Action, AvpError> {
+    match request.requested_action {
+        Some(RequestedAction::DirectDebiting) => Ok(Action::Debit),
+        Some(RequestedAction::RefundAccount) => Ok(Action::Refund),
+        Some(RequestedAction::CheckBalance) => Ok(Action::CheckBalance),
+        Some(RequestedAction::PriceEnquiry) => Ok(Action::EnquirePrice),
+        None => Err(AvpError::missing(&dict::REQUESTED_ACTION)),
+    }
 }
 
 /// IMSI first: a number may be ported, a SIM is what it is.
@@ -73,12 +139,18 @@ pub fn subscribers(subscriber: &Subscriber<'_>) -> Vec<Identifier> {
     imsi.into_iter().chain(msisdn).collect()
 }
 
-fn group(service: &ServiceRequest<'_>, phase: Phase) -> Result<GroupRequest, AvpError> {
+fn name(service: &ServiceRequest<'_>) -> Result<Name, AvpError> {
+    let services = service.service_identifiers.iter().collect::<Result<_, _>>()?;
+    Ok(Name { rating_group: service.rating_group, services })
+}
+
+fn group(service: &ServiceRequest<'_>, name: &Name, phase: Phase) -> Result<GroupRequest, AvpError> {
     let mut is_final = phase == Phase::Terminate || service.reporting_reason == Some(ReportingReason::Final);
-    let used_octets = sum_used(&service.used, &mut is_final)?;
+    let used = used(&service.used, &mut is_final)?;
     Ok(GroupRequest {
-        rating_group: service.rating_group.unwrap_or(0),
-        used_octets,
+        rating_group: name.rating_group.unwrap_or(0),
+        services: name.services.clone(),
+        used,
         wanted: wanted(service.requested, phase),
         is_final,
     })
@@ -86,36 +158,62 @@ fn group(service: &ServiceRequest<'_>, phase: Phase) -> Result<GroupRequest, Avp
 
 fn single_service(request: &CcRequest<'_>, phase: Phase) -> Result<GroupRequest, AvpError> {
     let mut is_final = phase == Phase::Terminate;
-    let used_octets = sum_used(&request.used, &mut is_final)?;
-    Ok(GroupRequest { rating_group: 0, used_octets, wanted: wanted(request.requested, phase), is_final })
+    let used = used(&request.used, &mut is_final)?;
+    let services = request.service_identifier.into_iter().collect();
+    Ok(GroupRequest { rating_group: 0, services, used, wanted: wanted(request.requested, phase), is_final })
 }
 
-/// Every Used-Service-Unit counts: before and after a tariff change alike.
-fn sum_used(used: &List<'_, UsedUnit>, is_final: &mut bool) -> Result<Option<u64>, AvpError> {
-    let mut sum: Option<u64> = None;
-    for unit in used.iter() {
+/// Every Used-Service-Unit counts, each on its side of a tariff change. Where
+/// any of them has octets, time and the like only accompany them.
+fn used(list: &List<'_, UsedUnit>, is_final: &mut bool) -> Result<Option<Used>, AvpError> {
+    let (mut before, mut after, mut seconds, mut service_units) = (0u64, 0u64, 0u64, 0u64);
+    let (mut reported, mut volume, mut money) = (false, false, None);
+    for unit in list.iter() {
         let unit = unit?;
         *is_final |= unit.reporting_reason == Some(ReportingReason::Final);
-        sum = Some(sum.unwrap_or(0).saturating_add(octets(&unit.units)));
+        reported = true;
+        if let Some(octets) = octets(&unit.units) {
+            volume = true;
+            let is_after = unit.tariff_change_usage == Some(TariffChangeUsage::After);
+            let side = if is_after { &mut after } else { &mut before };
+            *side = side.saturating_add(octets);
+        }
+        seconds = seconds.saturating_add(u64::from(unit.units.time.unwrap_or(0)));
+        service_units = service_units.saturating_add(unit.units.service_specific.unwrap_or(0));
+        money = money.or(unit.units.money.filter(|money| money.digits != 0));
     }
-    Ok(sum)
+    Ok(match money.map(money_asked) {
+        _ if !reported => None,
+        _ if volume => Some(Used::Octets { before, after }),
+        _ if seconds > 0 => Some(Used::Seconds(seconds)),
+        _ if service_units > 0 => Some(Used::ServiceUnits(service_units)),
+        Some(money) => Some(Used::Money(money)),
+        None => Some(Used::octets(0)),
+    })
 }
 
-fn octets(units: &Units) -> u64 {
-    units
-        .total_octets
-        .unwrap_or_else(|| units.input_octets.unwrap_or(0).saturating_add(units.output_octets.unwrap_or(0)))
+/// Octets in both directions, where any came.
+fn octets(units: &Units) -> Option<u64> {
+    match (units.total_octets, units.input_octets, units.output_octets) {
+        (Some(total), ..) => Some(total),
+        (None, None, None) => None,
+        (None, input, output) => Some(input.unwrap_or(0).saturating_add(output.unwrap_or(0))),
+    }
 }
 
 fn wanted(requested: Option<Units>, phase: Phase) -> Wanted {
-    match requested {
-        None => Wanted::Nothing,
-        Some(_) if phase == Phase::Terminate => Wanted::Nothing,
-        Some(units) => match octets(&units) {
-            0 => Wanted::AsMuchAsWeGive,
-            octets => Wanted::Octets(octets),
-        },
+    let Some(units) = requested.filter(|_| phase != Phase::Terminate) else { return Wanted::Nothing };
+    let others = units.time.unwrap_or(0) > 0 || units.service_specific.unwrap_or(0) > 0;
+    match (octets(&units), units.money) {
+        (Some(octets), _) if octets > 0 || matches!(phase, Phase::OneTime(_)) => Wanted::Octets(octets),
+        (_, Some(money)) => Wanted::Money(money_asked(money)),
+        (None, None) if others => Wanted::Unpriced,
+        _ => Wanted::AsMuchAsWeGive,
     }
+}
+
+fn money_asked(money: WireMoney) -> MoneyAsked {
+    MoneyAsked { digits: money.digits, exponent: money.exponent, currency: money.currency }
 }
 
 /// The result code of an outcome; `foreign_apn` is a setting.
@@ -128,56 +226,171 @@ pub fn result_code(outcome: Outcome, foreign_apn: u32) -> ResultCode {
         Outcome::ForeignApn => ResultCode(foreign_apn),
         Outcome::CreditLimitReached => ResultCode::CREDIT_LIMIT_REACHED,
         Outcome::RatingFailed => ResultCode::RATING_FAILED,
+        Outcome::RefundTooLarge => ResultCode::UNABLE_TO_COMPLY,
+        Outcome::NoRoom => ResultCode::TOO_BUSY,
+    }
+}
+
+/// What a person at the client reads of a one-time event that was refused.
+const fn why(outcome: Outcome) -> Option<&'static str> {
+    match outcome {
+        Outcome::RatingFailed => Some("only octets and money in the tariff's currency have a price here"),
+        Outcome::RefundTooLarge => Some("more than the open cycle has charged"),
+        Outcome::ServiceDenied => Some("the line is not in service"),
+        Outcome::ForeignApn => Some("the APN is not the line's own"),
+        _ => None,
     }
 }
 
 /// Writes the CCA; gives the result code of the command.
 pub fn encode_answer(
-    asked: Asked,
+    asked: &Asked,
     answer: &ChargeAnswer,
-    foreign_apn: u32,
+    terms: Terms<'_>,
     to: &ReplyTo,
     origin: &Origin,
     out: &mut BytesMut,
 ) -> ResultCode {
+    let in_groups = !asked.names.is_empty();
     // Without groups to carry it, the one service's outcome is the command's.
-    let outcome = match (asked.in_groups, answer.outcome, answer.groups.first()) {
+    let outcome = match (in_groups, answer.outcome, answer.groups.first()) {
         (false, Outcome::Success, Some(single)) => single.outcome,
         _ => answer.outcome,
     };
-    let code = result_code(outcome, foreign_apn);
-    let services: Vec<ServiceAnswer<'_>> = answer.groups.iter().map(|g| service_answer(g, foreign_apn)).collect();
+    let code = result_code(outcome, terms.foreign_apn);
+    if asked.action.is_some() && outcome != Outcome::Success {
+        refuse_event(asked, code, why(outcome), to, origin, out);
+        return code;
+    }
+    let lists: Vec<Lists<'_>> = answer.groups.iter().map(Lists::of).collect();
+    let services = answer.groups.iter().zip(&lists).enumerate();
+    let services: Vec<ServiceAnswer<'_>> = services
+        .map(|(at, (group, lists))| service_answer(group, asked.names.get(at), lists, asked.action, terms))
+        .collect();
     let mut cca = CcAnswer::new(code.into(), asked.request_type, asked.request_number);
-    if asked.in_groups {
+    cca.origin_state_id = Some(terms.origin_state_id);
+    if in_groups {
         cca.services = List::from(&services);
     } else if let Some(single) = services.first() {
         cca.granted = single.granted;
         cca.validity_time = single.validity_time;
         cca.final_unit = single.final_unit;
     }
+    cca.cost = cost(asked.action, &answer.groups);
+    cca.check_balance = answer.covered.map(|covered| match covered {
+        true => CheckBalanceResult::EnoughCredit,
+        false => CheckBalanceResult::NoCredit,
+    });
     if asked.request_type == CcRequestType::Initial {
-        // Sessions live in the store, not on a connection; without us, the
-        // client tries another gateway and then ends the service.
-        cca.session_failover = Some(CcSessionFailover::Supported);
-        cca.failure_handling = Some(FailureHandling::RetryAndTerminate);
+        cca.session_failover = Some(match terms.settings.session_failover {
+            true => CcSessionFailover::Supported,
+            false => CcSessionFailover::NotSupported,
+        });
+        cca.failure_handling = Some(match terms.settings.failure_handling {
+            FailureHandlingSetting::Terminate => FailureHandling::Terminate,
+            FailureHandlingSetting::Continue => FailureHandling::Continue,
+            FailureHandlingSetting::RetryAndTerminate => FailureHandling::RetryAndTerminate,
+        });
     }
     cca.encode(to, origin, out);
     code
 }
 
-fn service_answer(group: &GroupAnswer, foreign_apn: u32) -> ServiceAnswer<'static> {
+/// An event's refusal says why; 3004 has the generic grammar.
+fn refuse_event(asked: &Asked, code: ResultCode, why: Option<&str>, to: &ReplyTo, origin: &Origin, out: &mut BytesMut) {
+    let mut writer = to.begin(WireOutcome::from(code), origin, out);
+    if !code.is_protocol_error() {
+        writer
+            .u32(&dict::AUTH_APPLICATION_ID, application::CREDIT_CONTROL)
+            .i32(&dict::CC_REQUEST_TYPE, asked.request_type.value())
+            .u32(&dict::CC_REQUEST_NUMBER, asked.request_number);
+    }
+    if let Some(why) = why {
+        writer.text(&dict::ERROR_MESSAGE, why);
+    }
+    writer.finish();
+}
+
+/// What a debit cost or a price enquiry found, all groups together.
+fn cost(action: Option<Action>, groups: &[GroupAnswer]) -> Option<WireMoney> {
+    if !matches!(action, Some(Action::Debit | Action::EnquirePrice)) {
+        return None;
+    }
+    let costs = groups.iter().filter_map(|g| g.cost);
+    costs.reduce(|sum, next| Money { minor: sum.minor.saturating_add(next.minor), ..sum }).map(wire_money)
+}
+
+fn wire_money(money: Money) -> WireMoney {
+    let digits = i32::try_from(money.currency.digits()).unwrap_or(0);
+    WireMoney { digits: money.minor, exponent: -digits, currency: Some(money.currency.number()) }
+}
+
+/// What a final unit's restriction names, in the form that the codec takes.
+#[derive(Default)]
+struct Lists<'a> {
+    rules: Vec<&'a str>,
+    filter_ids: Vec<&'a str>,
+}
+
+impl<'a> Lists<'a> {
+    fn of(group: &'a GroupAnswer) -> Self {
+        match group.grant.as_ref().and_then(|g| g.final_unit.as_ref()) {
+            Some(tariff::FinalUnit::Restrict(to)) => Self {
+                rules: to.rules.iter().map(String::as_str).collect(),
+                filter_ids: to.filter_ids.iter().map(String::as_str).collect(),
+            },
+            _ => Self::default(),
+        }
+    }
+}
+
+fn service_answer<'a>(
+    group: &'a GroupAnswer,
+    name: Option<&'a Name>,
+    lists: &'a Lists<'a>,
+    action: Option<Action>,
+    terms: Terms<'_>,
+) -> ServiceAnswer<'a> {
     let mut answer = ServiceAnswer {
-        result_code: Some(result_code(group.outcome, foreign_apn)),
-        rating_group: Some(group.rating_group),
+        result_code: Some(result_code(group.outcome, terms.foreign_apn)),
+        rating_group: name.map_or(Some(group.rating_group), |name| name.rating_group),
+        service_identifiers: name.map_or(List::EMPTY, |name| List::from(&name.services)),
         ..ServiceAnswer::default()
     };
-    if let Some(grant) = group.grant {
+    if let Some(grant) = &group.grant {
         answer.granted = Some(Grant { units: Units::octets(grant.octets), tariff_time_change: None });
-        answer.validity_time = Some(grant.validity_s);
+        answer.validity_time = (grant.validity_s > 0).then_some(grant.validity_s);
         answer.volume_threshold =
             (grant.threshold_octets > 0).then(|| u32::try_from(grant.threshold_octets).unwrap_or(u32::MAX));
         answer.quota_holding_time = (grant.holding_s > 0).then_some(grant.holding_s);
-        answer.final_unit = grant.is_final.then(|| FinalUnit::new(FinalUnitAction::Terminate));
+        answer.final_unit = grant.final_unit.as_ref().map(|action| final_unit(action, lists));
+    } else if let (Some(moved), true) = (group.cost, action.is_some_and(Action::moves)) {
+        let units = Units { money: Some(wire_money(moved)), ..Units::default() };
+        answer.granted = Some(Grant { units, tariff_time_change: None });
     }
     answer
 }
+
+fn final_unit<'a>(action: &'a tariff::FinalUnit, lists: &'a Lists<'a>) -> FinalUnit<'a> {
+    match action {
+        tariff::FinalUnit::Terminate => FinalUnit::new(FinalUnitAction::Terminate),
+        tariff::FinalUnit::Redirect(to) => {
+            let kind = match to.address_type {
+                AddressType::Ipv4 => RedirectAddressType::Ipv4,
+                AddressType::Ipv6 => RedirectAddressType::Ipv6,
+                AddressType::Url => RedirectAddressType::Url,
+                AddressType::SipUri => RedirectAddressType::SipUri,
+            };
+            let redirect = Some(RedirectServer { kind, address: &to.address });
+            FinalUnit { redirect, ..FinalUnit::new(FinalUnitAction::Redirect) }
+        }
+        tariff::FinalUnit::Restrict(_) => FinalUnit {
+            filter_rules: List::from(&lists.rules),
+            filter_ids: List::from(&lists.filter_ids),
+            ..FinalUnit::new(FinalUnitAction::RestrictAccess)
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,7 @@ mod duplicates;
 mod elements;
 mod envelope;
 mod gy;
+mod mobility;
 mod peers;
 mod relay;
 mod requests;
@@ -80,6 +81,7 @@ pub(crate) struct Node {
     tls: Option<Tls>,
     duplicates: Duplicates,
     tolerated: Tolerated,
+    moves: s6a::Moves,
     /// Connections by address.
     connections: Mutex<HashMap<IpAddr, usize>>,
     /// What we say of ourselves, by our own address.
@@ -110,6 +112,7 @@ pub fn start(
     let address = listeners.tcp.local_addr()?;
     let keep = Duration::from_secs(settings.answers_kept_s);
     let bytes_max = if keep.is_zero() { 0 } else { settings.answers_kept_bytes_max };
+    let moves = s6a::Moves::new(&settings, &peers);
     let node = Arc::new(Node {
         origin: Origin::new(&settings.origin_host, &settings.origin_realm),
         duplicates: Duplicates::new(keep, bytes_max, services.ids.jitter(u64::MAX)),
@@ -118,6 +121,7 @@ pub fn start(
         settings,
         services,
         peers,
+        moves,
         connections: Mutex::default(),
         capabilities: Mutex::default(),
         next_tag: AtomicU64::new(0),

@@ -30,7 +30,6 @@ pub(super) struct Waiting {
     identity: Option<Identity>,
 }
 
-#[derive(Clone, Copy)]
 enum Asked {
     Gy(gy::Asked),
     Rf(accounting::Asked),
@@ -143,12 +142,8 @@ impl Connection {
     fn credit_control(&mut self, request: &Request) -> Result<Option<ResultCode>, AvpError> {
         let parsed = CcRequest::parse(&request.message)?;
         let received = self.node.services.clock.now();
-        // One-time events have no session to charge: the client's
-        // Credit-Control-Failure-Handling decides what it does without us.
-        let Some(charge) = gy::charge_request(&parsed, received)? else {
-            return Ok(Some(ResultCode::UNABLE_TO_COMPLY));
-        };
-        self.wait(request, Asked::Gy(gy::Asked::of(&parsed)), charge);
+        let (asked, charge) = gy::charge_request(&parsed, received)?;
+        self.wait(request, Asked::Gy(asked), charge);
         Ok(None)
     }
 
@@ -244,11 +239,15 @@ fn encode_answer(
     origin: &linegate_diameter::answer::Origin,
     out: &mut BytesMut,
 ) -> ResultCode {
-    let settings = &node.settings;
-    match waiting.asked {
-        Asked::Gy(asked) => gy::encode_answer(asked, answer, settings.foreign_apn_result, &waiting.to, origin, out),
+    let (settings, origin_state_id) = (&node.settings, node.services.origin_state_id);
+    match &waiting.asked {
+        Asked::Gy(asked) => {
+            let terms = gy::Terms { settings: &settings.gy, foreign_apn: settings.foreign_apn_result, origin_state_id };
+            gy::encode_answer(asked, answer, terms, &waiting.to, origin, out)
+        }
         Asked::Rf(asked) => {
-            accounting::encode_answer(asked, answer, settings.interim_interval_s, &waiting.to, origin, out)
+            let interim = settings.interim_interval_s;
+            accounting::encode_answer(*asked, answer, interim, origin_state_id, &waiting.to, origin, out)
         }
     }
 }

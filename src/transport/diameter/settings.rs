@@ -8,6 +8,8 @@ use linegate_diameter::dictionary::Strictness;
 use linegate_diameter::peer::PeerPolicy;
 use serde::Deserialize;
 
+use super::gy::GySettings;
+use super::s6a::S6aSettings;
 use crate::domain::line::Access;
 use crate::transport::tls::TlsSettings;
 
@@ -63,6 +65,10 @@ pub struct DiameterSettings {
     pub answers_kept_s: u64,
     /// Bytes of such answers.
     pub answers_kept_bytes_max: usize,
+    /// What Gy answers say.
+    pub gy: GySettings,
+    /// What serving MMEs are told, and how.
+    pub s6a: S6aSettings,
     /// Result code for usage on an APN that is not the line's own.
     pub foreign_apn_result: u32,
     /// Seconds between Rf interim records that we ask for; 0 leaves it to the client.

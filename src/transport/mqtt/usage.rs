@@ -5,7 +5,7 @@ use linegate_mqtt::payload;
 use sha2::{Digest, Sha256};
 
 use crate::domain::ids::{Apn, DeviceId};
-use crate::domain::rating::request::{ChargeRequest, GroupRequest, Phase, Wanted};
+use crate::domain::rating::request::{ChargeRequest, GroupRequest, Phase, Used, Wanted};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{Identifier, RecordKey, SuspenseReason, UsageOutcome, UsageRecord};
 
@@ -26,7 +26,8 @@ pub fn from_modem(device: &DeviceId, record: &payload::UsageRecord, received: Ti
         received,
         groups: vec![GroupRequest {
             rating_group: record.rating_group,
-            used_octets: Some(record.octets_up.saturating_add(record.octets_down)),
+            services: Vec::new(),
+            used: Some(Used::octets(record.octets_up.saturating_add(record.octets_down))),
             wanted: Wanted::Nothing,
             is_final: false,
         }],

@@ -70,7 +70,7 @@ async fn prepared(case: &Case, plan: Arc<CrashPlan>) -> World {
     }
     if case.1 == [CELLULAR] {
         world.net.open_session(&"line".into(), "450081234567890");
-        world.devices.serving_mme("450081234567890", Some("mme")).await.unwrap();
+        world.devices.attach("450081234567890", "mme").await.unwrap();
     }
     world
 }
@@ -204,7 +204,7 @@ async fn suspension_and_change_reach_the_outside_in_their_order() {
             &[
                 "hss: provision",
                 "charging: change line",
-                "mme: insert subscriber data",
+                "mme: modify subscription",
                 "charging: open sessions",
                 "pgw: reauthorize",
                 "modem: told",
@@ -438,7 +438,7 @@ async fn a_pgw_that_is_away_keeps_no_order() {
         ),
         (
             "modify line plan=iot-10mb",
-            &["hss: provision", "charging: change line", "mme: insert subscriber data"],
+            &["hss: provision", "charging: change line", "mme: modify subscription"],
             &["modem: told"],
         ),
     ];

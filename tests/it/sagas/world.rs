@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use linegate::adapters::memory::MemoryStore;
 use linegate::adapters::system::{ManualClock, SeededIds};
 use linegate::domain::ids::{AccountId, DeviceId, ElementId, LineId, OrderId, SagaId, SessionId};
-use linegate::domain::line::{Access, Line, LineState};
+use linegate::domain::line::{Access, Line, LineState, Profile};
 use linegate::domain::notification::Language;
 use linegate::domain::ordering::OrderKind;
 use linegate::domain::ordering::{Order, OrderState};
@@ -19,7 +19,7 @@ use linegate::domain::tariff::SharedTariff;
 use linegate::domain::time::{Interval, Timestamp};
 use linegate::ports::charging::{LineCharging, LineChargingError, OpenSession};
 use linegate::ports::modem::Modems;
-use linegate::ports::network::{Elements, Held, NetworkError, ProvisionCommand};
+use linegate::ports::network::{Cancellation, Elements, Held, NetworkError, ProvisionCommand};
 use linegate::ports::relational::{OutboxReads, Page, Relational, WorkReads, Write};
 use linegate::ports::{Clock, Ids};
 use linegate::saga::testing::{CrashPlan, CrashStore, Side};
@@ -273,7 +273,20 @@ impl Elements for Net {
         })
     }
 
-    async fn cancel_location(&self, mme: &str, imsi: &str, _: bool) -> Result<bool, NetworkError> {
+    async fn modify_subscription(
+        &self,
+        mme: &str,
+        imsi: &str,
+        _: &Profile,
+        _: &ProvisionCommand,
+    ) -> Result<bool, NetworkError> {
+        self.call(mme, "modify subscription", |s| {
+            s.commands += 1;
+            s.imsi_at.contains(imsi)
+        })
+    }
+
+    async fn cancel_location(&self, mme: &str, imsi: &str, _: Cancellation) -> Result<bool, NetworkError> {
         self.call(mme, "cancel location", |s| {
             s.commands += 1;
             s.imsi_at.remove(imsi)

@@ -24,6 +24,15 @@ fn time() -> Option<Time> {
     Time::from_unix_seconds(1_790_000_000)
 }
 
+const FLOWS: &[ServiceData] = &[ServiceData {
+    rating_group: Some(10),
+    service_identifier: Some(7),
+    input_octets: Some(1),
+    output_octets: Some(2),
+    time_usage: Some(60),
+    change_time: None,
+}];
+
 fn information<'a>(traffic: &'a [TrafficVolume]) -> ServiceInformation<'a> {
     ServiceInformation {
         subscriber: Subscriber { msisdn: Some("821012345678"), imsi: Some("450050000000001") },
@@ -39,6 +48,8 @@ fn information<'a>(traffic: &'a [TrafficVolume]) -> ServiceInformation<'a> {
             sgsn_address: Some("10.0.0.2".parse().unwrap()),
             ggsn_address: Some("2001:db8::1".parse().unwrap()),
             traffic: List::from(traffic),
+            // The other library knows no flows, and reads what comes without volumes.
+            service_data: if traffic.is_empty() { List::EMPTY } else { List::from(FLOWS) },
         }),
     }
 }

@@ -37,7 +37,7 @@ const LEDGER_COLUMNS: usize = 6;
 /// Octets, minor units, records.
 #[derive(Debug, Default)]
 struct Sum {
-    octets: u64,
+    octets: i64,
     amount: i64,
     records: u64,
 }
@@ -84,7 +84,7 @@ impl Apply<'_> {
             let late_for = record.late_for.map(|c| c.to_string()).unwrap_or_default();
             let key = [cycle.to_string(), account.to_string(), line.to_owned(), plan.to_owned(), late_for];
             let sum = sums.entry(key).or_default();
-            sum.octets = sum.octets.saturating_add(record.octets);
+            sum.octets = sum.octets.saturating_add(record.octets_counted());
             sum.amount = sum.amount.saturating_add(record.amount);
             sum.records += 1;
         }
@@ -95,7 +95,7 @@ impl Apply<'_> {
                 for part in key {
                     upsert = upsert.bind(part.as_str());
                 }
-                upsert = upsert.bind(signed(sum.octets)).bind(sum.amount).bind(signed(sum.records));
+                upsert = upsert.bind(sum.octets).bind(sum.amount).bind(signed(sum.records));
             }
             self.run(upsert).await?;
         }

@@ -14,5 +14,5 @@ pub use answer::{
     RedirectAddressType, RedirectServer, ServiceAnswer,
 };
 pub use request::{CcRequest, CcRequestType, RequestedAction, ServiceRequest, UserEquipment, UserEquipmentType};
-pub use service_information::{PsInformation, ServiceInformation, Subscriber, TrafficVolume};
+pub use service_information::{PsInformation, ServiceData, ServiceInformation, Subscriber, TrafficVolume};
 pub use units::{Money, ReportingReason, TariffChangeUsage, Units, UsedUnit};

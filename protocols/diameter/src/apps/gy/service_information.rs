@@ -107,13 +107,16 @@ pub struct PsInformation<'a> {
     pub ggsn_address: Option<IpAddr>,
     /// Traffic-Data-Volumes 2046, on Rf.
     pub traffic: List<'a, TrafficVolume>,
+    /// Service-Data-Container 2040, on Rf.
+    pub service_data: List<'a, ServiceData>,
 }
 
 impl<'a> PsInformation<'a> {
     fn read(avp: &Avp<'a>) -> Result<Self, AvpError> {
         let members = avp.grouped()?;
         let traffic = List::wire(members, key::TRAFFIC_DATA_VOLUMES);
-        let mut ps = Self { traffic, ..Self::default() };
+        let service_data = List::wire(members, key::SERVICE_DATA_CONTAINER);
+        let mut ps = Self { traffic, service_data, ..Self::default() };
         for member in members {
             match member.key() {
                 key::CALLED_STATION_ID => ps.called_station_id = Some(member.text()?),
@@ -162,6 +165,9 @@ impl<'a> PsInformation<'a> {
             }
             for volume in self.traffic.values() {
                 volume.write(group);
+            }
+            for container in self.service_data.values() {
+                container.write(group);
             }
         });
     }
@@ -233,6 +239,71 @@ impl TrafficVolume {
 }
 
 impl<'a> FromAvp<'a> for TrafficVolume {
+    fn from_avp(avp: &Avp<'a>) -> Result<Self, AvpError> {
+        Self::read(avp)
+    }
+}
+
+/// One Service-Data-Container 2040: what the flows of a rating group used up to
+/// a change of charging condition (TS 32.299 section 7.2.189).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ServiceData {
+    /// Rating-Group 432.
+    pub rating_group: Option<u32>,
+    /// Service-Identifier 439.
+    pub service_identifier: Option<u32>,
+    /// Accounting-Input-Octets 363: from the user.
+    pub input_octets: Option<u64>,
+    /// Accounting-Output-Octets 364: to the user.
+    pub output_octets: Option<u64>,
+    /// Time-Usage 2045, seconds.
+    pub time_usage: Option<u32>,
+    /// Change-Time 2038: when it was closed.
+    pub change_time: Option<Time>,
+}
+
+impl ServiceData {
+    fn read(avp: &Avp<'_>) -> Result<Self, AvpError> {
+        let mut container = Self::default();
+        for member in avp.grouped()? {
+            match member.key() {
+                key::RATING_GROUP => container.rating_group = Some(member.u32()?),
+                key::SERVICE_IDENTIFIER => container.service_identifier = Some(member.u32()?),
+                key::ACCOUNTING_INPUT_OCTETS => container.input_octets = Some(member.u64()?),
+                key::ACCOUNTING_OUTPUT_OCTETS => container.output_octets = Some(member.u64()?),
+                key::TIME_USAGE => container.time_usage = Some(member.u32()?),
+                key::CHANGE_TIME => container.change_time = Some(member.time()?),
+                _ => {}
+            }
+        }
+        Ok(container)
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.group(&dict::SERVICE_DATA_CONTAINER, |group| {
+            if let Some(octets) = self.input_octets {
+                group.u64(&dict::ACCOUNTING_INPUT_OCTETS, octets);
+            }
+            if let Some(octets) = self.output_octets {
+                group.u64(&dict::ACCOUNTING_OUTPUT_OCTETS, octets);
+            }
+            if let Some(rating_group) = self.rating_group {
+                group.u32(&dict::RATING_GROUP, rating_group);
+            }
+            if let Some(time) = self.change_time {
+                group.time(&dict::CHANGE_TIME, time);
+            }
+            if let Some(service) = self.service_identifier {
+                group.u32(&dict::SERVICE_IDENTIFIER, service);
+            }
+            if let Some(seconds) = self.time_usage {
+                group.u32(&dict::TIME_USAGE, seconds);
+            }
+        });
+    }
+}
+
+impl<'a> FromAvp<'a> for ServiceData {
     fn from_avp(avp: &Avp<'a>) -> Result<Self, AvpError> {
         Self::read(avp)
     }

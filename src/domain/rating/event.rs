@@ -1,0 +1,299 @@
+//! One-time events (RFC 8506 section 6): a debit or refund without a session,
+//! and the questions that move nothing.
+//!
+//! Each group is moved whole or not at all. What moved is remembered by the
+//! request's key, so a repeat moves nothing; what was refused is judged anew.
+//! A refund gives back what the open cycle has charged, never more, so no bill
+//! falls below nothing.
+
+use super::grant::left_under_cap;
+use super::judge::{Usage, blank_record, judge, move_totals};
+use super::price::{Priced, price};
+use super::request::{Action, ChargeAnswer, ChargeRequest, Grant, GroupAnswer, MoneyAsked, Outcome, Used, Wanted};
+use super::{Applied, Place, RatingSettings, is_denied, is_foreign, key_hash};
+use crate::domain::account::{Account, AccountLimits, KeySeen, LineTotal};
+use crate::domain::ids::LineId;
+use crate::domain::ledger::{LedgerSide, Posting, Unit};
+use crate::domain::money::Money;
+use crate::domain::tariff::{Tariff, UsagePrice};
+use crate::domain::time::Timestamp;
+use crate::domain::usage::{SuspenseReason, UsageOutcome, UsageRecord};
+
+/// Applies a one-time event.
+pub(super) fn one_time(
+    account: &mut Account,
+    line: Option<&LineId>,
+    request: &ChargeRequest,
+    action: Action,
+    tariff: &Tariff,
+    settings: &RatingSettings,
+    now: Timestamp,
+) -> Applied {
+    let Some(line) = line.and_then(|id| account.lines.iter().position(|l| l.id == *id)) else {
+        return Applied::refused(Outcome::UnknownSubscriber, request);
+    };
+    let key = key_hash(&request.key);
+    if action.moves() {
+        match account.event_keys.seen(key, now, &settings.limits) {
+            KeySeen::First => {}
+            KeySeen::Repeated => return Applied::unchanged(stored_answer(account, key, request)),
+            KeySeen::NoRoom => return Applied::refused(Outcome::NoRoom, request),
+        }
+    }
+    let foreign = is_foreign(account, line, request.apn.as_ref(), tariff, now);
+    let place = Place { line, apn: request.apn.clone(), foreign, last_of_ended: false, now };
+    let mut event = Event { account, place: &place, request, tariff, settings, records: Vec::new() };
+    let mut answer = match action {
+        Action::CheckBalance => event.check_balance(),
+        Action::Debit => event.each_group(Event::debit),
+        Action::Refund => event.each_group(Event::refund),
+        Action::EnquirePrice => event.each_group(Event::enquire),
+    };
+    let records = event.records;
+    let changed = !records.is_empty();
+    if changed {
+        account.event_keys.insert(key, now, &settings.limits);
+        remember(account, key, &answer, &settings.limits);
+    }
+    answer.repeated = false;
+    Applied { records, changed, ..Applied::unchanged(answer) }
+}
+
+/// What a debit or refund was answered; where that is forgotten, that it was done.
+fn stored_answer(account: &Account, key: u64, request: &ChargeRequest) -> ChargeAnswer {
+    let stored = account.event_answers.iter().find(|(known, _)| *known == key).map(|(_, answer)| answer.clone());
+    let mut answer = stored.unwrap_or_else(|| {
+        let groups = request.groups.iter().map(|g| moved(g.rating_group, g.wanted, None)).collect();
+        ChargeAnswer { groups, ..ChargeAnswer::bare(Outcome::Success) }
+    });
+    answer.repeated = true;
+    answer
+}
+
+fn remember(account: &mut Account, key: u64, answer: &ChargeAnswer, limits: &AccountLimits) {
+    while account.event_answers.len() >= limits.event_answers_max.max(1) {
+        account.event_answers.remove(0);
+    }
+    account.event_answers.push((key, answer.clone()));
+}
+
+/// An event on its way through its groups.
+struct Event<'a> {
+    account: &'a mut Account,
+    place: &'a Place,
+    request: &'a ChargeRequest,
+    tariff: &'a Tariff,
+    settings: &'a RatingSettings,
+    /// What has moved so far.
+    records: Vec<UsageRecord>,
+}
+
+impl<'a> Event<'a> {
+    fn each_group(&mut self, act: fn(&mut Self, usize) -> Result<GroupAnswer, Outcome>) -> ChargeAnswer {
+        let groups = self.request.groups.iter().enumerate();
+        let groups = groups
+            .map(|(at, group)| act(self, at).unwrap_or_else(|outcome| GroupAnswer::bare(group.rating_group, outcome)));
+        ChargeAnswer { groups: groups.collect(), ..ChargeAnswer::bare(Outcome::Success) }
+    }
+
+    fn debit(&mut self, at: usize) -> Result<GroupAnswer, Outcome> {
+        let group = &self.request.groups[at];
+        let prices = self.in_service()?;
+        let mut record = self.record(at);
+        let cost = match group.wanted {
+            Wanted::Octets(octets) => {
+                self.fits(prices, octets, 0)?;
+                self.debit_octets(at, &mut record)?
+            }
+            Wanted::Money(asked) => {
+                let minor = self.minor(asked)?;
+                self.total().amount += minor;
+                settle(&mut record, money_moved(minor));
+                Some(minor)
+            }
+            Wanted::Nothing | Wanted::AsMuchAsWeGive | Wanted::Unpriced => return Err(Outcome::RatingFailed),
+        };
+        self.stamp(&mut record);
+        self.records.push(record);
+        Ok(moved(group.rating_group, group.wanted, cost.map(|minor| self.money(minor))))
+    }
+
+    /// Octets count in the cycle of the gateway's clock: the service is yet to be given.
+    fn debit_octets(&mut self, at: usize, record: &mut UsageRecord) -> Result<Option<i64>, Outcome> {
+        let usage = self.usage(at);
+        let line = &self.account.lines[self.place.line];
+        let (id, plan) = judge(line, self.place, &usage, self.tariff, self.settings).map_err(outcome_of)?;
+        record.outcome =
+            move_totals(self.account, self.place, &usage, self.request, id, plan, record).map_err(outcome_of)?;
+        Ok((record.outcome == UsageOutcome::Rated).then_some(record.amount))
+    }
+
+    fn refund(&mut self, at: usize) -> Result<GroupAnswer, Outcome> {
+        let group = &self.request.groups[at];
+        let prices = self.prices()?;
+        let (octets, charged) = self.charged();
+        let (octets_after, priced) = match group.wanted {
+            Wanted::Octets(back) => {
+                let after = octets.checked_sub(back).ok_or(Outcome::RefundTooLarge)?;
+                (after, price(prices, after, octets).ok_or(Outcome::RatingFailed)?.reversed())
+            }
+            Wanted::Money(asked) => (octets, money_moved(-self.minor(asked)?)),
+            Wanted::Nothing | Wanted::AsMuchAsWeGive | Wanted::Unpriced => return Err(Outcome::RatingFailed),
+        };
+        let amount = charged.checked_add(priced.amount).filter(|left| *left >= 0).ok_or(Outcome::RefundTooLarge)?;
+        let total = self.total();
+        (total.octets, total.amount) = (octets_after, amount);
+        let back = -priced.amount;
+        let mut record = self.record(at);
+        settle(&mut record, priced);
+        self.stamp(&mut record);
+        self.records.push(record);
+        Ok(moved(group.rating_group, group.wanted, Some(self.money(back))))
+    }
+
+    fn enquire(&mut self, at: usize) -> Result<GroupAnswer, Outcome> {
+        let group = &self.request.groups[at];
+        let (prices, (before, _)) = (self.prices()?, self.charged());
+        let Wanted::Octets(octets) = group.wanted else { return Err(Outcome::RatingFailed) };
+        let after = before.checked_add(octets).filter(|_| octets <= self.settings.record_octets_max);
+        let priced = after.and_then(|after| price(prices, before, after)).ok_or(Outcome::RatingFailed)?;
+        let cost = Some(self.money(priced.amount));
+        Ok(GroupAnswer { cost, ..GroupAnswer::bare(group.rating_group, Outcome::Success) })
+    }
+
+    /// All groups together are covered, or they are not.
+    fn check_balance(&mut self) -> ChargeAnswer {
+        let mut asked = 0u64;
+        let mut covered = true;
+        for group in &self.request.groups {
+            let checked = self.in_service().and_then(|prices| match group.wanted {
+                Wanted::Octets(octets) => match self.fits(prices, octets, asked) {
+                    Err(Outcome::CreditLimitReached) => Ok((octets, false)),
+                    fits => fits.map(|()| (octets, true)),
+                },
+                Wanted::Money(money) => self.minor(money).map(|_| (0, true)),
+                Wanted::Nothing | Wanted::AsMuchAsWeGive | Wanted::Unpriced => Err(Outcome::RatingFailed),
+            });
+            match checked {
+                Ok((octets, fits)) => (asked, covered) = (asked.saturating_add(octets), covered && fits),
+                Err(outcome) => return ChargeAnswer::alike(outcome, self.request),
+            }
+        }
+        ChargeAnswer { covered: Some(covered), ..ChargeAnswer::alike(Outcome::Success, self.request) }
+    }
+
+    /// Whether so many octets may be used on top of `asked` more.
+    fn fits(&self, prices: &UsagePrice, octets: u64, asked: u64) -> Result<(), Outcome> {
+        if octets > self.settings.record_octets_max {
+            return Err(Outcome::RatingFailed);
+        }
+        let line = self.account.lines[self.place.line].no;
+        match left_under_cap(self.account, prices, line, self.place.now) {
+            Some(left) if octets > left.saturating_sub(asked) => Err(Outcome::CreditLimitReached),
+            _ => Ok(()),
+        }
+    }
+
+    fn in_service(&self) -> Result<&'a UsagePrice, Outcome> {
+        if self.place.foreign {
+            return Err(Outcome::ForeignApn);
+        }
+        if is_denied(self.account, self.place.line) {
+            return Err(Outcome::ServiceDenied);
+        }
+        self.prices()
+    }
+
+    fn prices(&self) -> Result<&'a UsagePrice, Outcome> {
+        if self.place.foreign {
+            return Err(Outcome::ForeignApn);
+        }
+        let plan = self.account.lines[self.place.line].plan_at(self.place.now);
+        let plan = plan.and_then(|id| self.tariff.plan(id));
+        plan.and_then(|p| p.usage.as_ref()).ok_or(Outcome::RatingFailed)
+    }
+
+    /// Octets and minor units of the line's open cycle.
+    fn charged(&self) -> (u64, i64) {
+        let line = self.account.lines[self.place.line].no;
+        let total = self.account.buckets.last().and_then(|open| open.total(line));
+        total.map_or((0, 0), |t| (t.octets, t.amount))
+    }
+
+    fn total(&mut self) -> &mut LineTotal {
+        let line = self.account.lines[self.place.line].no;
+        let open = self.account.buckets.len() - 1;
+        self.account.buckets[open].total_mut(line)
+    }
+
+    /// The client's amount in minor units of the tariff's currency.
+    fn minor(&self, asked: MoneyAsked) -> Result<i64, Outcome> {
+        let currency = self.tariff.currency;
+        let minor = currency.minor_of(asked.digits, asked.exponent);
+        let ours = asked.currency.is_none_or(|number| number == currency.number());
+        let allowed = |minor: &i64| ours && (0..=self.settings.event_money_max).contains(minor);
+        minor.filter(allowed).ok_or(Outcome::RatingFailed)
+    }
+
+    fn money(&self, minor: i64) -> Money {
+        Money::new(minor, self.tariff.currency)
+    }
+
+    fn usage(&self, at: usize) -> Usage {
+        let octets = match self.request.groups[at].wanted {
+            Wanted::Octets(octets) => octets,
+            _ => 0,
+        };
+        let usage = Usage::of(self.request, at, Used::octets(octets), self.place.now);
+        Usage { ends: self.place.now, ..usage }
+    }
+
+    fn record(&self, at: usize) -> UsageRecord {
+        blank_record(self.account, self.place, &self.usage(at), self.request, self.tariff)
+    }
+
+    /// Where the bill will find it: the open cycle and the line's plan.
+    fn stamp(&self, record: &mut UsageRecord) {
+        if record.cycle.is_none() {
+            record.cycle = Some(self.account.cycle);
+            record.plan = self.account.lines[self.place.line].plan_at(self.place.now).cloned();
+        }
+    }
+}
+
+fn settle(record: &mut UsageRecord, priced: Priced) {
+    record.amount = priced.amount;
+    record.postings = priced.postings;
+}
+
+/// A movement of money alone.
+fn money_moved(minor: i64) -> Priced {
+    let sides = [(LedgerSide::Unbilled, minor), (LedgerSide::Revenue, -minor)];
+    let moved = sides.into_iter().filter(|(_, amount)| *amount != 0);
+    let postings = moved.map(|(side, amount)| Posting { side, unit: Unit::Minor, amount }).collect();
+    Priced { amount: minor, postings }
+}
+
+/// The answer for a group that was moved whole: what was wanted is what is granted.
+fn moved(rating_group: u32, wanted: Wanted, cost: Option<Money>) -> GroupAnswer {
+    let grant = match wanted {
+        Wanted::Octets(octets) => {
+            Some(Grant { octets, validity_s: 0, threshold_octets: 0, holding_s: 0, final_unit: None })
+        }
+        _ => None,
+    };
+    GroupAnswer { grant, cost, ..GroupAnswer::bare(rating_group, Outcome::Success) }
+}
+
+/// Why an event's octets cannot be charged.
+fn outcome_of(reason: SuspenseReason) -> Outcome {
+    match reason {
+        SuspenseReason::ForeignApn => Outcome::ForeignApn,
+        SuspenseReason::LineNotActive => Outcome::ServiceDenied,
+        SuspenseReason::UnknownLine => Outcome::UnknownSubscriber,
+        SuspenseReason::BadRecord
+        | SuspenseReason::NoUsagePrice
+        | SuspenseReason::TooManyKeys
+        | SuspenseReason::TooManySessions => Outcome::RatingFailed,
+    }
+}

@@ -1,0 +1,242 @@
+//! Requests into charging's words and answers out of them, over real octets.
+
+use linegate_diameter::Message;
+use linegate_diameter::apps::Route;
+use linegate_diameter::dictionary::{Strictness, check, key};
+
+use super::*;
+use crate::domain::money::Currency;
+use crate::domain::rating::request::Grant as Quota;
+use crate::domain::tariff::{FinalUnit as Then, RedirectTo, RestrictTo};
+
+const TERMS: Terms<'static> = Terms {
+    settings: &GySettings { session_failover: true, failure_handling: FailureHandlingSetting::RetryAndTerminate },
+    foreign_apn: 5003,
+    origin_state_id: 7,
+};
+
+fn request(kind: CcRequestType) -> CcRequest<'static> {
+    let route = Route {
+        session_id: "pgw;1;2",
+        origin_host: "pgw.example",
+        origin_realm: "example",
+        destination_host: None,
+        destination_realm: "linegate.example",
+    };
+    CcRequest::new(route, "32251@3gpp.org", kind, 3)
+}
+
+fn wire(request: &CcRequest<'_>) -> Message {
+    let mut out = BytesMut::new();
+    request.encode(&CcRequest::header(), &mut out);
+    Message::decode(out.freeze()).unwrap()
+}
+
+fn charge(request: &CcRequest<'_>) -> (Asked, ChargeRequest) {
+    let message = wire(request);
+    charge_request(&CcRequest::parse(&message).unwrap(), Timestamp(0)).unwrap()
+}
+
+/// The answer as the client gets it, in its grammar.
+fn answered(request: &CcRequest<'_>, answer: &ChargeAnswer) -> (ResultCode, Message) {
+    let message = wire(request);
+    let (asked, _) = charge_request(&CcRequest::parse(&message).unwrap(), Timestamp(0)).unwrap();
+    let mut out = BytesMut::new();
+    let origin = Origin::new("gateway.example", "example");
+    let code = encode_answer(&asked, answer, TERMS, &ReplyTo::new(&message), &origin, &mut out);
+    let answer = Message::decode(out.freeze()).unwrap();
+    let report = check(&answer, Strictness::Strict);
+    assert_eq!(report.result_code(), None, "{report:?}");
+    (code, answer)
+}
+
+fn quota(octets: u64, final_unit: Option<Then>) -> Quota {
+    Quota { octets, validity_s: 3600, threshold_octets: octets / 5, holding_s: 0, final_unit }
+}
+
+fn group(rating_group: u32, grant: Option<Quota>) -> GroupAnswer {
+    GroupAnswer { grant, ..GroupAnswer::bare(rating_group, Outcome::Success) }
+}
+
+fn success(groups: Vec<GroupAnswer>) -> ChargeAnswer {
+    ChargeAnswer { groups, ..ChargeAnswer::bare(Outcome::Success) }
+}
+
+#[test]
+fn units_become_what_charging_can_price_or_refuse() {
+    let octets = Units::octets;
+    let time = Units { time: Some(60), ..Units::default() };
+    let both = Units { input_octets: Some(3), output_octets: Some(4), time: Some(60), ..Units::default() };
+    let specific = Units { service_specific: Some(1), ..Units::default() };
+    let money = Units { money: Some(WireMoney { digits: 5, exponent: 1, currency: Some(410) }), ..Units::default() };
+    let asked = MoneyAsked { digits: 5, exponent: 1, currency: Some(410) };
+    let (update, event) = (CcRequestType::Update, CcRequestType::Event);
+    let table = [
+        (update, None, Wanted::Nothing),
+        (update, Some(Units::default()), Wanted::AsMuchAsWeGive),
+        (update, Some(octets(0)), Wanted::AsMuchAsWeGive),
+        (update, Some(octets(9)), Wanted::Octets(9)),
+        (update, Some(both), Wanted::Octets(7)),
+        (update, Some(time), Wanted::Unpriced),
+        (update, Some(specific), Wanted::Unpriced),
+        (event, Some(octets(0)), Wanted::Octets(0)),
+        (event, Some(both), Wanted::Octets(7)),
+        (event, Some(money), Wanted::Money(asked)),
+        (event, Some(Units::default()), Wanted::AsMuchAsWeGive),
+        (CcRequestType::Termination, Some(octets(9)), Wanted::Nothing),
+    ];
+    for (kind, requested, expected) in table {
+        let action = Some(RequestedAction::DirectDebiting);
+        let (_, charge) = charge(&CcRequest { requested, requested_action: action, ..request(kind) });
+        assert_eq!(charge.groups[0].wanted, expected, "{kind:?} {requested:?}");
+    }
+}
+
+#[test]
+fn reports_keep_both_sides_of_a_tariff_change_and_octets_win_over_time() {
+    let unit = |units, side| UsedUnit { units, tariff_change_usage: side, reporting_reason: None };
+    let time = |seconds| Units { time: Some(seconds), ..Units::default() };
+    let timed = Units { time: Some(60), ..Units::octets(5) };
+    let (before, after) = (Some(TariffChangeUsage::Before), Some(TariffChangeUsage::After));
+    let table = [
+        (vec![], None),
+        (vec![unit(Units::octets(5), None)], Some(Used::octets(5))),
+        (
+            vec![unit(Units::octets(5), before), unit(Units::octets(7), after)],
+            Some(Used::Octets { before: 5, after: 7 }),
+        ),
+        (vec![unit(Units::octets(5), Some(TariffChangeUsage::Indeterminate))], Some(Used::octets(5))),
+        (vec![unit(timed, None)], Some(Used::octets(5))),
+        (vec![unit(time(60), None), unit(time(2), None)], Some(Used::Seconds(62))),
+        (vec![unit(Units { service_specific: Some(3), ..Units::default() }, None)], Some(Used::ServiceUnits(3))),
+        (vec![unit(time(0), None)], Some(Used::octets(0))),
+    ];
+    for (units, expected) in table {
+        let service = ServiceRequest { rating_group: Some(1), used: List::from(&units), ..ServiceRequest::default() };
+        let (_, charge) = charge(&CcRequest { services: List::from(&[service]), ..request(CcRequestType::Update) });
+        assert_eq!(charge.groups[0].used, expected, "{units:?}");
+    }
+}
+
+#[test]
+fn an_event_names_its_action_and_belongs_to_no_session() {
+    for (wire_action, action) in [
+        (RequestedAction::DirectDebiting, Action::Debit),
+        (RequestedAction::RefundAccount, Action::Refund),
+        (RequestedAction::CheckBalance, Action::CheckBalance),
+        (RequestedAction::PriceEnquiry, Action::EnquirePrice),
+    ] {
+        let event = CcRequest { requested_action: Some(wire_action), ..request(CcRequestType::Event) };
+        let (_, charge) = charge(&event);
+        assert_eq!((charge.phase, charge.session), (Phase::OneTime(action), None));
+        assert_eq!(charge.key, RecordKey::Gy("pgw;1;2".into(), 3));
+    }
+    let message = wire(&request(CcRequestType::Event));
+    let error = charge_request(&CcRequest::parse(&message).unwrap(), Timestamp(0)).unwrap_err();
+    assert_eq!((error.result_code(), error.code), (ResultCode::MISSING_AVP, dict::REQUESTED_ACTION.code));
+}
+
+#[test]
+fn groups_are_answered_by_the_names_they_came_with() {
+    let services = [
+        ServiceRequest { service_identifiers: List::from(&[7, 8]), ..ServiceRequest::default() },
+        ServiceRequest { rating_group: Some(10), service_identifiers: List::from(&[1]), ..ServiceRequest::default() },
+        ServiceRequest { rating_group: Some(10), ..ServiceRequest::default() },
+    ];
+    let ccr = CcRequest { services: List::from(&services), ..request(CcRequestType::Update) };
+    let answer = success(vec![group(0, Some(quota(5, None))), group(10, None), group(10, Some(quota(9, None)))]);
+    let (_, message) = answered(&ccr, &answer);
+    let cca = CcAnswer::parse(&message).unwrap();
+    let names: Vec<(Option<u32>, Vec<u32>)> = cca
+        .services
+        .iter()
+        .map(|s| s.unwrap())
+        .map(|s| (s.rating_group, s.service_identifiers.iter().map(|id| id.unwrap()).collect()))
+        .collect();
+    assert_eq!(names, [(None, vec![7, 8]), (Some(10), vec![1]), (Some(10), vec![])]);
+    let second = cca.services.iter().nth(1).unwrap().unwrap();
+    assert_eq!((second.granted, second.validity_time), (None, None), "a report alone gets neither quota nor its time");
+    assert_eq!(cca.origin_state_id, Some(7));
+    assert_eq!((cca.session_failover, cca.failure_handling), (None, None), "the first answer has said it");
+}
+
+#[test]
+fn a_final_unit_carries_its_action() {
+    let redirect = RedirectTo { address_type: AddressType::Url, address: "https://pay.example/".to_owned() };
+    let restrict = RestrictTo {
+        filter_ids: vec!["top-up".to_owned()],
+        rules: vec!["permit out ip from 192.0.2.1 to any".to_owned()],
+    };
+    for then in [Then::Terminate, Then::Redirect(redirect), Then::Restrict(restrict)] {
+        let services = [ServiceRequest { rating_group: Some(1), ..ServiceRequest::default() }];
+        let ccr = CcRequest { services: List::from(&services), ..request(CcRequestType::Initial) };
+        let (_, message) = answered(&ccr, &success(vec![group(1, Some(quota(5, Some(then.clone()))))]));
+        let cca = CcAnswer::parse(&message).unwrap();
+        let final_unit = cca.services.iter().next().unwrap().unwrap().final_unit.unwrap();
+        let text = |list: List<'_, &str>| list.iter().map(|t| t.unwrap().to_owned()).collect::<Vec<_>>();
+        let read = match final_unit.action {
+            FinalUnitAction::Terminate => Then::Terminate,
+            FinalUnitAction::Redirect => {
+                let to = final_unit.redirect.unwrap();
+                assert_eq!(to.kind, RedirectAddressType::Url);
+                Then::Redirect(RedirectTo { address_type: AddressType::Url, address: to.address.to_owned() })
+            }
+            FinalUnitAction::RestrictAccess => Then::Restrict(RestrictTo {
+                filter_ids: text(final_unit.filter_ids),
+                rules: text(final_unit.filter_rules),
+            }),
+        };
+        assert_eq!(read, then);
+        assert_eq!(cca.failure_handling, Some(FailureHandling::RetryAndTerminate));
+    }
+}
+
+#[test]
+fn an_event_is_answered_with_what_it_moved_found_or_would_cost() {
+    let cost = |minor| Some(Money::new(minor, Currency::USD));
+    let moved = |octets: u64, minor| GroupAnswer {
+        cost: cost(minor),
+        ..group(0, Some(Quota { validity_s: 0, threshold_octets: 0, ..quota(octets, None) }))
+    };
+    let wire_cost = |digits| Some(WireMoney { digits, exponent: -2, currency: Some(840) });
+    let in_money = GroupAnswer { cost: cost(250), ..group(0, None) };
+    let checked = |covered| ChargeAnswer { covered: Some(covered), ..success(vec![group(0, None)]) };
+    use RequestedAction::{CheckBalance, DirectDebiting, PriceEnquiry, RefundAccount};
+    let money = |digits| Units { money: wire_cost(digits), ..Units::default() };
+    let table = [
+        (DirectDebiting, success(vec![moved(9, 250)]), Some(Units::octets(9)), wire_cost(250), None),
+        (DirectDebiting, success(vec![in_money.clone()]), Some(money(250)), wire_cost(250), None),
+        (RefundAccount, success(vec![moved(9, 250)]), Some(Units::octets(9)), None, None),
+        (RefundAccount, success(vec![in_money.clone()]), Some(money(250)), None, None),
+        (CheckBalance, checked(true), None, None, Some(CheckBalanceResult::EnoughCredit)),
+        (CheckBalance, checked(false), None, None, Some(CheckBalanceResult::NoCredit)),
+        (PriceEnquiry, success(vec![in_money]), None, wire_cost(250), None),
+    ];
+    for (action, answer, granted, cost, balance) in table {
+        let event = CcRequest { requested_action: Some(action), ..request(CcRequestType::Event) };
+        let (code, message) = answered(&event, &answer);
+        let cca = CcAnswer::parse(&message).unwrap();
+        assert_eq!(code, ResultCode::SUCCESS);
+        assert_eq!((cca.granted.map(|g| g.units), cca.cost, cca.check_balance), (granted, cost, balance), "{action:?}");
+        assert_eq!((cca.validity_time, cca.request_type), (None, CcRequestType::Event));
+    }
+}
+
+#[test]
+fn a_refused_event_says_why() {
+    for (outcome, code, explains) in [
+        (Outcome::CreditLimitReached, 4012, false),
+        (Outcome::ServiceDenied, 4010, true),
+        (Outcome::RatingFailed, 5031, true),
+        (Outcome::RefundTooLarge, 5012, true),
+        (Outcome::UnknownSubscriber, 5030, false),
+        (Outcome::NoRoom, 3004, false),
+    ] {
+        let event =
+            CcRequest { requested_action: Some(RequestedAction::DirectDebiting), ..request(CcRequestType::Event) };
+        let (got, message) = answered(&event, &success(vec![GroupAnswer::bare(0, outcome)]));
+        assert_eq!(got, ResultCode(code));
+        assert_eq!(message.find(key::ERROR_MESSAGE).is_some(), explains, "{outcome:?}");
+        assert_eq!(message.header.is_error(), code == 3004);
+    }
+}
