@@ -2,6 +2,7 @@
 //! ours, so they judge behaviour and not bytes.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use linegate_simulators::element::{Element, ElementConfig, ElementHandle, Role};
 use tokio::runtime::Runtime;
@@ -17,6 +18,15 @@ impl Network {
     pub fn shutdown(self) {
         self.hss.shutdown();
         self.runtime.shutdown_background();
+    }
+}
+
+impl Network {
+    /// One more element on the same runtime, connected.
+    pub fn add(&self, host: &str, roles: &[Role], gateway: SocketAddr) -> ElementHandle {
+        let element = self.runtime.block_on(async { Element::start(ElementConfig::new(host, roles, gateway)) });
+        assert!(self.runtime.block_on(element.connected_within(Duration::from_secs(20))), "{host} connects");
+        element
     }
 }
 

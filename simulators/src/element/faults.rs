@@ -43,6 +43,8 @@ pub enum Struck {
     Mobility,
     /// RAR and ASR.
     Charging,
+    /// The one with this command code.
+    Command(u32),
 }
 
 impl Struck {
@@ -56,6 +58,7 @@ impl Struck {
                 command_code,
                 command::INSERT_SUBSCRIBER_DATA | command::DELETE_SUBSCRIBER_DATA | command::CANCEL_LOCATION
             ),
+            Struck::Command(code) => command_code == code,
             Struck::Charging => matches!(command_code, command::RE_AUTH | command::ABORT_SESSION),
         }
     }
