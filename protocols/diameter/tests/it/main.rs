@@ -7,6 +7,7 @@ mod codec;
 mod dictionary;
 mod interop;
 mod peer;
+mod tree;
 
 use bytes::BytesMut;
 use linegate_diameter::answer::Origin;
