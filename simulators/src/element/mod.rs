@@ -12,6 +12,7 @@ pub(crate) mod charging;
 mod faults;
 mod mobility;
 mod register;
+pub mod script;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
