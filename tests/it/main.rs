@@ -19,5 +19,6 @@ mod mosquitto;
 mod network;
 mod outbox;
 mod sagas;
+mod scripts;
 mod support;
 mod tidy;

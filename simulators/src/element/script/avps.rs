@@ -1,6 +1,8 @@
 //! Lists of AVPs in a script.
 
-use linegate_diameter::dictionary::{AvpDef, DataType, MandatoryBit, Rule, group_rules};
+use linegate_diameter::dictionary::{
+    AvpDef, CommandDef, DataType, MandatoryBit, Rule, application, group_rules, vendor,
+};
 use linegate_diameter::names;
 
 use super::ScriptError;
@@ -12,22 +14,42 @@ use super::value;
 /// Groups within groups.
 const NESTING_MAX: usize = 32;
 
+/// What decides between AVPs of the same name: the grammar of what they stand
+/// in, else the vendor of it.
+#[derive(Clone, Copy)]
+pub(super) struct Context {
+    rules: &'static [Rule],
+    vendor: u32,
+}
+
+impl Context {
+    pub(super) fn of(command: &CommandDef, is_request: bool) -> Self {
+        let rules = if is_request { command.request } else { command.answer };
+        let own = command.application == Some(application::LINE_PROVISIONING);
+        Self { rules, vendor: if own { vendor::EXAMPLE } else { vendor::TGPP } }
+    }
+
+    fn inside(self, group: &AvpDef) -> Self {
+        let vendor = if group.vendor == 0 { self.vendor } else { group.vendor };
+        Self { rules: group_rules(group.key()).unwrap_or_default(), vendor }
+    }
+}
+
 impl Parser<'_> {
-    /// A list in braces, or up to the end of the line or a keyword. `rules`
-    /// decide between two AVPs of the same name.
-    pub(super) fn avps(&mut self, rules: &[Rule]) -> Result<Vec<GivenAvp>, ScriptError> {
+    /// A list in braces, or up to the end of the line or a keyword.
+    pub(super) fn avps(&mut self, context: Context) -> Result<Vec<GivenAvp>, ScriptError> {
         if self.take(&Token::Open) {
-            return self.members(rules, 0);
+            return self.members(context, 0);
         }
         let mut avps = Vec::new();
         while self.peek_word().is_some_and(is_avp) {
-            avps.push(self.avp(rules, 0)?);
+            avps.push(self.avp(context, 0)?);
         }
         Ok(avps)
     }
 
     /// Up to the closing brace.
-    fn members(&mut self, rules: &[Rule], depth: usize) -> Result<Vec<GivenAvp>, ScriptError> {
+    fn members(&mut self, context: Context, depth: usize) -> Result<Vec<GivenAvp>, ScriptError> {
         if depth > NESTING_MAX {
             return self.fail(format!("groups nest deeper than {NESTING_MAX}"));
         }
@@ -40,19 +62,19 @@ impl Parser<'_> {
             if !self.peek_word().is_some_and(is_avp) {
                 return self.fail("an AVP or a closing brace is missing");
             }
-            avps.push(self.avp(rules, depth)?);
+            avps.push(self.avp(context, depth)?);
         }
     }
 
-    fn avp(&mut self, rules: &[Rule], depth: usize) -> Result<GivenAvp, ScriptError> {
+    fn avp(&mut self, context: Context, depth: usize) -> Result<GivenAvp, ScriptError> {
         let line = self.line();
         let word = self.word("an AVP's name")?;
         if word == "no" {
             let name = self.word("an AVP's name")?;
-            let def = self.resolve(&name, rules)?;
+            let def = self.resolve(&name, context)?;
             return Ok(GivenAvp { line, def, flags: None, length: None, value: Given::Absent });
         }
-        let (def, mut flags) = if word == "avp" { self.numbered()? } else { (self.resolve(&word, rules)?, None) };
+        let (def, mut flags) = if word == "avp" { self.numbered()? } else { (self.resolve(&word, context)?, None) };
         let mut length = None;
         loop {
             match self.peek_word() {
@@ -69,7 +91,7 @@ impl Parser<'_> {
         }
         let equals = self.take(&Token::Equals);
         let value = if self.take(&Token::Open) {
-            Given::Group(self.members(group_rules(def.key()).unwrap_or_default(), depth + 1)?)
+            Given::Group(self.members(context.inside(&def), depth + 1)?)
         } else if equals {
             self.value(&def)?
         } else {
@@ -112,16 +134,15 @@ impl Parser<'_> {
         }
     }
 
-    /// The AVP of a name; of several, the one that the grammar has.
-    pub(super) fn resolve(&self, name: &str, rules: &[Rule]) -> Result<AvpDef, ScriptError> {
-        let mut found = names::avps_named(name);
-        match (found.next(), found.next()) {
-            (None, _) => self.fail(format!("no AVP is called {name}; avp(code, vendor, flags) gives any")),
-            (Some(def), None) => Ok(*def),
-            (Some(_), Some(_)) => match names::avps_named(name).find(|def| rules.iter().any(|r| r.key == def.key())) {
-                Some(def) => Ok(*def),
-                None => self.fail(format!("several AVPs are called {name}; avp(code, vendor, flags) tells them apart")),
-            },
+    /// The AVP of a name.
+    pub(super) fn resolve(&self, name: &str, context: Context) -> Result<AvpDef, ScriptError> {
+        let in_grammar = |def: &&AvpDef| context.rules.iter().any(|rule| rule.key == def.key());
+        let of_vendor = |def: &&AvpDef| def.vendor == context.vendor;
+        let found = names::avps_named(name).find(in_grammar);
+        let found = found.or_else(|| names::avps_named(name).find(of_vendor));
+        match found.or_else(|| names::avps_named(name).next()) {
+            Some(def) => Ok(*def),
+            None => self.fail(format!("no AVP is called {name}; avp(code, vendor, flags) gives any")),
         }
     }
 }

@@ -80,10 +80,11 @@ fn text(given: &GivenAvp, variables: &Variables) -> String {
     match &given.value {
         Given::Any => name,
         Given::Absent => format!("no {name}"),
-        Given::Octets(_) | Given::Later(_) => {
-            let octets = build::octets(given, variables).unwrap_or_default();
-            format!("{name} = {}", value(given, &octets))
-        }
+        Given::Octets(octets) => format!("{name} = {}", value(given, octets)),
+        Given::Later(literal) => match build::octets(given, variables) {
+            Ok(octets) => format!("{name} = {}", value(given, &octets)),
+            Err(_) => format!("{name} = {}", literal.text),
+        },
         Given::Group(members) => {
             let members: Vec<String> = members.iter().map(|member| text(member, variables)).collect();
             format!("{name} {{ {} }}", members.join(" "))

@@ -8,6 +8,7 @@
 
 mod avps;
 mod build;
+mod expect;
 mod lexer;
 mod link;
 mod matching;

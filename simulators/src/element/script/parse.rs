@@ -9,6 +9,7 @@ use linegate_diameter::dictionary::{CommandDef, key};
 use linegate_diameter::names;
 
 use super::ScriptError;
+use super::avps::Context;
 use super::lexer::{Lexeme, Token, lexemes};
 use super::syntax::{Action, Expectation, HeaderOptions, Literal, Outgoing, Reaction, Script, Statement};
 use super::value::{hexadecimal, number};
@@ -100,16 +101,16 @@ impl Parser<'_> {
             "send" => Action::Send(self.outgoing()?),
             "answer" => Action::Answer(self.outgoing()?),
             "again" => {
-                let (mut retransmitted, mut same_hop_by_hop) = (false, false);
+                let (mut which, mut retransmitted, mut same_hop_by_hop) = (None, false, false);
                 while let Some(word) = self.peek_word() {
                     match word {
                         "T" => retransmitted = true,
                         "same-hop-by-hop" => same_hop_by_hop = true,
-                        _ => return self.fail("again takes T and same-hop-by-hop"),
+                        name => which = Some(name.to_owned()),
                     }
                     self.at += 1;
                 }
-                Action::Again { retransmitted, same_hop_by_hop }
+                Action::Again { which, retransmitted, same_hop_by_hop }
             }
             "expect" => self.expect()?,
             "on" => self.reaction()?,
@@ -137,13 +138,13 @@ impl Parser<'_> {
 
     fn outgoing(&mut self) -> Parsed<Outgoing> {
         let (command, is_request) = self.command()?;
-        let header = self.header_options()?;
-        let rules = if is_request { command.request } else { command.answer };
-        let avps = self.avps(rules)?;
+        let context = Context::of(command, is_request);
+        let header = self.header_options(context)?;
+        let avps = self.avps(context)?;
         Ok(Outgoing { command, is_request, header, avps })
     }
 
-    fn header_options(&mut self) -> Parsed<HeaderOptions> {
+    fn header_options(&mut self, context: Context) -> Parsed<HeaderOptions> {
         let mut options = HeaderOptions { copies: 1, ..HeaderOptions::default() };
         while let Some(word) = self.peek_word() {
             let word = word.to_owned();
@@ -159,10 +160,11 @@ impl Parser<'_> {
                 "application" => options.application = Some(self.integer("an application id")?),
                 "hop-by-hop" => options.hop_by_hop = Some(self.integer("an id")?),
                 "end-to-end" => options.end_to_end = Some(self.integer("an id")?),
+                "as" => options.name = Some(self.word("a name")?),
                 "after" => options.after = Some(self.duration()?),
                 "omit" => {
                     let name = self.word("an AVP's name")?;
-                    let def = self.resolve(&name, &[])?;
+                    let def = self.resolve(&name, context)?;
                     options.omitted.push(def.key());
                 }
                 _ => {
@@ -198,8 +200,7 @@ impl Parser<'_> {
             flags |= flag.0;
             self.at += 1;
         }
-        let rules = if is_request { command.request } else { command.answer };
-        let avps = self.avps(rules)?;
+        let avps = self.avps(Context::of(command, is_request))?;
         Ok(Action::Expect(Expectation { command, is_request, flags, avps, within: self.within()? }))
     }
 

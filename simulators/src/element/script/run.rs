@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use linegate_diameter::Message;
-use linegate_diameter::apps::base::DisconnectCause;
 use linegate_diameter::dictionary::{self as dict, command, key};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -19,8 +18,8 @@ use tokio::time::timeout;
 use super::ScriptError;
 use super::build::{self, Around, Mistake};
 use super::link::{Arrival, Incoming, Link};
-use super::matching::{self, printed};
-use super::syntax::{Action, Expectation, Given, Outgoing, Reaction, Script, Statement, command_name};
+use super::matching::printed;
+use super::syntax::{Action, Given, Outgoing, Reaction, Script, Statement};
 use super::variables::Variables;
 use crate::clock;
 use crate::wire;
@@ -36,9 +35,6 @@ const LINKS_MAX: usize = 256;
 
 /// Answers sent later than their request came.
 const DELAYED_MAX: usize = 10_000;
-
-/// How long a DPR waits for its DPA.
-const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How a script is run.
 #[derive(Debug, Clone)]
@@ -68,6 +64,7 @@ impl Script {
             reactions: Vec::new(),
             asked: HashMap::new(),
             last: None,
+            named: HashMap::new(),
             halved: 0,
             to_answer: None,
             number: 0,
@@ -83,30 +80,32 @@ impl Script {
     }
 }
 
-struct Runner<'s, 'l> {
+pub(super) struct Runner<'s, 'l> {
     settings: RunSettings,
-    variables: Variables,
-    links: Vec<Link>,
-    current: usize,
+    pub(super) variables: Variables,
+    pub(super) links: Vec<Link>,
+    pub(super) current: usize,
     arrivals: mpsc::Sender<Incoming>,
     incoming: mpsc::Receiver<Incoming>,
-    unread: VecDeque<(usize, Unread)>,
+    pub(super) unread: VecDeque<(usize, Unread)>,
     delayed: Vec<(Instant, usize, Bytes)>,
     reactions: Vec<(u32, &'s Reaction)>,
     /// Requests that wait for an answer, by link and hop-by-hop id.
-    asked: HashMap<(usize, u32), u32>,
+    pub(super) asked: HashMap<(usize, u32), u32>,
     /// The last request that was built.
     last: Option<Bytes>,
-    /// How much of it `half` has sent.
+    /// Requests that `again` can name.
+    named: HashMap<&'s str, Bytes>,
+    /// How much of the last request `half` has sent.
     halved: usize,
     /// The request that was expected last.
-    to_answer: Option<(usize, Message)>,
+    pub(super) to_answer: Option<(usize, Message)>,
     number: u32,
     next_id: u32,
     log: &'l mut (dyn FnMut(&str) + Send),
 }
 
-enum Unread {
+pub(super) enum Unread {
     Message(Message),
     Undecodable(String),
 }
@@ -172,7 +171,13 @@ impl<'s> Runner<'s, '_> {
                 let frame = self.build(outgoing, Some(&request))?;
                 self.later(link, outgoing, frame).await?;
             }
-            Action::Again { retransmitted, same_hop_by_hop } => self.again(*retransmitted, *same_hop_by_hop).await?,
+            Action::Again { which, retransmitted, same_hop_by_hop } => {
+                if let Some(name) = which {
+                    let named = self.named.get(name.as_str()).cloned();
+                    self.last = Some(named.ok_or_else(|| format!("no request is called {name}"))?);
+                }
+                self.again(*retransmitted, *same_hop_by_hop).await?;
+            }
             Action::Expect(expectation) => self.expect(expectation).await?,
             Action::ExpectClosed { within } => self.expect_closed(*within).await?,
             Action::ExpectNothing { during } => self.expect_nothing(*during).await?,
@@ -212,7 +217,7 @@ impl<'s> Runner<'s, '_> {
         if name == "session" {
             self.number = 0;
         }
-        self.variables.set(name, value);
+        self.variables.set_default(name, value);
     }
 
     async fn connect(&mut self, to: SocketAddr, name: Option<&str>, within: Duration) -> Result<(), Stop> {
@@ -246,11 +251,11 @@ impl<'s> Runner<'s, '_> {
         Ok(())
     }
 
-    fn link(&mut self) -> Result<&mut Link, Stop> {
+    pub(super) fn link(&mut self) -> Result<&mut Link, Stop> {
         self.links.get_mut(self.current).ok_or_else(|| Stop::Here("there is no connection".into()))
     }
 
-    fn build(&mut self, outgoing: &Outgoing, request: Option<&Message>) -> Result<Bytes, Stop> {
+    pub(super) fn build(&mut self, outgoing: &Outgoing, request: Option<&Message>) -> Result<Bytes, Stop> {
         let id = self.next_id;
         self.next_id = self.next_id.wrapping_add(1);
         let local = self.links.get(self.current).map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |link| link.local);
@@ -260,9 +265,12 @@ impl<'s> Runner<'s, '_> {
     }
 
     /// Builds a request and counts it.
-    fn build_request(&mut self, outgoing: &Outgoing) -> Result<Bytes, Stop> {
+    fn build_request(&mut self, outgoing: &'s Outgoing) -> Result<Bytes, Stop> {
         let frame = self.build(outgoing, None)?;
         self.last = Some(frame.clone());
+        if let Some(name) = &outgoing.header.name {
+            self.named.insert(name, frame.clone());
+        }
         self.halved = 0;
         if outgoing.is_request && matches!(outgoing.command.code, command::CREDIT_CONTROL | command::ACCOUNTING) {
             let numbers = [key::CC_REQUEST_NUMBER, key::ACCOUNTING_RECORD_NUMBER];
@@ -278,7 +286,7 @@ impl<'s> Runner<'s, '_> {
         Ok(frame)
     }
 
-    async fn send(&mut self, outgoing: &Outgoing) -> Result<(), Stop> {
+    async fn send(&mut self, outgoing: &'s Outgoing) -> Result<(), Stop> {
         if !outgoing.is_request {
             let frame = self.build(outgoing, None)?;
             return self.later(self.current, outgoing, frame).await;
@@ -320,7 +328,7 @@ impl<'s> Runner<'s, '_> {
         Ok(())
     }
 
-    async fn write(&mut self, link: usize, octets: &Bytes) -> Result<(), Stop> {
+    pub(super) async fn write(&mut self, link: usize, octets: &Bytes) -> Result<(), Stop> {
         if self.settings.trace {
             match Message::decode(octets.clone()) {
                 Ok(message) => (self.log)(&format!("sent {}", printed(&message))),
@@ -334,14 +342,14 @@ impl<'s> Runner<'s, '_> {
     }
 
     /// Remembers a request, to know its answer.
-    fn note_request(&mut self, link: usize, frame: &[u8]) {
+    pub(super) fn note_request(&mut self, link: usize, frame: &[u8]) {
         if let Some(id) = frame.get(12..16).and_then(|id| <[u8; 4]>::try_from(id).ok()) {
             *self.asked.entry((link, u32::from_be_bytes(id))).or_default() += 1;
         }
     }
 
     /// Takes what comes next, and sends what is due; false once it is `until`.
-    async fn take(&mut self, until: Instant) -> Result<bool, Stop> {
+    pub(super) async fn take(&mut self, until: Instant) -> Result<bool, Stop> {
         loop {
             let now = clock::now();
             while let Some(due) = self.delayed.iter().position(|(at, ..)| *at <= now) {
@@ -416,154 +424,10 @@ impl<'s> Runner<'s, '_> {
             Err(stop) => Err(stop),
         }
     }
-
-    async fn expect(&mut self, expected: &Expectation) -> Result<(), Stop> {
-        self.link()?;
-        let until = clock::now() + expected.within;
-        let code = expected.command.code;
-        loop {
-            let current = self.current;
-            let wanted = |message: &Message| {
-                message.header.command_code == code && message.header.is_request() == expected.is_request
-            };
-            let found = self.unread.iter().position(|(link, unread)| match unread {
-                Unread::Message(message) => *link == current && wanted(message),
-                Unread::Undecodable(_) => *link == current,
-            });
-            match found.and_then(|at| self.unread.remove(at)) {
-                Some((link, Unread::Message(message))) => return self.compare(expected, link, message),
-                Some((_, Unread::Undecodable(text))) => {
-                    let expected = matching::expectation(expected, &self.variables);
-                    return Err(format!("expected {expected}\nreceived what cannot be decoded:\n{text}").into());
-                }
-                None => {}
-            }
-            let closed = self.links.get(current).is_some_and(|link| link.closed);
-            if closed || !self.take(until).await? {
-                let why = if closed { "before the connection was closed".into() } else { within(expected.within) };
-                let expected = matching::expectation(expected, &self.variables);
-                return Err(format!("expected {expected}\nit did not come {why}{}", self.instead()).into());
-            }
-        }
-    }
-
-    /// Holds the expectation against a message.
-    fn compare(&mut self, expected: &Expectation, link: usize, message: Message) -> Result<(), Stop> {
-        let fault = match matching::missing(expected, &message, &self.variables).map_err(Stop::At)? {
-            Some(missing) => Some(format!("{missing} is not in it")),
-            None if message.header.is_request() || self.answers(link, &message) => None,
-            None => Some("it answers no request, or one that was answered before".to_owned()),
-        };
-        if let Some(fault) = fault {
-            let expected = matching::expectation(expected, &self.variables);
-            return Err(format!("expected {expected}\n{fault}; received\n{}", printed(&message)).into());
-        }
-        if message.header.is_request() {
-            self.to_answer = Some((link, message));
-        }
-        Ok(())
-    }
-
-    /// True where the answer is one to a request of ours, which is then done.
-    fn answers(&mut self, link: usize, message: &Message) -> bool {
-        let id = (link, message.header.hop_by_hop);
-        let Some(count) = self.asked.get_mut(&id) else { return false };
-        *count -= 1;
-        if *count == 0 {
-            self.asked.remove(&id);
-        }
-        true
-    }
-
-    /// What came and was not expected, for the reader of an error.
-    fn instead(&self) -> String {
-        let current = self.current;
-        let mut text = String::new();
-        for (_, unread) in self.unread.iter().filter(|(link, _)| *link == current).take(3) {
-            text.push_str("\ncame instead:\n");
-            match unread {
-                Unread::Message(message) => text.push_str(&printed(message)),
-                Unread::Undecodable(octets) => text.push_str(octets),
-            }
-        }
-        text
-    }
-
-    async fn expect_closed(&mut self, patience: Duration) -> Result<(), Stop> {
-        let until = clock::now() + patience;
-        while !self.link()?.closed {
-            if !self.take(until).await? {
-                let why = within(patience);
-                return Err(format!("expected that the connection is closed {why}{}", self.instead()).into());
-            }
-        }
-        Ok(())
-    }
-
-    /// Neither a message, watchdogs aside, nor the end of the connection.
-    async fn expect_nothing(&mut self, during: Duration) -> Result<(), Stop> {
-        let until = clock::now() + during;
-        loop {
-            let more = self.take(until).await?;
-            let current = self.current;
-            self.unread.retain(|(link, unread)| {
-                let code = match unread {
-                    Unread::Message(message) => Some(message.header.command_code),
-                    Unread::Undecodable(_) => None,
-                };
-                *link != current || code != Some(command::DEVICE_WATCHDOG)
-            });
-            if self.link()?.closed {
-                return Err("expected nothing, but the connection was closed".to_owned().into());
-            }
-            if self.unread.iter().any(|(link, _)| *link == current) {
-                return Err(format!("expected nothing for {during:?}{}", self.instead()).into());
-            }
-            if !more {
-                return Ok(());
-            }
-        }
-    }
-
-    async fn leave(&mut self, cause: DisconnectCause) -> Result<(), Stop> {
-        let Some(command) = dict::find_command(dict::application::BASE, command::DISCONNECT_PEER) else {
-            return Ok(());
-        };
-        let mut request = Outgoing::plain(command, true);
-        let value = Given::Octets(Bytes::copy_from_slice(&cause.value().to_be_bytes()));
-        let def = dict::DISCONNECT_CAUSE;
-        request.avps.push(super::syntax::GivenAvp { line: 0, def, flags: None, length: None, value });
-        let frame = self.build(&request, None)?;
-        self.note_request(self.current, &frame);
-        self.write(self.current, &frame).await?;
-        let until = clock::now() + LEAVE_PATIENCE;
-        let name = command_name(command, false);
-        loop {
-            let current = self.current;
-            let answered = self.unread.iter().any(|(link, unread)| match unread {
-                Unread::Message(message) => {
-                    let header = message.header;
-                    *link == current && header.command_code == command.code && !header.is_request()
-                }
-                Unread::Undecodable(_) => false,
-            });
-            if answered {
-                self.link()?.drop_it();
-                return Ok(());
-            }
-            if self.link()?.closed || !self.take(until).await? {
-                return Err(format!("expected {name}: it did not come{}", self.instead()).into());
-            }
-        }
-    }
-}
-
-fn within(time: Duration) -> String {
-    format!("within {time:?}")
 }
 
 /// Why a statement ends the script.
-enum Stop {
+pub(super) enum Stop {
     /// At the statement that is carried out.
     Here(String),
     /// At another line: inside a block of AVPs, or where a reaction is set.

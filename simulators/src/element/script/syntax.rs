@@ -44,8 +44,10 @@ pub(super) enum Action {
     Send(Outgoing),
     /// Answers the request that was expected last.
     Answer(Outgoing),
-    /// The last request once more, by default with a new hop-by-hop id.
+    /// The last request, or one that has a name, once more; by default with a
+    /// new hop-by-hop id.
     Again {
+        which: Option<String>,
         retransmitted: bool,
         same_hop_by_hop: bool,
     },
@@ -113,6 +115,8 @@ pub(super) struct HeaderOptions {
     pub(super) omitted: Vec<u64>,
     /// Nothing is filled in.
     pub(super) bare: bool,
+    /// What `again` calls it.
+    pub(super) name: Option<String>,
     /// Sent as often in all.
     pub(super) copies: u32,
     /// Sent so much later.

@@ -1,6 +1,6 @@
 //! What a script can name with `$`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::syntax::Literal;
 use crate::clock;
@@ -14,6 +14,8 @@ const VALUE_OCTETS_MAX: usize = 1 << 20;
 #[derive(Debug, Clone)]
 pub(super) struct Variables {
     values: BTreeMap<String, String>,
+    /// Given from outside; `set` leaves them.
+    given: BTreeSet<String>,
     sessions: u32,
 }
 
@@ -28,7 +30,11 @@ impl Variables {
             ("product", "linegate-sim script"),
         ];
         let defaults = defaults.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let mut variables = Self { values: defaults.chain(given.iter().cloned()).collect(), sessions: 0 };
+        let mut variables = Self {
+            values: defaults.chain(given.iter().cloned()).collect(),
+            given: given.iter().map(|(name, _)| name.clone()).collect(),
+            sessions: 0,
+        };
         if !variables.values.contains_key("session") {
             variables.new_session();
         }
@@ -40,6 +46,13 @@ impl Variables {
         self.sessions += 1;
         let session = format!("{};{};{}", self.known("host"), clock::unix_ms(), self.sessions);
         self.set("session", session);
+    }
+
+    /// What the statement `set` does: what was given from outside stays.
+    pub(super) fn set_default(&mut self, name: &str, value: String) {
+        if !self.given.contains(name) {
+            self.set(name, value);
+        }
     }
 
     pub(super) fn set(&mut self, name: &str, value: String) {
