@@ -15,6 +15,16 @@ use linegate_diameter::tree;
 /// Octets read of one input at most.
 const INPUT_BYTES_MAX: u64 = 64 << 20;
 
+/// First octets of capture files: pcap in both byte orders, with micro- and
+/// nanoseconds, and pcapng.
+const CAPTURES: [[u8; 4]; 5] = [
+    [0xd4, 0xc3, 0xb2, 0xa1],
+    [0xa1, 0xb2, 0xc3, 0xd4],
+    [0x4d, 0x3c, 0xb2, 0xa1],
+    [0xa1, 0xb2, 0x3c, 0x4d],
+    [0x0a, 0x0d, 0x0d, 0x0a],
+];
+
 /// Prints every message of the inputs: a file, `-` for standard input, or
 /// hexadecimal text in one or several arguments. The exit code is 0 where
 /// all are good and 1 where something is wrong with one; an input that
@@ -54,6 +64,12 @@ fn contents(name: &str, from: impl Read) -> anyhow::Result<Bytes> {
     let read = from.take(INPUT_BYTES_MAX + 1).read_to_end(&mut octets).with_context(|| format!("read {name}"))?;
     if read as u64 > INPUT_BYTES_MAX {
         bail!("read {name}: more than {INPUT_BYTES_MAX} bytes");
+    }
+    if octets.first_chunk().is_some_and(|first| CAPTURES.contains(first)) {
+        bail!(
+            "read {name}: a capture; `tshark -r FILE -Y diameter -T fields -e tcp.payload` writes its messages as \
+             hexadecimal text for `linegate decode -`"
+        );
     }
     let text = octets.iter().all(|octet| octet.is_ascii_graphic() || octet.is_ascii_whitespace());
     match std::str::from_utf8(&octets) {

@@ -182,4 +182,5 @@ Device-Watchdog-Request (280), application 0 Diameter common messages, hop-by-ho
     unreadable("/nowhere/capture.bin", b"", "no such file");
     unreadable("-", b"01 00 0", "odd number");
     unreadable("-", b"", "nothing to decode");
+    unreadable("-", &[0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0], "tshark");
 }

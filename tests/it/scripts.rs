@@ -45,6 +45,26 @@ fn every_worked_script_is_run_here() {
 }
 
 #[test]
+fn the_examples_of_the_page_can_be_read() {
+    let page = include_str!("../../docs/element-scripts.md");
+    let (_, examples) = page.split_once("## Two examples").unwrap();
+    let (examples, _) = examples.split_once("## Statements").unwrap();
+    let mut scripts = vec![String::new()];
+    for line in examples.lines() {
+        match line.strip_prefix("    ") {
+            Some(code) => scripts.last_mut().unwrap().extend([code, "\n"]),
+            None if !line.is_empty() => scripts.push(String::new()),
+            None => {}
+        }
+    }
+    scripts.retain(|script| !script.is_empty());
+    assert_eq!(scripts.len(), 2);
+    for script in scripts {
+        assert_eq!(Script::parse("page", &script).map(drop), Ok(()), "{script}");
+    }
+}
+
+#[test]
 fn the_worked_scripts_hold_against_a_gateway() {
     let data = tempfile::tempdir().unwrap();
     let settings = [("LINEGATE__DIAMETER__WATCHDOG_S", "6"), ("LINEGATE__DIAMETER__MESSAGE_TIMEOUT_MS", "1000")];

@@ -32,7 +32,7 @@ fn a_script_with_a_mistake_does_not_start_and_says_where_it_is() {
     check_unreadable("send CCR { Event-Timestamp = noon }", "1: Event-Timestamp = noon: not a time: RFC 3339, or now");
     check_unreadable("send CCR { Subscription-Id = 7 }", "1: Subscription-Id is grouped: its members stand in braces");
     check_unreadable("send CCR {\n", "1: an AVP or a closing brace is missing");
-    check_unreadable("repeat 2 {\nwait 1s\n", "2: a block without its closing brace");
+    check_unreadable("repeat 2 {\nwait 300ms\n", "2: a block without its closing brace");
     check_unreadable("wait 5", "1: 5: not a time in ms, s or min");
     check_unreadable("raw 0100g0", "1: raw takes octets in hexadecimal");
     check_unreadable("set a = \"b", "1: a quote without its end");
@@ -120,27 +120,32 @@ close BUSY
 fn a_script_may_misbehave_in_every_way() {
     // two answers to one request
     let dwr = "send DWR\nexpect DWA\nexpect DWA\n";
-    check_failed("on DWR answer DWA twice\nwait 1s\n", dwr, 6, "answers no request, or one that was answered before");
+    check_failed(
+        "on DWR answer DWA twice\nwait 300ms\n",
+        dwr,
+        6,
+        "answers no request, or one that was answered before",
+    );
     // an answer with other ids
-    let server = "on DWR answer DWA hop-by-hop 4711\nwait 1s\n";
+    let server = "on DWR answer DWA hop-by-hop 4711\nwait 300ms\n";
     check_failed(server, "send DWR\nexpect DWA\n", 5, "answers no request");
     // silence
-    check_failed("on DWR silent\nwait 1s\n", "send DWR\nexpect DWA within 100ms\n", 5, "did not come within 100ms");
+    check_failed("on DWR silent\nwait 300ms\n", "send DWR\nexpect DWA within 100ms\n", 5, "did not come within 100ms");
     check_held("on DWR silent\nexpect DWR\nwait 300ms\n", "send DWR\nexpect nothing for 100ms\n");
     // no DPR
     check_held("drop\n", "expect closed\n");
     check_failed("on DWR drop\nexpect closed\n", "send DWR\nexpect DWA\n", 5, "before the connection was closed");
     // another version, and octets of no message at all
-    check_failed("send DWR version 2\nwait 1s\n", "expect DWR\n", 4, "version 2, need 1");
+    check_failed("send DWR version 2\nwait 300ms\n", "expect DWR\n", 4, "version 2, need 1");
     check_failed(
-        "raw 02 00 00 14 80000118 00000000 00000001 00000001\nwait 1s\n",
+        "raw 02 00 00 14 80000118 00000000 00000001 00000001\nwait 300ms\n",
         "expect DWR\n",
         4,
         "cannot be decoded",
     );
     // a message in two halves, and an AVP of a false length
     check_held("prepare DWR\nhalf 40\nwait 100ms\nrest\nexpect DWA\n", "expect DWR\nwait 100ms\n");
-    let server = "send DWR { Origin-State-Id length 99 = 1 }\nwait 1s\n";
+    let server = "send DWR { Origin-State-Id length 99 = 1 }\nwait 300ms\n";
     check_failed(server, "expect DWR\n", 4, "5014 INVALID_AVP_LENGTH: Origin-State-Id");
     // nothing that is required
     check_held("send DWR bare\nexpect DWA\n", "expect DWR { no Origin-Host  no Origin-Realm }\nwait 100ms\n");
@@ -148,7 +153,7 @@ fn a_script_may_misbehave_in_every_way() {
 
 #[test]
 fn an_expectation_that_does_not_hold_says_what_is_missing_and_shows_the_message() {
-    let server = "on CCR answer CCA { Multiple-Services-Credit-Control { Rating-Group = 20 } }\nwait 1s\n";
+    let server = "on CCR answer CCA { Multiple-Services-Credit-Control { Rating-Group = 20 } }\nwait 300ms\n";
     let client =
         "send CCR { CC-Request-Type = 1 }\nexpect CCA Multiple-Services-Credit-Control { Rating-Group = 10 }\n";
     check_failed(server, client, 5, "Multiple-Services-Credit-Control { Rating-Group = 10 } is not in it; received");
