@@ -102,8 +102,8 @@ fn dump(text: &str) -> Result<Vec<u8>, HexError> {
     Ok(octets)
 }
 
-/// The offset of a dump's line, and what follows it: a colon, or two spaces
-/// or more.
+/// The offset of a dump's line, and what follows it: a colon, two spaces or
+/// more, or one space and a single octet.
 fn dump_line(line: &str) -> Option<(usize, &str)> {
     let line = line.trim();
     let digits = line.bytes().take_while(u8::is_ascii_hexdigit).count();
@@ -112,6 +112,7 @@ fn dump_line(line: &str) -> Option<(usize, &str)> {
     let after = match rest.strip_prefix(':') {
         Some(rest) => rest,
         None if rest.is_empty() || rest.starts_with("  ") => rest,
+        None if rest.split_whitespace().next().is_some_and(|octet| octet.len() == 2) => rest,
         None => return None,
     };
     let offset = usize::from_str_radix(offset, 16).ok().filter(|_| is_offset)?;
@@ -167,6 +168,7 @@ mod tests {
         check("0000   01 00 00 14   ab\n", Ok(&[1, 0, 0, 0x14]));
         check("0000   01 00\n0002   03 04\n\n0000   05 06", Ok(&[1, 0, 3, 4, 5, 6]));
         check("00000000  01 02\n*\n00000006  03\n", Ok(&[1, 2, 1, 2, 1, 2, 3]));
+        check("0000 01 00\n0002 03 04\n", Ok(&[1, 0, 3, 4]));
         check("0000   01 00\n0004   03 04", Err("line 2: offset 0x4, need 0x2"));
         check("0000   01 00\nfoo", Err("line 2: a line of a dump starts with its offset"));
         check("0000: 01 00\n*\nffffffff: 00", Err("line 3: offset 0xffffffff, need 0x2"));
