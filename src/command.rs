@@ -1,6 +1,8 @@
 //! Commands that work beside a running gateway: they call it over HTTP, and
 //! start one of their own on the same stores, without listeners for elements
-//! and modems, only when none runs.
+//! and modems, only when none runs. `decode` needs no gateway at all.
+
+mod decode;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -8,6 +10,8 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
+
+pub use decode::decode;
 
 use crate::app::{self, Gateway, Mode};
 use crate::config::Config;

@@ -53,6 +53,12 @@ enum Command {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Prints Diameter messages as a tree and says what is wrong with them: 0 good, 1 not, 2 unreadable.
+    Decode {
+        /// Hexadecimal text, or a file: binary, hexadecimal, a dump of xxd or hexdump -C; `-` reads standard input.
+        #[arg(required = true, value_name = "FILE|HEX")]
+        inputs: Vec<String>,
+    },
     /// Reads the settings and says what is wrong with them.
     CheckConfig,
 }
@@ -80,6 +86,9 @@ fn quieter(mut config: Config) -> Config {
 }
 
 fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if let Command::Decode { inputs } = &args.command {
+        return command::decode(inputs);
+    }
     let config = Config::load(args.config.as_deref(), std::env::vars())?;
     if let Command::CheckConfig = args.command {
         app::check(&config)?;
@@ -102,7 +111,7 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
             Command::CloseMonth { cycle, dry_run, early } => command::close_month(config, &cycle, dry_run, early).await,
             Command::ImportLines { file } => command::import_lines(config, &file).await,
             Command::ImportUsage { files } => command::import_usage(config, &files).await,
-            Command::CheckConfig => Ok(ExitCode::SUCCESS),
+            Command::Decode { .. } | Command::CheckConfig => Ok(ExitCode::SUCCESS),
         }
     });
     // Whatever still blocks a thread must not keep the process.

@@ -1,10 +1,15 @@
 //! The command line: what stops a start, and the commands beside a running
 //! gateway and without one.
 
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
+use bytes::BytesMut;
+use linegate_diameter::apps::base::DeviceWatchdog;
+use linegate_diameter::dictionary as dict;
+use linegate_diameter::{Header, Writer};
 use linegate_simulators::lines::LineRange;
 
 use crate::support::{Gateway, Ports};
@@ -103,4 +108,79 @@ fn commands_work_without_a_gateway_and_beside_one_and_change_nothing_twice() {
     let bills = gateway.get("/tmf-api/customerBillManagement/v4/customerBill?cycle=2026-10&limit=100").1;
     assert_eq!(bills.as_array().map(Vec::len), Some(30), "{bills}");
     assert_eq!(gateway.terminate(), Some(0));
+}
+
+/// A Device-Watchdog-Request of `pgw.example`, with or without its realm.
+fn watchdog(whole: bool) -> Vec<u8> {
+    let mut out = BytesMut::new();
+    let mut writer = Writer::begin(&mut out, &Header { hop_by_hop: 7, end_to_end: 9, ..DeviceWatchdog::header() });
+    writer.text(&dict::ORIGIN_HOST, "pgw.example");
+    if whole {
+        writer.text(&dict::ORIGIN_REALM, "example");
+    }
+    writer.finish();
+    out.to_vec()
+}
+
+/// What `linegate decode` prints, and its exit code.
+fn decoded(argument: &str, stdin: &[u8]) -> (String, Option<i32>) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_linegate"))
+        .args(["decode", argument])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(stdin).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (String::from_utf8(said).unwrap(), output.status.code())
+}
+
+#[test]
+fn decode_prints_messages_of_every_kind_of_input_and_says_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &[u8]| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, content).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let good = watchdog(true);
+    let hex: String = good.iter().map(|octet| format!("{octet:02x}")).collect();
+    let expected = "\
+Device-Watchdog-Request (280), application 0 Diameter common messages, hop-by-hop 0x00000007, end-to-end 0x00000009, 56 octets
+  Origin-Host (264) M = \"pgw.example\"
+  Origin-Realm (296) M = \"example\"
+  good
+";
+    let whole = || (expected.to_owned(), Some(0));
+    assert_eq!(decoded(&hex, b""), whole());
+    assert_eq!(decoded(&file("binary", &good), b""), whole());
+    assert_eq!(decoded(&file("text", hex.as_bytes()), b""), whole());
+    let dump: String = (0..good.len())
+        .step_by(16)
+        .map(|at| {
+            let line: String = good[at..good.len().min(at + 16)].iter().map(|octet| format!("{octet:02x} ")).collect();
+            format!("{at:08x}  {line:48} |{}|\n", "x".repeat(16))
+        })
+        .collect();
+    assert_eq!(decoded("-", dump.as_bytes()), whole());
+
+    let (said, code) = decoded(&file("two", &[good.clone(), watchdog(false)].concat()), b"");
+    assert!(said.starts_with(&format!("octet 0 of 96:\n{expected}\noctet 56 of 96:\nDevice-")), "{said}");
+    assert!(said.ends_with("  wrong: 5005 MISSING_AVP: Origin-Realm (RFC 6733 section 7.1.5)\n"), "{said}");
+    assert_eq!(code, Some(1));
+    let (said, code) = decoded("-", &good[..40]);
+    assert!(said.contains("wrong: cut short at octet 40: the header says 56 octets"), "{said}");
+    assert_eq!(code, Some(1));
+
+    let unreadable = |argument: &str, stdin: &[u8], expected: &str| {
+        let (said, code) = decoded(argument, stdin);
+        assert_eq!((said.trim().lines().count(), code), (1, Some(2)), "{said}");
+        assert!(said.contains(expected), "`{expected}` is not in: {said}");
+    };
+    unreadable("/nowhere/capture.bin", b"", "no such file");
+    unreadable("-", b"01 00 0", "odd number");
+    unreadable("-", b"", "nothing to decode");
+    unreadable("-", &[0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0], "tshark");
 }

@@ -23,5 +23,6 @@ mod network;
 mod outbox;
 mod raw_peer;
 mod sagas;
+mod scripts;
 mod support;
 mod tidy;

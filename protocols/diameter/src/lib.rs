@@ -2,8 +2,9 @@
 //!
 //! What this crate owns: bytes to messages and back ([`codec`]), the
 //! dictionary and the grammar check ([`dictionary`]), answers ([`answer`]),
-//! the peer and watchdog machine of one connection ([`peer`]), and typed
-//! requests and answers of the applications ([`apps`]).
+//! the peer and watchdog machine of one connection ([`peer`]), typed requests
+//! and answers of the applications ([`apps`]), and messages as text for people
+//! ([`tree`], [`names`]).
 //!
 //! What it does not own: routing, sessions, duplicate detection, money. Time
 //! comes in as an argument, bytes go out through a buffer.
@@ -16,8 +17,10 @@ pub mod answer;
 pub mod apps;
 pub mod codec;
 pub mod dictionary;
+pub mod names;
 pub mod peer;
 mod result_code;
+pub mod tree;
 
 pub use codec::{Avp, Avps, Header, Message, Time, Writer};
 pub use result_code::{Outcome, ResultCode};

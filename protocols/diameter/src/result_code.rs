@@ -21,6 +21,15 @@ macro_rules! result_codes {
                     _ => None,
                 }
             }
+
+            /// The standard and section that define the code, where it has a
+            /// name here.
+            pub const fn standard(self) -> Option<&'static str> {
+                match self.0 {
+                    $( $value => Some($std), )*
+                    _ => None,
+                }
+            }
         }
     };
 }

@@ -13,6 +13,7 @@ mod events;
 mod faults;
 mod mobility;
 mod register;
+pub mod script;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;

@@ -8,4 +8,5 @@ mod gateway;
 mod load;
 mod machine;
 mod modem;
+mod script;
 mod sinks;

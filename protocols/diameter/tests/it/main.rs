@@ -8,6 +8,7 @@ mod dictionary;
 mod interop;
 mod peer;
 mod table;
+mod tree;
 
 use bytes::BytesMut;
 use linegate_diameter::answer::Origin;

@@ -20,7 +20,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Play a network element until interrupted.
+    /// Play a network element until interrupted, or a script to its end.
     Element(ElementArgs),
     /// Play one modem, or a fleet, until interrupted.
     Modem(ModemArgs),
@@ -38,8 +38,17 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct ElementArgs {
     /// What it is; several make one element of all.
-    #[arg(long = "role", value_enum, required = true)]
+    #[arg(long = "role", value_enum, required_unless_present = "script")]
     pub(crate) roles: Vec<RoleName>,
+    /// Carry out this script (docs/element-scripts.md): 0 held, 1 did not, 2 unreadable.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["roles", "host", "realm", "gateway_realm", "listen"])]
+    pub(crate) script: Option<PathBuf>,
+    /// Variable of the script; may be given again.
+    #[arg(long, value_name = "NAME=VALUE", requires = "script")]
+    pub(crate) set: Vec<String>,
+    /// Print every message that the script sends and receives.
+    #[arg(long, requires = "script")]
+    pub(crate) trace: bool,
     /// Origin-Host; the role's name in network.example when not given.
     #[arg(long)]
     pub(crate) host: Option<String>,

@@ -4,6 +4,7 @@
 mod args;
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use anyhow::{Context, bail};
 use clap::Parser;
 use linegate_simulators::clock;
 use linegate_simulators::desk::{CallAct, Desk, DeskConfig, DeskHandle, WorkAct};
+use linegate_simulators::element::script::{RunSettings, Script};
 use linegate_simulators::element::{Element, ElementConfig, ElementHandle, Fault, Role, SessionConfig, UsageStep};
 use linegate_simulators::ledger::{self, LedgerConfig};
 use linegate_simulators::lines::LineRange;
@@ -31,7 +33,7 @@ fn main() -> ExitCode {
         .context("start runtime")
         .and_then(|runtime| runtime.block_on(dispatch(cli.command)));
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("linegate-sim: {error:#}");
             ExitCode::FAILURE
@@ -39,7 +41,14 @@ fn main() -> ExitCode {
     }
 }
 
-async fn dispatch(command: Command) -> anyhow::Result<()> {
+async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
+    if let Command::Element(args @ ElementArgs { script: Some(file), .. }) = &command {
+        return script(file, args).await;
+    }
+    play(command).await.map(|()| ExitCode::SUCCESS)
+}
+
+async fn play(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Element(args) => element(args).await,
         Command::Modem(args) => modem(args).await,
@@ -60,6 +69,37 @@ async fn interrupted() -> anyhow::Result<()> {
 fn print(summary: &impl Serialize) -> anyhow::Result<()> {
     let text = serde_json::to_string_pretty(summary).context("write summary")?;
     writeln!(std::io::stdout(), "{text}").context("write summary")
+}
+
+async fn script(file: &Path, args: &ElementArgs) -> anyhow::Result<ExitCode> {
+    let name = file.display().to_string();
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) => {
+            eprintln!("linegate-sim: read {name}: {error}");
+            return Ok(ExitCode::from(2));
+        }
+    };
+    let variable = |given: &String| match given.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => bail!("--set {given}: NAME=VALUE"),
+    };
+    let variables = args.set.iter().map(variable).collect::<anyhow::Result<_>>()?;
+    let script = match Script::parse(&name, &text) {
+        Ok(script) => script,
+        Err(error) => {
+            eprintln!("{error}");
+            return Ok(ExitCode::from(2));
+        }
+    };
+    let settings = RunSettings { gateway: args.gateway, variables, trace: args.trace };
+    match script.run(settings, &mut |line| eprintln!("{line}")).await {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => {
+            eprintln!("{error}");
+            Ok(ExitCode::FAILURE)
+        }
+    }
 }
 
 async fn element(args: ElementArgs) -> anyhow::Result<()> {
