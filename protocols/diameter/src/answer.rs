@@ -178,27 +178,23 @@ pub fn refuse_undecoded(error: &DecodeError, origin: &Origin, out: &mut BytesMut
 
 /// The AVPs that the command's answer requires beyond those that every
 /// answer has, as the request has them; `None` where one is not there or is
-/// itself at fault.
+/// itself at fault, or is the answerer's own to say (a CEA's).
 fn echoed(request: &Message, failed: &[AvpError]) -> Option<BytesMut> {
     let header = &request.header;
     let command = dict::find_command(header.application_id, header.command_code)?;
     let mut out = BytesMut::new();
     for rule in command.answer.iter().filter(|rule| rule.min > 0) {
         let key = rule.avp.key();
-        let ours = matches!(
-            key,
-            key::RESULT_CODE
-                | key::ORIGIN_HOST
-                | key::ORIGIN_REALM
-                | key::HOST_IP_ADDRESS
-                | key::VENDOR_ID
-                | key::PRODUCT_NAME
-        );
-        if ours {
-            continue;
+        match key {
+            key::RESULT_CODE | key::ORIGIN_HOST | key::ORIGIN_REALM => continue,
+            key::HOST_IP_ADDRESS | key::VENDOR_ID | key::PRODUCT_NAME => return None,
+            _ => {}
         }
-        let avp = request.find(key)?;
-        if failed.iter().any(|error| error.vendor == avp.vendor_id() && error.code == avp.code) {
+        let mut avp = request.find(key)?;
+        avp.flags = rule.avp.flags();
+        let reported = failed.iter().any(|error| error.vendor == avp.vendor_id() && error.code == avp.code);
+        // a report keeps the first errors only: this one may be a later one's
+        if reported || !dict::is_good(&avp) {
             return None;
         }
         if key != key::SESSION_ID {
