@@ -1,0 +1,3 @@
+//! Fuzz targets of `linegate-diameter`; see README.md.
+
+pub mod targets;
