@@ -1,7 +1,8 @@
-//! Writes the seeds of every target into `corpus/`: messages of each kind as
-//! our encoders write them, and hostile ones made by hand.
+//! Writes the seeds of every target: hostile messages and walks of the peer
+//! machine, made by hand, into `corpus/`; messages of each kind, as our
+//! encoders write them, to where the fuzzing goes on from.
 //!
-//!     cargo run --example seeds
+//!     cargo +nightly run --example seeds
 
 use std::path::Path;
 use std::{fs, io};
@@ -11,14 +12,17 @@ use linegate_diameter::codec::{AvpFlags, Header, Message, Writer};
 use linegate_diameter::dictionary::{self as dict, AvpDef};
 use linegate_diameter_fuzz::targets::{APPLICATIONS, Source};
 
+/// What `tests/fuzz` has found so far.
+const FOUND: &str = "../../../target/fuzz/found";
 /// Messages built of each kind.
 const BUILT: usize = 6;
 
 fn main() -> io::Result<()> {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-    let put = |target: &str, name: &str, octets: &[u8]| -> io::Result<()> {
-        fs::create_dir_all(corpus.join(target))?;
-        fs::write(corpus.join(target).join(name), octets)
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let put = |folder: &str, target: &str, name: &str, octets: &[u8]| -> io::Result<()> {
+        let folder = here.join(folder).join(target);
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join(name), octets)
     };
     for (target, kinds) in APPLICATIONS {
         for (at, kind) in kinds.iter().enumerate() {
@@ -26,19 +30,19 @@ fn main() -> io::Result<()> {
                 let values = values(at, number);
                 let message = (kind.build)(&mut Source::new(&values));
                 let name = format!("{}-{number}", kind.name.to_lowercase());
-                put(target, &format!("{name}-values"), &[&[at as u8 | 0x80], &values[..]].concat())?;
-                put(target, &format!("{name}-avps"), &[&[at as u8], &message.body()[..]].concat())?;
+                put(FOUND, target, &format!("{name}-values"), &[&[at as u8 | 0x80], &values[..]].concat())?;
+                put(FOUND, target, &format!("{name}-avps"), &[&[at as u8], &message.body()[..]].concat())?;
                 if number < 2 {
-                    put("decode", &name, &[&[number as u8], &octets(&message)[..]].concat())?;
+                    put(FOUND, "decode", &name, &[&[number as u8], &octets(&message)[..]].concat())?;
                 }
             }
         }
     }
     for (name, octets) in hostile() {
-        put("decode", &format!("hostile-{name}"), &[&[7], &octets[..]].concat())?;
+        put("corpus", "decode", &format!("hostile-{name}"), &[&[7], &octets[..]].concat())?;
     }
     for (target, name, ops) in walks() {
-        put(target, name, &ops)?;
+        put("corpus", target, name, &ops)?;
     }
     Ok(())
 }
@@ -238,6 +242,10 @@ fn walks() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("pair", "split", pair(0, &[0xa0, 7, 0xa0, 30, 0x80, 32, 1, 0, 48, 9, 9, 0, 0xa0, 3, 0xa0, 200])),
         ("pair", "lost", pair(0, &met(&[48, 255, 255, 1, 0xe9, 88, 0xe9, 88, 88, 88]))),
         ("pair", "damaged", pair(0, &met(&[48, 255, 255, 1, 0xed, 0, 0, 9, 0x80, 0]))),
+        // policy, connections and identities at most, then operations
+        ("table", "election", vec![0, 1, 3, 0, 0, 1, 0, 2, 0, 0, 0, 1, 1, 0, 2, 1, 0, 3, 0, 0]),
+        ("table", "second-connection", vec![1, 1, 3, 2, 0, 0, 2, 0, 0, 5, 0, 2, 0, 0, 4, 0, 6, 0, 0]),
+        ("table", "restart", vec![0, 1, 3, 2, 0, 1, 1, 7, 0, 1, 2, 2, 1, 2, 6, 0, 1, 2, 4, 0]),
         ("pair", "both-close", pair(0, &met(&[100, 0, 0xe4, 1, 0x80, 0, 0x80, 0]))),
     ]
 }

@@ -15,6 +15,7 @@ pub mod peer;
 pub mod rf;
 pub mod s6a;
 mod source;
+pub mod table;
 
 pub use kind::Kind;
 pub use source::Source;
@@ -28,6 +29,7 @@ pub const TARGETS: &[Target] = &[
     ("decode", decode::run),
     ("peer", peer::run),
     ("pair", pair::run),
+    ("table", table::run),
     ("base", base::run),
     ("gy", gy::run),
     ("rf", rf::run),

@@ -81,7 +81,7 @@ pub fn run(input: &[u8]) {
     }
 }
 
-/// One operation at one end; a new kind gets a number of its own at the end.
+/// One operation at one end; a new kind gets some of the last numbers.
 fn step(ends: &mut [End; 2], source: &mut Source<'_>, mut now: Instant) -> Instant {
     let operation = source.u8();
     let at = usize::from(operation >> 7);

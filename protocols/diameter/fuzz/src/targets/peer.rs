@@ -35,7 +35,8 @@ pub fn run(input: &[u8]) {
     node.finish(now);
 }
 
-/// One operation; a new [`Input`] gets a number of its own at the end.
+/// One operation; a new [`Input`] gets the first of the spare numbers at the
+/// end, which until then bring octets.
 fn step(node: &mut Node, source: &mut Source<'_>, now: Instant) -> Instant {
     match source.u8() % 24 {
         0 => drop(node.input(Input::TransportUp, now)),
