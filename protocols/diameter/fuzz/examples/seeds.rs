@@ -173,9 +173,10 @@ fn hostile() -> Vec<(String, Vec<u8>)> {
         })),
     );
     add(
-        "echoed-avps-bad",
+        "echoed-avp-bad",
         around(&written(|writer| {
-            writer.octets(&dict::CC_REQUEST_TYPE, &[1]).octets(&dict::CC_REQUEST_NUMBER, &[0; 8]);
+            writer.u32(&dict::AUTH_APPLICATION_ID, 4).i32(&dict::CC_REQUEST_TYPE, 1);
+            writer.octets(&dict::CC_REQUEST_NUMBER, &[0; 8]);
         })),
     );
     add("reserved-bits", around(&avp(&dict::CLASS, 0x5f, 12, b"abcd")));
