@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use linegate_diameter::MESSAGE_LENGTH_MAX;
 use linegate_diameter::answer::{Origin, refuse_report, refuse_undecoded};
 use linegate_diameter::codec::{Header, Message, Writer, frame_length};
-use linegate_diameter::dictionary::{self as dict, AvpDef, DataType, MandatoryBit, Strictness, check};
+use linegate_diameter::dictionary::{self as dict, AvpDef, Strictness, check};
 
 /// What may come on top of the message, in octets: sixteen errors and sixteen
 /// tolerated deviations, and the answer around the errors' Failed-AVPs.
