@@ -12,6 +12,9 @@ use crate::codec::{AvpError, CommandFlags, DecodeError, Header, Message, Writer}
 use crate::dictionary::{self as dict, Report, key};
 use crate::result_code::{Outcome, ResultCode};
 
+/// Octets of an answer beside what it repeats of the request, about.
+const ANSWER_LENGTH: usize = 512;
+
 /// Who we are: Origin-Host and Origin-Realm, encoded once; a clone shares them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
@@ -54,39 +57,40 @@ pub struct ReplyTo {
     /// The header of the answer.
     pub header: Header,
     session_id: Option<Bytes>,
-    proxy_info: Bytes,
+    /// The request, where it has Proxy-Info.
+    proxied: Option<Message>,
 }
 
 impl ReplyTo {
     /// From the request; also from one whose AVP chain breaks somewhere.
     pub fn new(request: &Message) -> Self {
         let mut reply = Self::to_header(&request.header);
-        let mut proxies = 0;
         for avp in request.avps() {
             match avp.key() {
                 key::SESSION_ID if reply.session_id.is_none() => {
                     reply.session_id = Some(request.body().slice_ref(avp.data));
                 }
-                key::PROXY_INFO => proxies += 1,
+                key::PROXY_INFO if reply.proxied.is_none() => reply.proxied = Some(request.clone()),
                 _ => {}
             }
-        }
-        if proxies > 0 {
-            let mut copied = BytesMut::new();
-            request.avps().filter(|avp| avp.key() == key::PROXY_INFO).for_each(|avp| avp.write_to(&mut copied));
-            reply.proxy_info = copied.freeze();
         }
         reply
     }
 
     /// From a header alone, where nothing else of the request can be read.
     pub const fn to_header(request: &Header) -> Self {
-        Self { header: request.answer(), session_id: None, proxy_info: Bytes::new() }
+        Self { header: request.answer(), session_id: None, proxied: None }
     }
 
     /// The request's Session-Id as it came.
     pub fn session_id(&self) -> Option<&[u8]> {
         self.session_id.as_deref()
+    }
+
+    /// Octets that the answer repeats, at most.
+    fn repeated_length(&self) -> usize {
+        let proxied = self.proxied.as_ref().map_or(0, |request| request.body().len());
+        self.session_id.as_ref().map_or(0, Bytes::len) + proxied
     }
 
     /// Starts the answer: header (with the E bit for a 3xxx), Session-Id,
@@ -103,13 +107,18 @@ impl ReplyTo {
         if error_bit {
             header.flags = header.flags.with(CommandFlags::ERROR);
         }
+        // once, rather than by doubling on the way
+        out.reserve(self.repeated_length() + ANSWER_LENGTH);
         let mut writer = Writer::begin(out, &header);
         if let Some(session_id) = &self.session_id {
             writer.octets(&dict::SESSION_ID, session_id);
         }
         write_outcome(&mut writer, outcome);
         writer.encoded(&origin.avps);
-        writer.encoded(&self.proxy_info);
+        let proxies = self.proxied.iter().flat_map(Message::avps).filter(|avp| avp.key() == key::PROXY_INFO);
+        for avp in proxies {
+            writer.avp(&avp);
+        }
         writer
     }
 }
@@ -131,7 +140,10 @@ pub fn refuse(
     out: &mut BytesMut,
 ) {
     let echoed = if code.is_protocol_error() { None } else { echoed(request, failed) };
-    let mut writer = ReplyTo::new(request).begin_with(code.into(), origin, echoed.is_none(), out);
+    let reply = ReplyTo::new(request);
+    let shown: usize = failed.iter().map(|error| error.failed_avp().len() + 8).sum();
+    out.reserve(reply.repeated_length() + ANSWER_LENGTH + shown);
+    let mut writer = reply.begin_with(code.into(), origin, echoed.is_none(), out);
     writer.encoded(&echoed.unwrap_or_default());
     if let Some(why) = why {
         writer.text(&dict::ERROR_MESSAGE, why);
@@ -178,27 +190,23 @@ pub fn refuse_undecoded(error: &DecodeError, origin: &Origin, out: &mut BytesMut
 
 /// The AVPs that the command's answer requires beyond those that every
 /// answer has, as the request has them; `None` where one is not there or is
-/// itself at fault.
+/// itself at fault, or is the answerer's own to say (a CEA's).
 fn echoed(request: &Message, failed: &[AvpError]) -> Option<BytesMut> {
     let header = &request.header;
     let command = dict::find_command(header.application_id, header.command_code)?;
     let mut out = BytesMut::new();
     for rule in command.answer.iter().filter(|rule| rule.min > 0) {
         let key = rule.avp.key();
-        let ours = matches!(
-            key,
-            key::RESULT_CODE
-                | key::ORIGIN_HOST
-                | key::ORIGIN_REALM
-                | key::HOST_IP_ADDRESS
-                | key::VENDOR_ID
-                | key::PRODUCT_NAME
-        );
-        if ours {
-            continue;
+        match key {
+            key::RESULT_CODE | key::ORIGIN_HOST | key::ORIGIN_REALM => continue,
+            key::HOST_IP_ADDRESS | key::VENDOR_ID | key::PRODUCT_NAME => return None,
+            _ => {}
         }
-        let avp = request.find(key)?;
-        if failed.iter().any(|error| error.vendor == avp.vendor_id() && error.code == avp.code) {
+        let mut avp = request.find(key)?;
+        avp.flags = rule.avp.flags();
+        let reported = failed.iter().any(|error| error.vendor == avp.vendor_id() && error.code == avp.code);
+        // a report keeps the first errors only: this one may be a later one's
+        if reported || !dict::is_good(&avp) {
             return None;
         }
         if key != key::SESSION_ID {

@@ -2,11 +2,15 @@
 
 use bytes::{BufMut, BytesMut};
 
-use super::avp::Avp;
+use super::avp::{Avp, Avps};
 use super::header::Header;
 use super::message::Message;
-use crate::dictionary::{self, AvpDef};
+use crate::dictionary::{self, AvpDef, DataType};
 use crate::result_code::ResultCode;
+
+/// The longest value that Failed-AVP shows whole, in octets. Groups within
+/// groups, each of them wrong, would be copied once for each level.
+pub const FAILED_VALUE_MAX: usize = 256;
 
 /// The stream cannot be cut into messages (RFC 6733 section 3).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -150,11 +154,14 @@ pub struct AvpError {
 }
 
 impl AvpError {
-    /// `avp` is wrong as it stands.
+    /// `avp` is wrong as it stands. Of a value longer than
+    /// [`FAILED_VALUE_MAX`] the first octets are kept, of a group the first
+    /// members.
     #[cold]
     pub fn new(avp: &Avp<'_>, problem: Problem) -> Self {
-        let mut failed = BytesMut::with_capacity(avp.data.len() + 16);
-        avp.write_to(&mut failed);
+        let shown = Avp { data: &avp.data[..shown_length(avp)], ..*avp };
+        let mut failed = BytesMut::with_capacity(shown.data.len() + 16);
+        shown.write_to(&mut failed);
         Self { code: avp.code, vendor: avp.vendor_id(), problem, failed: failed[..].into() }
     }
 
@@ -192,6 +199,21 @@ impl AvpError {
     pub fn failed_avp(&self) -> &[u8] {
         &self.failed
     }
+}
+
+/// Octets of the value that Failed-AVP shows.
+fn shown_length(avp: &Avp<'_>) -> usize {
+    if avp.data.len() <= FAILED_VALUE_MAX {
+        return avp.data.len();
+    }
+    if avp.definition().is_none_or(|def| def.data_type != DataType::Grouped) {
+        return FAILED_VALUE_MAX;
+    }
+    let ends = Avps::checked(avp.data).scan(0, |end, member| {
+        *end += member.length().next_multiple_of(4);
+        Some(*end)
+    });
+    ends.take_while(|end| *end <= FAILED_VALUE_MAX).last().unwrap_or(0)
 }
 
 /// An AVP whose value is zero and has the least length of its type.

@@ -89,6 +89,16 @@ pub fn check(message: &Message, strictness: Strictness) -> Report {
     report
 }
 
+/// True where a known AVP, taken by itself, has a value of its type, and a
+/// group the members that its grammar wants.
+pub(crate) fn is_good(avp: &Avp<'_>) -> bool {
+    let mut report = Report::default();
+    if let Some(def) = avp.definition() {
+        value(avp, def.data_type, Strictness::Strict, &mut report);
+    }
+    report.errors.is_empty()
+}
+
 fn unknown(application_id: u32) -> ResultCode {
     let known = application_id == application::BASE
         || super::COMMANDS.iter().any(|command| command.application == Some(application_id));

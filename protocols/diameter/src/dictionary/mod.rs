@@ -11,6 +11,7 @@ mod commands;
 mod grammar;
 
 pub use avps::*;
+pub(crate) use check::is_good;
 pub use check::{Report, Strictness, check};
 pub use commands::{COMMANDS, CommandDef, find_command};
 pub use grammar::{Rule, group_rules};

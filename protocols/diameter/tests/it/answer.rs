@@ -2,6 +2,7 @@
 
 use bytes::BytesMut;
 use linegate_diameter::answer::{ReplyTo, refuse, refuse_report, refuse_undecoded};
+use linegate_diameter::apps::base::Capabilities;
 use linegate_diameter::apps::gy::{CcAnswer, CcRequest, CcRequestType};
 use linegate_diameter::codec::{CommandFlags, Message, Writer};
 use linegate_diameter::dictionary::{self as dict, Strictness, check, key};
@@ -91,6 +92,47 @@ fn a_request_without_session_id_gets_the_generic_grammar() {
     let answer = message(|out| assert!(refuse_report(&request, &report, &origin(), out)));
     assert!(answer.header.is_error());
     assert_eq!(result(&answer), 5005);
+}
+
+#[test]
+fn a_refusal_repeats_no_avp_that_is_itself_bad() {
+    // refused for something else, as where a report had no more room
+    let bad = ccr(|writer| {
+        writer.octets(&dict::CC_REQUEST_NUMBER, &[4]);
+    });
+    let bad = message(|out| {
+        let mut writer = Writer::begin(out, &bad.header);
+        for avp in bad.avps().filter(|avp| avp.key() != key::CC_REQUEST_NUMBER || avp.data.len() == 1) {
+            writer.avp(&avp);
+        }
+        writer.finish();
+    });
+    let answer = message(|out| refuse(&bad, ResultCode::UNKNOWN_SESSION_ID, &[], None, &origin(), out));
+    assert!(answer.header.is_error());
+    assert_eq!(check(&answer, Strictness::Strict).result_code(), None);
+
+    // with the M bit that the request's own lacked
+    let bare = dict::AvpDef { mandatory: dict::MandatoryBit::Never, ..dict::CC_REQUEST_NUMBER };
+    let mut request = without(&ccr(|_| {}), key::CC_REQUEST_NUMBER);
+    request = message(|out| {
+        let mut writer = Writer::begin(out, &request.header);
+        writer.encoded(request.body()).u32(&bare, 4);
+        writer.finish();
+    });
+    let answer = message(|out| refuse(&request, ResultCode::UNKNOWN_SESSION_ID, &[], None, &origin(), out));
+    assert!(!answer.header.is_error());
+    assert_eq!(check(&answer, Strictness::Strict).result_code(), None);
+}
+
+#[test]
+fn a_refused_cer_gets_the_generic_grammar() {
+    // what a CEA requires of the answerer is not the refuser's to say
+    let cer = message(|out| {
+        crate::apps::capabilities("pgw.example").encode_request(&numbered(Capabilities::header()), out);
+    });
+    let answer = message(|out| refuse(&cer, ResultCode::UNABLE_TO_COMPLY, &[], None, &origin(), out));
+    assert!(answer.header.is_error());
+    assert_eq!(check(&answer, Strictness::Strict).result_code(), None);
 }
 
 #[test]

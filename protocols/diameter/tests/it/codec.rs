@@ -204,6 +204,42 @@ fn groups_are_followed_to_a_depth_and_no_further() {
 }
 
 #[test]
+fn failed_avp_shows_the_start_of_a_long_value() {
+    #[track_caller]
+    fn check(write: impl FnOnce(&mut Writer<'_>), expected: usize) {
+        let message = message(|out| {
+            let mut writer = Writer::begin(out, &header());
+            write(&mut writer);
+            writer.finish();
+        });
+        let avp = message.avps().next().unwrap();
+        let error = avp.value_error("anything");
+        let shown = Message::decode(around(error.failed_avp())).unwrap().avps().nth(1).unwrap().data.to_vec();
+        assert_eq!(shown.len(), expected);
+        assert!(avp.data.starts_with(&shown));
+    }
+    let class = |length: usize| {
+        move |writer: &mut Writer<'_>| {
+            writer.octets(&dict::CLASS, &vec![7; length]);
+        }
+    };
+    check(class(256), 256);
+    check(class(257), 256);
+    // of a group, whole members
+    let members = |count: usize, length: usize| {
+        move |writer: &mut Writer<'_>| {
+            writer.group(&dict::SERVICE_INFORMATION, |group| {
+                for _ in 0..count {
+                    group.octets(&dict::CLASS, &vec![7; length]);
+                }
+            });
+        }
+    };
+    check(members(3, 90), 2 * 100);
+    check(members(1, 300), 0);
+}
+
+#[test]
 fn the_last_padding_of_a_group_may_be_missing() {
     // Proxy-Info with a Proxy-State of one octet and no padding in it
     let chain = [0, 0, 1, 28, 0x40, 0, 0, 17, 0, 0, 0, 33, 0x40, 0, 0, 9, 7, 0, 0, 0];

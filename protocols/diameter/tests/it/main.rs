@@ -7,6 +7,7 @@ mod codec;
 mod dictionary;
 mod interop;
 mod peer;
+mod replay;
 mod table;
 mod tree;
 

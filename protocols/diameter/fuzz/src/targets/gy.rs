@@ -1,0 +1,214 @@
+//! Gy: credit control.
+
+use linegate_diameter::apps::gy::*;
+use linegate_diameter::apps::{List, base::TerminationCause};
+use linegate_diameter::codec::{Header, Message};
+use linegate_diameter::{Outcome, ResultCode};
+
+use super::kind::{
+    Kind, answer_again, answer_built, answerer, asked, encoded, numbered, passes, request_again, request_built,
+    same_again,
+};
+use super::{Source, kind};
+
+/// CCR and CCA.
+pub const KINDS: &[Kind] = &[
+    Kind {
+        name: "CCR",
+        header: CcRequest::header,
+        again: |message| request_again!(message, CcRequest, readable_request),
+        build: build_request,
+    },
+    Kind {
+        name: "CCA",
+        header: answer_header,
+        again: |message| answer_again!(message, CcAnswer, readable_answer),
+        build: build_answer,
+    },
+];
+
+/// The target.
+pub fn run(input: &[u8]) {
+    kind::run(KINDS, input);
+}
+
+fn answer_header() -> Header {
+    CcRequest::header().answer()
+}
+
+fn readable_request(request: &CcRequest<'_>) -> bool {
+    let traffic = request.service_information.and_then(|information| information.ps).map(|ps| ps.traffic);
+    request.used.iter().all(|used| used.is_ok())
+        && traffic.is_none_or(|traffic| traffic.iter().all(|volume| volume.is_ok()))
+        && request.services.iter().all(|service| {
+            service.is_ok_and(|service| {
+                service.used.iter().all(|used| used.is_ok())
+                    && service.service_identifiers.iter().all(|identifier| identifier.is_ok())
+            })
+        })
+}
+
+fn readable_answer(answer: &CcAnswer<'_>) -> bool {
+    let readable_final = |unit: Option<FinalUnit<'_>>| {
+        unit.is_none_or(|unit| {
+            unit.filter_rules.iter().all(|rule| rule.is_ok()) && unit.filter_ids.iter().all(|id| id.is_ok())
+        })
+    };
+    readable_final(answer.final_unit)
+        && answer.services.iter().all(|service| {
+            service.is_ok_and(|service| {
+                service.service_identifiers.iter().all(|identifier| identifier.is_ok())
+                    && readable_final(service.final_unit)
+            })
+        })
+}
+
+fn money(source: &mut Source<'_>) -> Money {
+    Money { digits: source.u64() as i64, exponent: source.i32(), currency: source.option(Source::u32) }
+}
+
+fn units(source: &mut Source<'_>) -> Units {
+    Units {
+        time: source.option(Source::u32),
+        total_octets: source.option(Source::u64),
+        input_octets: source.option(Source::u64),
+        output_octets: source.option(Source::u64),
+        service_specific: source.option(Source::u64),
+        money: source.option(money),
+    }
+}
+
+fn used(source: &mut Source<'_>) -> UsedUnit {
+    UsedUnit {
+        units: units(source),
+        reporting_reason: source.option(|source| source.pick(ReportingReason::ALL)),
+        tariff_change_usage: source.option(|source| source.pick(TariffChangeUsage::ALL)),
+    }
+}
+
+fn subscriber<'a>(source: &mut Source<'a>) -> Subscriber<'a> {
+    Subscriber { msisdn: source.option(Source::text), imsi: source.option(Source::text) }
+}
+
+fn address(source: &mut Source<'_>) -> std::net::IpAddr {
+    if source.flag() {
+        std::net::Ipv4Addr::from(source.u32()).into()
+    } else {
+        std::net::Ipv6Addr::from(u128::from(source.u64()) << 64 | u128::from(source.u64())).into()
+    }
+}
+
+/// What [`information`] lists.
+pub(super) fn traffic(source: &mut Source<'_>) -> Vec<TrafficVolume> {
+    source.list(|source| TrafficVolume {
+        input_octets: source.option(Source::u64),
+        output_octets: source.option(Source::u64),
+        qci: source.option(Source::i32),
+        change_condition: source.option(Source::i32),
+        change_time: source.option(Source::time),
+    })
+}
+
+/// Service-Information with the traffic given.
+pub(super) fn information<'a, 's: 'a>(source: &mut Source<'s>, traffic: &'a [TrafficVolume]) -> ServiceInformation<'a> {
+    ServiceInformation {
+        subscriber: subscriber(source),
+        ps: source.option(|source| PsInformation {
+            called_station_id: source.option(Source::text),
+            charging_id: source.option(Source::octets),
+            sgsn_mcc_mnc: source.option(Source::text),
+            imsi_mcc_mnc: source.option(Source::text),
+            rat_type: source.option(Source::octets),
+            user_location: source.option(Source::octets),
+            charging_characteristics: source.option(Source::text),
+            pdp_address: source.option(address),
+            sgsn_address: source.option(address),
+            ggsn_address: source.option(address),
+            traffic: List::from(traffic),
+        }),
+    }
+}
+
+fn build_request(source: &mut Source<'_>) -> Message {
+    let traffic = traffic(source);
+    let whole = source.list(used);
+    let listed = source.list(|source| (source.list(Source::u32), source.list(used)));
+    let services: Vec<_> = listed
+        .iter()
+        .map(|(identifiers, used)| ServiceRequest {
+            rating_group: source.option(Source::u32),
+            service_identifiers: identifiers.into(),
+            requested: source.option(units),
+            used: used.into(),
+            reporting_reason: source.option(|source| source.pick(ReportingReason::ALL)),
+        })
+        .collect();
+    let kind = source.pick(CcRequestType::ALL);
+    let request = CcRequest {
+        user_name: source.option(Source::text),
+        origin_state_id: source.option(Source::u32),
+        event_timestamp: source.option(Source::time),
+        subscriber: subscriber(source),
+        user_equipment: source
+            .option(|source| UserEquipment { kind: source.pick(UserEquipmentType::ALL), value: source.octets() }),
+        requested_action: source.option(|source| source.pick(RequestedAction::ALL)),
+        termination_cause: source.option(|source| TerminationCause(source.i32())),
+        multiple_services: source.flag(),
+        services: (&services).into(),
+        service_identifier: source.option(Source::u32),
+        requested: source.option(units),
+        used: (&whole).into(),
+        service_information: source.flag().then(|| information(source, &traffic)),
+        ..CcRequest::new(source.route(false), source.text(), kind, source.u32())
+    };
+    request_built!(request, CcRequest, CcRequest::header())
+}
+
+fn grant(source: &mut Source<'_>) -> Grant {
+    Grant { units: units(source), tariff_time_change: source.option(Source::time) }
+}
+
+fn final_unit<'a, 's: 'a>(source: &mut Source<'s>, rules: &'a [&'a str], ids: &'a [&'a str]) -> FinalUnit<'a> {
+    FinalUnit {
+        action: source.pick(FinalUnitAction::ALL),
+        redirect: source
+            .option(|source| RedirectServer { kind: source.pick(RedirectAddressType::ALL), address: source.text() }),
+        filter_rules: rules.into(),
+        filter_ids: ids.into(),
+    }
+}
+
+fn build_answer(source: &mut Source<'_>) -> Message {
+    let (rules, ids) = (source.list(Source::text), source.list(Source::text));
+    let identifiers = source.list(|source| source.list(Source::u32));
+    let services: Vec<_> = identifiers
+        .iter()
+        .map(|identifiers| ServiceAnswer {
+            result_code: source.option(|source| ResultCode(source.u32())),
+            rating_group: source.option(Source::u32),
+            service_identifiers: identifiers.into(),
+            granted: source.option(grant),
+            validity_time: source.option(Source::u32),
+            quota_holding_time: source.option(Source::u32),
+            volume_threshold: source.option(Source::u32),
+            time_threshold: source.option(Source::u32),
+            unit_threshold: source.option(Source::u32),
+            final_unit: source.flag().then(|| final_unit(source, &rules, &ids)),
+        })
+        .collect();
+    let kind = source.pick(CcRequestType::ALL);
+    let outcome: Outcome = source.result();
+    let answer = CcAnswer {
+        origin_state_id: source.option(Source::u32),
+        services: (&services).into(),
+        granted: source.option(grant),
+        validity_time: source.option(Source::u32),
+        final_unit: source.flag().then(|| final_unit(source, &rules, &ids)),
+        cost: source.option(money),
+        check_balance: source.option(|source| source.pick(CheckBalanceResult::ALL)),
+        session_failover: source.option(|source| source.pick(CcSessionFailover::ALL)),
+        failure_handling: source.option(|source| source.pick(FailureHandling::ALL)),
+        ..CcAnswer::new(outcome, kind, source.u32())
+    };
+    answer_built!(source, answer, CcAnswer, CcRequest::header())
+}
