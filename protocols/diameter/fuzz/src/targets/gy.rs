@@ -37,9 +37,8 @@ fn answer_header() -> Header {
 }
 
 fn readable_request(request: &CcRequest<'_>) -> bool {
-    let traffic = request.service_information.and_then(|information| information.ps).map(|ps| ps.traffic);
     request.used.iter().all(|used| used.is_ok())
-        && traffic.is_none_or(|traffic| traffic.iter().all(|volume| volume.is_ok()))
+        && are_readable(request.service_information)
         && request.services.iter().all(|service| {
             service.is_ok_and(|service| {
                 service.used.iter().all(|used| used.is_ok())
@@ -98,19 +97,40 @@ fn address(source: &mut Source<'_>) -> std::net::IpAddr {
     }
 }
 
+/// Whether every volume of a Service-Information can be read.
+pub(super) fn are_readable(information: Option<ServiceInformation<'_>>) -> bool {
+    information.and_then(|information| information.ps).is_none_or(|ps| {
+        ps.traffic.iter().all(|volume| volume.is_ok()) && ps.service_data.iter().all(|volume| volume.is_ok())
+    })
+}
+
 /// What [`information`] lists.
-pub(super) fn traffic(source: &mut Source<'_>) -> Vec<TrafficVolume> {
-    source.list(|source| TrafficVolume {
+pub(super) struct Volumes {
+    traffic: Vec<TrafficVolume>,
+    service_data: Vec<ServiceData>,
+}
+
+pub(super) fn volumes(source: &mut Source<'_>) -> Volumes {
+    let traffic = source.list(|source| TrafficVolume {
         input_octets: source.option(Source::u64),
         output_octets: source.option(Source::u64),
         qci: source.option(Source::i32),
         change_condition: source.option(Source::i32),
         change_time: source.option(Source::time),
-    })
+    });
+    let service_data = source.list(|source| ServiceData {
+        rating_group: source.option(Source::u32),
+        service_identifier: source.option(Source::u32),
+        input_octets: source.option(Source::u64),
+        output_octets: source.option(Source::u64),
+        time_usage: source.option(Source::u32),
+        change_time: source.option(Source::time),
+    });
+    Volumes { traffic, service_data }
 }
 
-/// Service-Information with the traffic given.
-pub(super) fn information<'a, 's: 'a>(source: &mut Source<'s>, traffic: &'a [TrafficVolume]) -> ServiceInformation<'a> {
+/// Service-Information with the volumes given.
+pub(super) fn information<'a, 's: 'a>(source: &mut Source<'s>, volumes: &'a Volumes) -> ServiceInformation<'a> {
     ServiceInformation {
         subscriber: subscriber(source),
         ps: source.option(|source| PsInformation {
@@ -124,13 +144,14 @@ pub(super) fn information<'a, 's: 'a>(source: &mut Source<'s>, traffic: &'a [Tra
             pdp_address: source.option(address),
             sgsn_address: source.option(address),
             ggsn_address: source.option(address),
-            traffic: List::from(traffic),
+            traffic: List::from(&volumes.traffic),
+            service_data: List::from(&volumes.service_data),
         }),
     }
 }
 
 fn build_request(source: &mut Source<'_>) -> Message {
-    let traffic = traffic(source);
+    let volumes = volumes(source);
     let whole = source.list(used);
     let listed = source.list(|source| (source.list(Source::u32), source.list(used)));
     let services: Vec<_> = listed
@@ -158,7 +179,7 @@ fn build_request(source: &mut Source<'_>) -> Message {
         service_identifier: source.option(Source::u32),
         requested: source.option(units),
         used: (&whole).into(),
-        service_information: source.flag().then(|| information(source, &traffic)),
+        service_information: source.flag().then(|| information(source, &volumes)),
         ..CcRequest::new(source.route(false), source.text(), kind, source.u32())
     };
     request_built!(request, CcRequest, CcRequest::header())

@@ -3,7 +3,7 @@
 use linegate_diameter::apps::rf::{AccountingAnswer, AccountingRequest, RecordType};
 use linegate_diameter::codec::{Header, Message};
 
-use super::gy::{information, traffic};
+use super::gy::{are_readable, information, volumes};
 use super::kind::{
     Kind, answer_again, answer_built, answerer, asked, encoded, numbered, passes, request_again, request_built,
     same_again,
@@ -36,12 +36,11 @@ fn answer_header() -> Header {
 }
 
 fn readable(request: &AccountingRequest<'_>) -> bool {
-    let traffic = request.service_information.and_then(|information| information.ps).map(|ps| ps.traffic);
-    traffic.is_none_or(|traffic| traffic.iter().all(|volume| volume.is_ok()))
+    are_readable(request.service_information)
 }
 
 fn build_request(source: &mut Source<'_>) -> Message {
-    let traffic = traffic(source);
+    let volumes = volumes(source);
     let kind = source.pick(RecordType::ALL);
     let request = AccountingRequest {
         user_name: source.option(Source::text),
@@ -49,7 +48,7 @@ fn build_request(source: &mut Source<'_>) -> Message {
         origin_state_id: source.option(Source::u32),
         event_timestamp: source.option(Source::time),
         service_context_id: source.option(Source::text),
-        service_information: source.flag().then(|| information(source, &traffic)),
+        service_information: source.flag().then(|| information(source, &volumes)),
         ..AccountingRequest::new(source.route(false), kind, source.u32())
     };
     request_built!(request, AccountingRequest, AccountingRequest::header())
