@@ -13,8 +13,7 @@ use linegate_diameter::dictionary::{self as dict, AvpDef, Strictness, check};
 /// tolerated deviations, and the answer around the errors' Failed-AVPs.
 const SLACK: u64 = 16 * 1024;
 
-const UNKNOWN: AvpDef =
-    AvpDef { code: 60_000, vendor: 99_999, name: "Unknown", data_type: DataType::Grouped, mandatory: MandatoryBit::M };
+const UNKNOWN: AvpDef = AvpDef { code: 60_000, vendor: 99_999, name: "Unknown", ..dict::PROXY_INFO };
 
 /// Cuts, decodes, checks and refuses it; the most that is allocated at once
 /// is at most the message's own length and [`SLACK`].

@@ -133,6 +133,8 @@ fn hostile() -> Vec<(String, Vec<u8>)> {
         add(&format!("groups-nested-{levels}"), around(&nested));
     }
     add("tiny-avps-64-kb", around(&avp(&dict::CLASS, mandatory, 8, &[]).repeat(8_180)));
+    // one that may occur once: counting it must not start anew each time
+    add("one-avp-8000-times", around(&avp(&dict::ORIGIN_STATE_ID, mandatory, 8, &[]).repeat(8_000)));
     add("vendor-tiny-avps", around(&avp(&dict::CLASS, 0x80, 12, &[0, 0, 0x28, 0xaf]).repeat(40)));
 
     // Proxy-Info whose last member has no padding

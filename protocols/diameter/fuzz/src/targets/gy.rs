@@ -225,7 +225,8 @@ fn build_answer(source: &mut Source<'_>) -> Message {
         granted: source.option(grant),
         validity_time: source.option(Source::u32),
         final_unit: source.flag().then(|| final_unit(source, &rules, &ids)),
-        cost: source.option(money),
+        // a cost always has its currency
+        cost: source.option(|source| Money { currency: Some(source.u32()), ..money(source) }),
         check_balance: source.option(|source| source.pick(CheckBalanceResult::ALL)),
         session_failover: source.option(|source| source.pick(CcSessionFailover::ALL)),
         failure_handling: source.option(|source| source.pick(FailureHandling::ALL)),

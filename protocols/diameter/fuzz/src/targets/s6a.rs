@@ -92,7 +92,8 @@ fn subscription<'a, 's: 'a>(source: &mut Source<'s>, apns: &'a [ApnConfiguration
         charging_characteristics: source.option(Source::text),
         ambr: source.option(ambr),
         periodic_tau_timer: source.option(Source::u32),
-        apn_profile: source.option(|source| ApnProfile {
+        // a profile has an APN at least
+        apn_profile: (source.flag() && !apns.is_empty()).then(|| ApnProfile {
             default_context: source.u32(),
             all_included: source.flag(),
             apns: List::from(apns),
