@@ -13,6 +13,7 @@ mod delivery;
 mod drain;
 mod freediameter;
 mod imports;
+mod judge;
 mod kill;
 mod month_close;
 mod mosquitto;
