@@ -105,6 +105,25 @@ pub fn import(gateway: &Gateway, range: &LineRange) {
     assert_eq!(last["done"]["taken"], range.lines, "{body}");
 }
 
+/// Orders a cellular line without a modem; gives the order's id.
+pub fn activate(gateway: &Gateway, line: &str, imsi: &str) -> String {
+    let characteristics = json!([
+        { "name": "imsi", "value": imsi },
+        { "name": "msisdn", "value": "821012345678" },
+        { "name": "apns", "value": ["iot.example"] },
+        { "name": "plan", "value": "iot-payg" }
+    ]);
+    let order = json!({
+        "relatedParty": [{ "id": "customer-1", "role": "customer" }],
+        "serviceOrderItem": [{ "id": "1", "action": "add", "service": {
+            "id": line, "state": "active",
+            "serviceSpecification": { "id": "cellular" },
+            "serviceCharacteristic": characteristics
+        }}]
+    });
+    post(gateway, &order)
+}
+
 /// Orders `service` to be modified; gives the order's id.
 pub fn modify(gateway: &Gateway, service: &Value) -> String {
     post(gateway, &json!({ "serviceOrderItem": [{ "id": "1", "action": "modify", "service": service }] }))
