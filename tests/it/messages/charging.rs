@@ -213,14 +213,10 @@ fn events(samples: &mut Samples) {
         let ccr = samples.request("CCR, event", CcRequest::header(), |header, out| request.encode(header, out));
         let done = CcAnswer::new(Outcome::SUCCESS, CcRequestType::Event, 0);
         let answer = match action {
-            RequestedAction::DirectDebiting | RequestedAction::RefundAccount => CcAnswer {
-                granted: Some(Grant { units: units(), tariff_time_change: None }),
-                cost: Some(WON),
-                ..done
-            },
-            RequestedAction::CheckBalance => {
-                CcAnswer { check_balance: Some(CheckBalanceResult::EnoughCredit), ..done }
+            RequestedAction::DirectDebiting | RequestedAction::RefundAccount => {
+                CcAnswer { granted: Some(Grant { units: units(), tariff_time_change: None }), cost: Some(WON), ..done }
             }
+            RequestedAction::CheckBalance => CcAnswer { check_balance: Some(CheckBalanceResult::EnoughCredit), ..done },
             RequestedAction::PriceEnquiry => CcAnswer { cost: Some(WON), ..done },
         };
         samples.answer("CCA, event", &ccr, |to, origin, out| answer.encode(to, origin, out));

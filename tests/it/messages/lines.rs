@@ -92,11 +92,7 @@ fn with_subscription(use_it: &mut dyn FnMut(SubscriptionData<'_>)) {
             charging_characteristics: Some("0800"),
             ambr: Some(Ambr { uplink: 1_000_000, downlink: 2_000_000 }),
             periodic_tau_timer: Some(3600),
-            apn_profile: Some(ApnProfile {
-                default_context: 1,
-                all_included: true,
-                apns: List::from(&configurations),
-            }),
+            apn_profile: Some(ApnProfile { default_context: 1, all_included: true, apns: List::from(&configurations) }),
         });
     }
 }
@@ -125,11 +121,9 @@ fn update_location(samples: &mut Samples) {
         imei: Some("35209900176148"),
         software_version: Some("23"),
     };
-    let ulr =
-        samples.request("ULR", UpdateLocationRequest::header(), |header, out| request.encode(header, out));
+    let ulr = samples.request("ULR", UpdateLocationRequest::header(), |header, out| request.encode(header, out));
     with_subscription(&mut |data| {
-        let answer =
-            S6aAnswer { flags: Some(2), subscription_data: Some(data), ..S6aAnswer::new(Outcome::SUCCESS) };
+        let answer = S6aAnswer { flags: Some(2), subscription_data: Some(data), ..S6aAnswer::new(Outcome::SUCCESS) };
         samples.answer("ULA", &ulr, |to, origin, out| answer.encode(to, origin, out));
     });
     s6a_answers(samples, "ULA", &ulr);

@@ -68,11 +68,6 @@ impl Pcap {
         }
     }
 
-    /// Packets so far.
-    pub const fn packets(&self) -> u32 {
-        self.packets
-    }
-
     /// Writes the file.
     pub fn save(&self, file: &Path) {
         fs::write(file, &self.file).unwrap();
