@@ -11,6 +11,7 @@ mod contract_hot;
 mod contract_relational;
 mod delivery;
 mod drain;
+mod erlang;
 mod freediameter;
 mod imports;
 mod judge;
