@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::judge::{Judge, activate, completed, modify};
 use crate::messages;
-use crate::support::{Gateway, Ports, free_port, wait_for};
+use crate::support::{Gateway, Ports, free_port, signal, wait_for};
 
 const IMSI: &str = "450080000000888";
 const NOBODY: &str = "450089999999999";
@@ -43,16 +43,19 @@ fn compile(folder: &Path) {
     assert!(done.status.success(), "{said}");
 }
 
-/// Starts the elements; they connect to the port, or listen on it and the next two.
-fn start(folder: &Path, mode: &str, port: u16) -> Judge {
+/// The elements of most tests.
+const NODES: [&str; 3] = ["hss", "mme", "pgw"];
+
+/// Starts elements; they connect to the port, or listen on it and the next ones.
+fn start(folder: &Path, mode: &str, port: u16, nodes: &[&str]) -> Judge {
     compile(folder);
     let mut command = Command::new("erl");
-    command.args(["-noshell", "-pa"]).arg(folder).args(["-s", "judge", "main", mode, &port.to_string()]);
-    Judge::start("erl", &mut command, &folder.join("erlang.log"))
+    command.args(["-noshell", "-pa"]).arg(folder).args(["-s", "judge", "main", mode, &port.to_string()]).args(nodes);
+    Judge::start("erl", &mut command, &folder.join(format!("{}.log", nodes.join("-"))))
 }
 
 fn opened(judge: &mut Judge, gateway: &Gateway) {
-    for node in ["hss", "mme", "pgw"] {
+    for node in NODES {
         judge.verdict(&format!("open {node}"), gateway);
     }
     let up = || gateway.metric("linegate_diameter_peers_up") == 3;
@@ -66,18 +69,21 @@ fn check(judge: &mut Judge, gateway: &Gateway, order: &str, session: &str, expec
     assert_eq!(answer, expected, "{order}");
 }
 
+fn hex(octets: &[u8]) -> String {
+    octets.iter().fold(String::new(), |mut text, octet| {
+        write!(text, "{octet:02x}").unwrap();
+        text
+    })
+}
+
 #[test]
 fn erlang_finds_no_fault_in_any_message_that_we_write() {
     let folder = tempfile::tempdir().unwrap();
     let gateway = Gateway::start(folder.path(), Ports::free(), &[]);
-    let mut judge = start(folder.path(), "connect", gateway.diameter.port());
+    let mut judge = start(folder.path(), "connect", gateway.diameter.port(), &NODES);
     let samples = messages::all();
     for (number, sample) in samples.iter().enumerate() {
-        let hex = sample.bytes.iter().fold(String::new(), |mut text, octet| {
-            write!(text, "{octet:02x}").unwrap();
-            text
-        });
-        judge.order(&format!("decode {number} {hex}"));
+        judge.order(&format!("decode {number} {}", hex(&sample.bytes)));
     }
     let mut faults = Vec::new();
     for (number, sample) in samples.iter().enumerate() {
@@ -87,6 +93,10 @@ fn erlang_finds_no_fault_in_any_message_that_we_write() {
         }
     }
     assert!(faults.is_empty(), "{faults:#?}");
+    // And it does find faults.
+    judge.order(&format!("decode faulty {}", hex(&messages::faulty_answer())));
+    let faulty = judge.verdict("decoded faulty ", &gateway);
+    assert!(faulty.contains("{5008,undefined,9999,") && faulty.contains(",415,"), "{faulty}");
     assert_eq!(gateway.terminate(), Some(0));
 }
 
@@ -94,7 +104,7 @@ fn erlang_finds_no_fault_in_any_message_that_we_write() {
 fn erlang_finds_no_fault_in_what_the_gateway_says() {
     let folder = tempfile::tempdir().unwrap();
     let gateway = Gateway::start(folder.path(), Ports::free(), &[("LINEGATE__DIAMETER__WATCHDOG_S", "6")]);
-    let mut judge = start(folder.path(), "connect", gateway.diameter.port());
+    let mut judge = start(folder.path(), "connect", gateway.diameter.port(), &NODES);
     opened(&mut judge, &gateway);
     life_of_a_line(&mut judge, &gateway);
     let log = judge.log();
@@ -122,7 +132,7 @@ fn erlang_finds_no_fault_in_a_gateway_that_connects() {
     let dialled = |(host, port): (&&str, u16)| format!("{{ host = \"{host}\", connect = \"127.0.0.1:{port}\" }}");
     let peers: Vec<String> = hosts.iter().zip(port..).map(dialled).collect();
     let peers = format!("[{}]", peers.join(", "));
-    let mut judge = start(folder.path(), "listen", port);
+    let mut judge = start(folder.path(), "listen", port, &NODES);
     let gateway = Gateway::start(folder.path(), Ports::free(), &[("LINEGATE__DIAMETER__PEERS", &peers)]);
     opened(&mut judge, &gateway);
     life_of_a_line(&mut judge, &gateway);
@@ -202,7 +212,7 @@ fn accounting(judge: &mut Judge, gateway: &Gateway) {
 fn erlang_finds_no_fault_in_answers_to_events() {
     let folder = tempfile::tempdir().unwrap();
     let gateway = Gateway::start(folder.path(), Ports::free(), &[]);
-    let mut judge = start(folder.path(), "connect", gateway.diameter.port());
+    let mut judge = start(folder.path(), "connect", gateway.diameter.port(), &NODES);
     opened(&mut judge, &gateway);
     completed(&gateway, &activate(&gateway, "line-888", IMSI));
     for action in 0..=3 {
@@ -211,5 +221,32 @@ fn erlang_finds_no_fault_in_answers_to_events() {
         let answer = judge.verdict(&format!("answer {session} "), &gateway);
         assert!(answer.starts_with(&format!("'CCA' session={session} result=2001 errors=[]")), "{answer}");
     }
+    assert_eq!(gateway.terminate(), Some(0));
+}
+
+#[test]
+fn a_command_to_an_element_that_hangs_goes_to_its_twin_with_the_t_flag() {
+    let folder = tempfile::tempdir().unwrap();
+    let hosts = r#"["hss-1.linegate.example", "hss-2.linegate.example"]"#;
+    let elements = format!("[{{ id = \"hss-1\", hosts = {hosts}, access = [\"cellular\"] }}]");
+    let settings = [
+        ("LINEGATE__DIAMETER__ELEMENTS", elements.as_str()),
+        ("LINEGATE__DIAMETER__WATCHDOG_S", "6"),
+        // Longer than it takes to suspect a peer: two periods and their jitter.
+        ("LINEGATE__DIAMETER__REQUEST_TIMEOUT_MS", "30000"),
+    ];
+    let gateway = Gateway::start(folder.path(), Ports::free(), &settings);
+    let mut first = start(folder.path(), "connect", gateway.diameter.port(), &["hss"]);
+    let mut twin = start(folder.path(), "connect", gateway.diameter.port(), &["hss2"]);
+    first.verdict("open hss", &gateway);
+    twin.verdict("open hss2", &gateway);
+    let up = || gateway.metric("linegate_diameter_peers_up") == 2;
+    wait_for("both", Duration::from_secs(10), up, || gateway.tail());
+
+    signal(first.pid(), "STOP");
+    let order = activate(&gateway, "line-889", "450080000000889");
+    let provision = twin.verdict_within(Duration::from_secs(25), "request hss2 'Provision-Request'", &gateway);
+    assert!(provision.ends_with(" repeated errors=[] action=1 line=line-889"), "{provision}");
+    completed(&gateway, &order);
     assert_eq!(gateway.terminate(), Some(0));
 }

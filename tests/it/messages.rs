@@ -13,7 +13,7 @@ use linegate_diameter::apps::base::{
     ReAuthRequest, ReAuthRequestType,
 };
 use linegate_diameter::codec::Time;
-use linegate_diameter::dictionary::application;
+use linegate_diameter::dictionary::{self as dict, AvpDef, application};
 use linegate_diameter::{Header, Message, Outcome, ResultCode};
 
 /// One message on the wire.
@@ -99,6 +99,22 @@ pub fn all() -> Vec<Sample> {
     lines::s6a(&mut samples);
     refusals::all(&mut samples);
     samples.all
+}
+
+/// A CCA without its CC-Request-Number and with an AVP that nobody knows, to see
+/// that a judge judges.
+pub fn faulty_answer() -> Bytes {
+    const NOBODYS: AvpDef = AvpDef { code: 9_999, name: "Nobodys", ..dict::ERROR_MESSAGE };
+    let mut out = BytesMut::new();
+    let request = Header::request(dict::command::CREDIT_CONTROL, application::CREDIT_CONTROL, true);
+    let mut writer = ReplyTo::to_header(&request).begin(Outcome::SUCCESS, &origin(), &mut out);
+    writer
+        .text(&dict::SESSION_ID, "pgw.example.net;1790000000;1")
+        .u32(&dict::AUTH_APPLICATION_ID, application::CREDIT_CONTROL)
+        .i32(&dict::CC_REQUEST_TYPE, 1)
+        .text(&NOBODYS, "unknown");
+    writer.finish();
+    out.freeze()
 }
 
 fn base(samples: &mut Samples) {

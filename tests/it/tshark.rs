@@ -91,13 +91,18 @@ fn is_open_request(fault: &str) -> bool {
     fault.contains("Credit-Control Request") && fault.ends_with("\tData is empty")
 }
 
+/// Packets that are malformed or have an expert's warning.
+fn faults(data: &Path, capture: &Path) -> Vec<String> {
+    let filter = format!("_ws.malformed or _ws.expert.severity >= {WARNING}");
+    let shown = ["-e", "frame.number", "-e", "_ws.col.Info", "-e", "_ws.expert.message"];
+    let arguments = [&["-R", &filter, "-T", "fields", "-E", "occurrence=a"], &shown[..]].concat();
+    let found = tshark(data, capture, &arguments);
+    found.lines().filter(|line| !is_open_request(line)).map(str::to_owned).collect()
+}
+
 /// No packet is malformed, none has an expert's warning, every name is known.
 fn check_faults_and_names(data: &Path, capture: &Path) {
-    let filter = format!("_ws.malformed or _ws.expert.severity >= {WARNING}");
-    let fields = ["-T", "fields", "-E", "occurrence=a"];
-    let faults = ["-R", &filter, "-e", "frame.number", "-e", "_ws.col.Info", "-e", "_ws.expert.message"];
-    let found = tshark(data, capture, &[&fields[..], &faults[..]].concat());
-    let faulty: Vec<&str> = found.lines().filter(|line| !is_open_request(line)).collect();
+    let faulty = faults(data, capture);
     assert!(faulty.is_empty(), "tshark finds fault: {faulty:#?}");
     let tree = tshark(data, capture, &["-O", "diameter"]);
     let named = |line: &&str| VALUES.iter().any(|(avp, value)| line.contains(avp) && line.contains(value));
@@ -130,6 +135,11 @@ fn tshark_finds_no_fault_in_any_message_that_we_write() {
     }
     assert_eq!(info.lines().count(), samples.len());
     check_faults_and_names(&data, &capture);
+
+    // And it does find faults.
+    pcap.add(&mut conversation, Sender::Node, &messages::faulty_answer());
+    pcap.save(&capture);
+    assert_eq!(faults(&data, &capture).len(), 1);
 }
 
 #[test]

@@ -1,13 +1,12 @@
 %% Network elements on Erlang/OTP's diameter, which decodes what the gateway
 %% sends by the dictionaries beside this file and says what is wrong with it.
 %%
-%%   erl -noshell -pa DIR -s judge main connect|listen PORT
+%%   erl -noshell -pa DIR -s judge main connect|listen PORT NODE...
 %%
-%% Three nodes are started: hss-1 (line provisioning), mme-1 (S6a) and pgw-1
+%% The nodes are hss and its twin hss2 (line provisioning), mme (S6a) and pgw
 %% (Gy and Rf). They connect to the gateway on PORT, or listen on PORT, PORT + 1
-%% and PORT + 2. Standard input has one order a line, standard output one
-%% verdict a line, which starts with "judge:"; errors=[] is a message without
-%% fault.
+%% and so on. Standard input has one order a line, standard output one verdict a
+%% line, which starts with "judge:"; errors=[] is a message without fault.
 
 -module(judge).
 
@@ -23,12 +22,12 @@
 -define(GATEWAY_REALM, "linegate.example").
 -define(ANSWER_MS, 10000).
 
-main([Mode, Port]) ->
+main([Mode, Port | Nodes]) ->
     ok = diameter:start(),
     lines = ets:new(lines, [named_table, public]),
     lists:foreach(fun(Node) -> start(Mode, list_to_integer(atom_to_list(Port)), Node) end,
-                  [{hss, 0}, {mme, 1}, {pgw, 2}]),
-    orders().
+                  lists:zip(Nodes, lists:seq(0, length(Nodes) - 1))),
+    orders(Nodes).
 
 start(Mode, Port, {Node, Offset}) ->
     ok = diameter:start_service(Node, capabilities(Node) ++ options() ++ applications(Node)),
@@ -55,7 +54,7 @@ capabilities(Node) ->
      {'Supported-Vendor-Id', [10415, 32473]}
      | announced(Node)].
 
-announced(hss) ->
+announced(Hss) when Hss == hss; Hss == hss2 ->
     [{'Vendor-Specific-Application-Id', [vendor_application(32473, 16777999)]}];
 announced(mme) ->
     [{'Vendor-Specific-Application-Id', [vendor_application(10415, 16777251)]}];
@@ -66,6 +65,7 @@ vendor_application(Vendor, Id) ->
     [{'Vendor-Id', Vendor}, {'Auth-Application-Id', [Id]}].
 
 host(hss) -> "hss-1.linegate.example";
+host(hss2) -> "hss-2.linegate.example";
 host(mme) -> "mme-1.example.net";
 host(pgw) -> "pgw-1.example.net".
 
@@ -75,23 +75,22 @@ applications(Node) ->
      || Dictionary <- [diameter_gen_base_rfc6733 | dictionaries(Node)]].
 
 dictionaries(hss) -> [lp];
+dictionaries(hss2) -> [lp];
 dictionaries(mme) -> [s6a];
 dictionaries(pgw) -> [gy, rf].
 
 %% Orders
 
-orders() ->
+orders(Nodes) ->
     case io:get_line("") of
         eof ->
-            lists:foreach(fun diameter:stop_service/1, [pgw, mme, hss]),
+            lists:foreach(fun diameter:stop_service/1, Nodes),
             init:stop();
         Line ->
             carry_out(string:lexemes(Line, " \n")),
-            orders()
+            orders(Nodes)
     end.
 
-carry_out(["up"]) ->
-    say("up ~p", [[connections(Node) || Node <- [hss, mme, pgw]]]);
 carry_out(["ccr", Type, Number, Session, Imsi, Used]) ->
     ask(pgw, gy, Session, ccr(list_to_integer(Type), list_to_integer(Number), Session, Imsi, list_to_integer(Used)));
 carry_out(["event", Action, Session, Imsi, Units]) ->
@@ -113,16 +112,12 @@ carry_out(["air", Session, Imsi]) ->
 carry_out(["decode", Number, Hex]) ->
     decode(Number, binary:decode_hex(list_to_binary(Hex)));
 carry_out(Words) ->
-    say("no such order ~p", [Words]).
-
-connections(Node) ->
-    length([up || Connection <- diameter:service_info(Node, connections),
-                  {watchdog, {_, _, okay}} <- Connection]).
+    say("no such order ~0p", [Words]).
 
 ask(Node, Application, Session, Message) ->
     case diameter:call(Node, Application, Message, [{extra, [Session]}, {timeout, ?ANSWER_MS}]) of
         ok -> ok;
-        {error, Why} -> say("error ~s ~p", [Session, Why])
+        {error, Why} -> say("error ~s ~0p", [Session, Why])
     end.
 
 common(Session) ->
@@ -189,7 +184,7 @@ repeated(Number, Session, Imsi) ->
                [One, One] when is_binary(One) -> identical;
                Other -> Other
            end,
-    say("repeated ~s ~p", [Session, Same]).
+    say("repeated ~s ~0p", [Session, Same]).
 
 twin(Message, EndToEnd, Repeat) ->
     Header = #diameter_header{end_to_end_id = EndToEnd, is_retransmitted = Repeat},
@@ -209,7 +204,7 @@ decode(Number, Bin) ->
                  end,
     #diameter_packet{msg = Message, errors = Errors}
         = diameter_codec:decode(Dictionary, Options, #diameter_packet{header = Header, bin = Bin}),
-    say("decoded ~s ~p errors=~p", [Number, name(Message), brief(Errors)]).
+    say("decoded ~s ~0p errors=~0p", [Number, name(Message), brief(Errors)]).
 
 application(#diameter_header{application_id = 0}) -> diameter_gen_base_rfc6733;
 application(#diameter_header{application_id = 3}) -> rf;
@@ -252,7 +247,7 @@ handle_answer(#diameter_packet{msg = [Name | Avps], errors = Errors}, _, _, _, S
               #{'Session-Id' := Id} -> text(Id);
               _ -> "none"
           end,
-    say("answer ~s ~p session=~s result=~p errors=~p~s",
+    say("answer ~s ~0p session=~s result=~0p errors=~0p~s",
         [Session, Name, Got, result(Avps), brief(Errors), details(Avps)]).
 
 handle_error(Why, Request, Node, Peer) -> handle_error(Why, Request, Node, Peer, "-").
@@ -264,11 +259,11 @@ result(#{'Result-Code' := [Code]}) -> Code;
 result(#{'Result-Code' := Code}) -> Code.
 
 details(#{'Multiple-Services-Credit-Control' := [_ | _] = Groups}) ->
-    [io_lib:format(" group=~p:~p:~p", [first('Rating-Group', G), first('Result-Code', G), granted(G)]) || G <- Groups];
+    [io_lib:format(" group=~0p:~0p:~0p", [first('Rating-Group', G), first('Result-Code', G), granted(G)]) || G <- Groups];
 details(#{'Subscription-Data' := [#{'Subscriber-Status' := [Status]}]}) ->
-    io_lib:format(" status=~p", [Status]);
+    io_lib:format(" status=~0p", [Status]);
 details(#{'Granted-Service-Unit' := [#{'CC-Total-Octets' := [Octets]}]}) ->
-    io_lib:format(" granted=~p", [Octets]);
+    io_lib:format(" granted=~0p", [Octets]);
 details(_) ->
     "".
 
@@ -281,15 +276,19 @@ first(Name, Group) ->
 granted(#{'Granted-Service-Unit' := [#{'CC-Total-Octets' := [Octets]}]}) -> Octets;
 granted(_) -> 0.
 
-handle_request(#diameter_packet{msg = [Name | Avps], errors = Errors}, Node, {_, _}) ->
-    say("request ~s ~p session=~s errors=~p~s",
-        [Node, Name, text(maps:get('Session-Id', Avps)), brief(Errors), asked(Avps)]),
+handle_request(#diameter_packet{msg = [Name | Avps], header = Header, errors = Errors}, Node, _) ->
+    Repeated = case Header of
+                   #diameter_header{is_retransmitted = true} -> " repeated";
+                   _ -> ""
+               end,
+    say("request ~s ~0p session=~s~s errors=~0p~s",
+        [Node, Name, text(maps:get('Session-Id', Avps)), Repeated, brief(Errors), asked(Avps)]),
     {reply, [answer_name(Name) | maps:merge(origin(Node, Avps), answer(Name, Avps))]};
 handle_request(#diameter_packet{errors = Errors}, Node, _) ->
-    say("request ~s unknown errors=~p", [Node, brief(Errors)]),
+    say("request ~s unknown errors=~0p", [Node, brief(Errors)]),
     {answer_message, 3001}.
 
-asked(#{'Action' := Action, 'Line-Id' := Line}) -> io_lib:format(" action=~p line=~s", [Action, text(Line)]);
+asked(#{'Action' := Action, 'Line-Id' := Line}) -> io_lib:format(" action=~0p line=~s", [Action, text(Line)]);
 asked(#{'Line-Id' := Line}) -> io_lib:format(" line=~s", [text(Line)]);
 asked(#{'User-Name' := [User]}) -> io_lib:format(" user=~s", [text(User)]);
 asked(#{'User-Name' := User}) when is_binary(User) -> io_lib:format(" user=~s", [User]);
