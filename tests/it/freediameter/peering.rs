@@ -10,8 +10,8 @@ use super::{FreeDiameter, base_requests, both, open_on_both_sides, peers_up};
 use crate::judge::{Judge, import};
 use crate::support::{Gateway, Ports, pause, signal, wait_for};
 
-/// Both connect at once; the connection that `winner_dialled` is left of the
-/// election (RFC 6733 section 5.6.4).
+/// Both connect at once; of the election (RFC 6733 section 5.6.4) exactly one
+/// connection is left: the one that the gateway dialled, or the peer's.
 fn check_election(identity: &'static str, gateways_is_left: bool) {
     let folder = tempfile::tempdir().unwrap();
     let ports = Ports::free();
