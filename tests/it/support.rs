@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -19,9 +19,20 @@ pub struct Running {
 impl Running {
     /// Starts it; its output goes to `log`.
     pub fn start(name: &'static str, command: &mut Command, log: &Path) -> Self {
+        Self::start_with(name, command, Stdio::null(), log)
+    }
+
+    /// Starts it with a standard input that the test writes to.
+    pub fn start_with_input(name: &'static str, command: &mut Command, log: &Path) -> (Self, ChildStdin) {
+        let mut running = Self::start_with(name, command, Stdio::piped(), log);
+        let input = running.child.stdin.take().unwrap();
+        (running, input)
+    }
+
+    fn start_with(name: &'static str, command: &mut Command, input: Stdio, log: &Path) -> Self {
         let out = File::create(log).unwrap();
         let child = command
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(out.try_clone().unwrap())
             .stderr(out)
             .spawn()

@@ -161,7 +161,10 @@ impl Capabilities {
     pub fn encode_answer(&self, to: &ReplyTo, outcome: Outcome, out: &mut BytesMut) {
         let origin = Origin::new(&self.origin_host, &self.origin_realm);
         let mut writer = to.begin(outcome, &origin, out);
-        self.write(&mut writer);
+        // An answer with the E bit has the generic grammar (RFC 6733 section 7.2).
+        if !matches!(outcome, Outcome::Result(code) if code.is_protocol_error()) {
+            self.write(&mut writer);
+        }
         writer.finish();
     }
 
