@@ -181,7 +181,7 @@ fn echoed(request: &Message, failed: &[AvpError]) -> Option<BytesMut> {
     let header = &request.header;
     let command = dict::find_command(header.application_id, header.command_code)?;
     let mut out = BytesMut::new();
-    for rule in command.answer.iter().filter(|rule| rule.min > 0) {
+    for rule in command.answer.rules().iter().filter(|rule| rule.min > 0) {
         let key = rule.avp.key();
         let ours = matches!(
             key,

@@ -6,7 +6,7 @@ use nom::error::ErrorKind;
 use nom::{IResult, Parser};
 
 use super::error::{AvpError, Problem};
-use crate::dictionary::{self, AvpDef};
+use crate::dictionary::{AvpDef, Dictionary, avp_key};
 
 /// Groups within groups that are followed, counted from the message.
 pub const GROUP_DEPTH_MAX: u8 = 16;
@@ -51,9 +51,11 @@ impl<'a> Avp<'a> {
         }
     }
 
-    /// Vendor and code in one word, to match against [`dictionary::key`].
+    /// Vendor and code in one word, to match against
+    /// [`crate::dictionary::key`].
+    #[inline]
     pub const fn key(&self) -> u64 {
-        (self.vendor_id() as u64) << 32 | self.code as u64
+        avp_key(self.vendor_id(), self.code)
     }
 
     /// True where the M bit is set.
@@ -62,8 +64,8 @@ impl<'a> Avp<'a> {
     }
 
     /// What the dictionary says about it.
-    pub fn definition(&self) -> Option<&'static AvpDef> {
-        dictionary::find_avp(self.vendor_id(), self.code)
+    pub fn definition(&self, dictionary: &Dictionary) -> Option<&'static AvpDef> {
+        dictionary.find_avp(self.vendor_id(), self.code)
     }
 
     /// The length that its header states: without padding, in octets.
@@ -76,10 +78,41 @@ impl<'a> Avp<'a> {
     /// chain is checked first: a broken one is 5014, one nested deeper than
     /// [`GROUP_DEPTH_MAX`] 5004.
     pub fn grouped(&self) -> Result<Avps<'a>, AvpError> {
+        let mut members = self.members()?;
+        let whole = members.0;
+        while members.next_member().map_err(|error| error.within(self))?.is_some() {}
+        Ok(whole)
+    }
+
+    /// The members of a Grouped value, each checked when it is reached.
+    #[inline]
+    pub fn members(&self) -> Result<Members<'a>, AvpError> {
         if self.depth >= GROUP_DEPTH_MAX {
             return Err(AvpError::new(self, Problem::Depth { max: GROUP_DEPTH_MAX }));
         }
-        Avps::check(self.data, self.depth + 1)
+        Ok(Members(Avps { rest: self.data, depth: self.depth + 1 }))
+    }
+
+    /// Gives every member of a Grouped value to `read`, with the chain that
+    /// starts at it. What `read` finds wrong, or what is wrong with the
+    /// chain, is reported within this AVP.
+    #[inline]
+    pub fn read_members(
+        &self,
+        mut read: impl FnMut(Avp<'a>, Avps<'a>) -> Result<(), AvpError>,
+    ) -> Result<(), AvpError> {
+        let mut members = self.members()?;
+        loop {
+            let start = members.0;
+            let result = match members.next_member() {
+                Ok(Some(member)) => read(member, start),
+                Ok(None) => return Ok(()),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = result {
+                return Err(error.within(self));
+            }
+        }
     }
 
     /// Appends the AVP, padded, as it came.
@@ -106,20 +139,16 @@ impl<'a> Avps<'a> {
     /// No AVPs.
     pub const EMPTY: Avps<'static> = Avps { rest: &[], depth: 0 };
 
-    /// A chain after its lengths were checked; the error names the AVP at
-    /// which it breaks.
-    pub(super) fn check(octets: &'a [u8], depth: u8) -> Result<Self, AvpError> {
-        let mut rest = octets;
-        while !rest.is_empty() {
-            match avp(rest, depth) {
-                Ok((after, _)) => rest = after,
-                Err(_) => return Err(AvpError::broken_chain(rest)),
-            }
-        }
-        Ok(Self { rest: octets, depth })
+    /// Checks the lengths of a chain; the error names the AVP at which it
+    /// breaks.
+    pub(super) fn check(octets: &'a [u8]) -> Result<(), AvpError> {
+        let mut members = Members(Self::checked(octets));
+        while members.next_member()?.is_some() {}
+        Ok(())
     }
 
     /// A chain that [`Avps::check`] has seen before.
+    #[inline]
     pub(super) const fn checked(octets: &'a [u8]) -> Self {
         Self { rest: octets, depth: 0 }
     }
@@ -138,6 +167,32 @@ impl<'a> Iterator for Avps<'a> {
         let (rest, found) = avp(self.rest, self.depth).ok()?;
         self.rest = rest;
         Some(found)
+    }
+}
+
+/// A chain of AVPs whose lengths are checked on the way.
+#[derive(Debug, Clone, Copy)]
+pub struct Members<'a>(Avps<'a>);
+
+impl<'a> Members<'a> {
+    /// The next AVP; where the chain breaks, 5014 with the broken AVP.
+    #[inline]
+    pub fn next_member(&mut self) -> Result<Option<Avp<'a>>, AvpError> {
+        let Avps { rest, depth } = self.0;
+        match avp(rest, depth) {
+            Ok((rest, found)) => {
+                self.0.rest = rest;
+                Ok(Some(found))
+            }
+            Err(_) if rest.is_empty() => Ok(None),
+            Err(_) => Err(AvpError::broken_chain(rest)),
+        }
+    }
+}
+
+impl<'a> From<Avps<'a>> for Members<'a> {
+    fn from(avps: Avps<'a>) -> Self {
+        Self(avps)
     }
 }
 

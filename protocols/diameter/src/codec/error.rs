@@ -93,6 +93,9 @@ pub enum Problem {
     /// 5005.
     #[error("missing")]
     Missing,
+    /// 5008: a group that takes nothing else.
+    #[error("not allowed here")]
+    NotAllowed,
     /// 5009.
     #[error("occurs more than {max} times")]
     TooMany {
@@ -116,8 +119,8 @@ pub enum Problem {
         /// The cap.
         max: u8,
     },
-    /// 3009.
-    #[error("M bit against its definition")]
+    /// 3009: the M bit, or a V bit with Vendor-Id 0.
+    #[error("flags against its definition")]
     Bits,
 }
 
@@ -128,6 +131,7 @@ impl Problem {
             Self::Unsupported => ResultCode::AVP_UNSUPPORTED,
             Self::Value(_) | Self::Depth { .. } => ResultCode::INVALID_AVP_VALUE,
             Self::Missing => ResultCode::MISSING_AVP,
+            Self::NotAllowed => ResultCode::AVP_NOT_ALLOWED,
             Self::TooMany { .. } => ResultCode::AVP_OCCURS_TOO_MANY_TIMES,
             Self::Length { .. } | Self::Member => ResultCode::INVALID_AVP_LENGTH,
             Self::Bits => ResultCode::INVALID_AVP_BITS,
@@ -183,12 +187,29 @@ impl AvpError {
         Self { code, vendor, problem, failed: example(code, vendor, flags) }
     }
 
+    /// The AVP lies in `group`: Failed-AVP shows it within its group, without
+    /// the group's other members (RFC 6733 section 7.5).
+    #[cold]
+    #[must_use]
+    pub fn within(mut self, group: &Avp<'_>) -> Self {
+        self.wrap(group);
+        self
+    }
+
+    #[cold]
+    pub(crate) fn wrap(&mut self, group: &Avp<'_>) {
+        let only = Avp { data: &self.failed, ..*group };
+        let mut failed = BytesMut::with_capacity(only.length());
+        only.write_to(&mut failed);
+        self.failed = failed[..].into();
+    }
+
     /// The result code of the problem.
     pub const fn result_code(&self) -> ResultCode {
         self.problem.result_code()
     }
 
-    /// The AVP, padded, as it goes into Failed-AVP.
+    /// The AVP in its groups, padded, as it goes into Failed-AVP.
     pub fn failed_avp(&self) -> &[u8] {
         &self.failed
     }

@@ -1,8 +1,8 @@
 //! A whole message over shared bytes.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
-use super::avp::{Avp, Avps};
+use super::avp::{Avp, Avps, Members};
 use super::error::{DecodeError, FrameError};
 use super::header::{HEADER_LENGTH, Header, check, raw_header};
 
@@ -28,10 +28,10 @@ impl Message {
             let error = FrameError::Length { length: raw.length, max: frame.len(), header: raw.header };
             return Err(DecodeError::Frame(error));
         }
-        let body = frame.split_off(HEADER_LENGTH);
-        let message = Self { header: raw.header, body };
-        match Avps::check(&message.body, 0) {
-            Ok(_) => Ok(message),
+        frame.advance(HEADER_LENGTH);
+        let message = Self { header: raw.header, body: frame };
+        match Avps::check(&message.body) {
+            Ok(()) => Ok(message),
             Err(error) => Err(DecodeError::Avp { message, error }),
         }
     }
@@ -42,8 +42,16 @@ impl Message {
     }
 
     /// The AVPs in order.
+    #[inline]
     pub fn avps(&self) -> Avps<'_> {
         Avps::checked(&self.body)
+    }
+
+    /// The AVPs in order, each checked when it is reached: for one whose
+    /// chain is known to be broken.
+    #[inline]
+    pub fn members(&self) -> Members<'_> {
+        self.avps().into()
     }
 
     /// The first AVP with this key (see [`crate::dictionary::key`]).

@@ -11,9 +11,9 @@ mod message;
 mod value;
 mod writer;
 
-pub use avp::{Avp, AvpFlags, Avps, GROUP_DEPTH_MAX};
+pub use avp::{Avp, AvpFlags, Avps, GROUP_DEPTH_MAX, Members};
 pub use error::{AvpError, DecodeError, FrameError, Problem};
 pub use header::{CommandFlags, HEADER_LENGTH, Header, frame_length};
 pub use message::Message;
-pub use value::{Address, Time};
+pub use value::{Address, FilterRule, Time, Uri};
 pub use writer::Writer;

@@ -51,6 +51,87 @@ pub enum Address<'a> {
     },
 }
 
+/// The DiameterURI type: `aaa://host:port;transport=tcp;protocol=diameter`
+/// (RFC 6733 section 4.3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Uri<'a> {
+    /// True for `aaas`: TLS or DTLS.
+    pub secure: bool,
+    /// The FQDN.
+    pub host: &'a str,
+    /// The port; 3868 or 5658 where it is not said.
+    pub port: u16,
+    /// `tcp`, `sctp` or `udp`, where it is said.
+    pub transport: Option<&'a str>,
+    /// `diameter`, `radius` or `tacacs+`, where it is said.
+    pub protocol: Option<&'a str>,
+}
+
+impl<'a> Uri<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let (scheme, rest) = text.split_once("://")?;
+        let secure = match scheme {
+            "aaa" => false,
+            "aaas" => true,
+            _ => return None,
+        };
+        let mut parts = rest.split(';');
+        let authority = parts.next()?;
+        let (host, port) = match authority.split_once(':') {
+            Some((host, port)) => (host, port.parse().ok()?),
+            None => (authority, if secure { 5658 } else { 3868 }),
+        };
+        let good = !host.is_empty() && host.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-._".contains(&octet));
+        if !good {
+            return None;
+        }
+        let mut uri = Self { secure, host, port, transport: None, protocol: None };
+        for part in parts {
+            match part.split_once('=')? {
+                ("transport", name @ ("tcp" | "sctp" | "udp")) => uri.transport = Some(name),
+                ("protocol", name @ ("diameter" | "radius" | "tacacs+")) => uri.protocol = Some(name),
+                _ => return None,
+            }
+        }
+        Some(uri)
+    }
+}
+
+/// The IPFilterRule type: `permit in ip from any to 10.0.0.1 80`, cut into
+/// its parts (RFC 6733 section 4.3.1). Addresses, ports and options are as
+/// they came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FilterRule<'a> {
+    /// True for `permit`, false for `deny`.
+    pub permit: bool,
+    /// True for `out`: to the user.
+    pub out: bool,
+    /// An IP protocol by number, or `ip` for any.
+    pub protocol: &'a str,
+    /// Address and ports of the source.
+    pub from: &'a str,
+    /// Address, ports and options of the destination.
+    pub to: &'a str,
+}
+
+impl<'a> FilterRule<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let (action, rest) = text.trim_ascii().split_once(' ')?;
+        let (direction, rest) = rest.trim_ascii_start().split_once(' ')?;
+        let (protocol, rest) = rest.trim_ascii_start().split_once(' ')?;
+        let (from, to) = rest.trim_ascii_start().strip_prefix("from ")?.split_once(" to ")?;
+        let known = matches!((action, direction), ("permit" | "deny", "in" | "out"));
+        let whole = known && !from.trim_ascii().is_empty() && !to.trim_ascii().is_empty();
+        whole.then(|| Self {
+            permit: action == "permit",
+            out: direction == "out",
+            protocol,
+            from: from.trim_ascii(),
+            to: to.trim_ascii(),
+        })
+    }
+}
+
 impl<'a> Avp<'a> {
     fn exactly<const N: usize>(&self) -> Result<[u8; N], AvpError> {
         self.data.try_into().map_err(|_| self.length_error(N))
@@ -103,11 +184,29 @@ impl<'a> Avp<'a> {
 
     /// DiameterIdentity: an FQDN or realm in visible ASCII; else 5004.
     pub fn identity(&self) -> Result<&'a str, AvpError> {
-        let visible = !self.data.is_empty() && self.data.iter().all(u8::is_ascii_graphic);
-        if !visible {
+        if !self.is_visible_ascii() {
             return Err(self.value_error("a Diameter identity"));
         }
         self.text()
+    }
+
+    #[inline]
+    pub(crate) fn is_visible_ascii(&self) -> bool {
+        // without a branch for each octet
+        !self.data.is_empty() && self.data.iter().fold(true, |visible, octet| visible & octet.is_ascii_graphic())
+    }
+
+    /// DiameterURI; else 5004.
+    pub fn uri(&self) -> Result<Uri<'a>, AvpError> {
+        self.is_visible_ascii()
+            .then(|| self.text().ok().and_then(Uri::parse))
+            .flatten()
+            .ok_or_else(|| self.value_error("a Diameter URI"))
+    }
+
+    /// IPFilterRule; else 5004.
+    pub fn filter_rule(&self) -> Result<FilterRule<'a>, AvpError> {
+        self.text().ok().and_then(FilterRule::parse).ok_or_else(|| self.value_error("an IP filter rule"))
     }
 
     /// Time.

@@ -1,28 +1,28 @@
 //! A message against its grammar and the dictionary.
 
-use super::{DataType, MandatoryBit, Rule, application, find_command, group_rules};
-use crate::codec::{Avp, AvpError, Avps, Message, Problem};
+use super::grammar::{Grammar, Occurrences};
+use super::table::{Dictionary, Kind};
+use super::{DataType, key};
+use crate::codec::{Avp, AvpError, CommandFlags, Members, Message, Problem};
 use crate::result_code::ResultCode;
 
 /// Errors and tolerated deviations kept of one message, each.
 const REPORTED_MAX: usize = 16;
 
-/// Rules in one grammar, at most.
-const RULES_MAX: usize = 64;
-
 /// What to do with deviations that do not change the meaning of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Strictness {
     /// By the letter: an AVP with the M bit that is unknown or has no place
-    /// in the grammar is 5001, flags against their definition are 3008, 3009.
+    /// in the grammar is 5001, one that a closed group forbids 5008; flags
+    /// against their definition are 3008, 3009.
     #[default]
     Strict,
     /// Those are accepted and reported as tolerated.
     Lenient,
 }
 
-/// What [`check`] found; empty where the message is good. Only the first
-/// sixteen of each list are kept.
+/// What [`Dictionary::check`] found; empty where the message is good. Only
+/// the first sixteen of each list are kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     /// 3001, 3007 or 3008, where the header is at fault.
@@ -39,128 +39,181 @@ impl Report {
     pub fn result_code(&self) -> Option<ResultCode> {
         self.header.or_else(|| self.errors.first().map(AvpError::result_code))
     }
+}
 
-    fn error(&mut self, error: AvpError) {
-        if self.errors.len() < REPORTED_MAX {
-            self.errors.push(error);
+/// Checks a message against the standard dictionary.
+pub fn check(message: &Message, strictness: Strictness) -> Report {
+    Dictionary::standard().check(message, strictness)
+}
+
+impl Dictionary {
+    /// Checks a request or an answer against its command's grammar and the
+    /// dictionary, and collects everything that is wrong. Allocates only
+    /// where something is.
+    ///
+    /// An answer with the E bit follows the generic grammar (RFC 6733 section
+    /// 7.2): only its values are checked.
+    pub fn check(&self, message: &Message, strictness: Strictness) -> Report {
+        let mut report = Report::default();
+        let header = &message.header;
+        let Some(command) = self.find_command(header.application_id, header.command_code) else {
+            let known = self.knows_application(header.application_id);
+            let code = if known { ResultCode::COMMAND_UNSUPPORTED } else { ResultCode::APPLICATION_UNSUPPORTED };
+            report.header = Some(code);
+            return report;
+        };
+        let grammar = match (header.is_request(), header.is_error()) {
+            (true, false) => Some(command.request),
+            (false, false) => Some(command.answer),
+            (false, true) => None,
+            // R and E together are never valid (RFC 6733 section 7.1.3)
+            (true, true) => {
+                report.header = Some(ResultCode::INVALID_HDR_BITS);
+                return report;
+            }
+        };
+        let proxiable = header.flags.has(CommandFlags::PROXIABLE);
+        if strictness == Strictness::Strict && header.is_request() && proxiable != command.proxiable {
+            report.header = Some(ResultCode::INVALID_HDR_BITS);
+        }
+        Checker { dictionary: self, strictness, report: &mut report }.chain(message.members(), grammar);
+        report
+    }
+}
+
+struct Checker<'c> {
+    dictionary: &'c Dictionary,
+    strictness: Strictness,
+    report: &'c mut Report,
+}
+
+impl Checker<'_> {
+    /// One chain of AVPs; without a grammar, any known AVP may come.
+    fn chain(&mut self, mut members: Members<'_>, grammar: Option<&Grammar>) {
+        let mut occurrences = Occurrences::default();
+        loop {
+            let avp = match members.next_member() {
+                Ok(Some(avp)) => avp,
+                Ok(None) => break,
+                Err(error) => {
+                    self.error(error);
+                    break;
+                }
+            };
+            let index = self.dictionary.index(avp.vendor_id(), avp.code);
+            if index == 0 {
+                self.unknown(&avp);
+                continue;
+            }
+            let kind = self.dictionary.kinds[index];
+            if !kind.allows(avp.flags) || avp.vendor == Some(0) {
+                self.deviation(&avp, Problem::Bits);
+            }
+            if let Some(grammar) = grammar {
+                match grammar.rule(index) {
+                    Some(rule) => {
+                        // the first one too many is the one that failed
+                        if !occurrences.count(rule) {
+                            self.error(AvpError::new(&avp, Problem::TooMany { max: rule.max }));
+                        }
+                    }
+                    None => self.misplaced(&avp, grammar),
+                }
+            }
+            self.value(&avp, kind);
+        }
+        if let Some(grammar) = grammar
+            && !grammar.complete(occurrences)
+        {
+            grammar.missing(occurrences).for_each(|rule| self.error(AvpError::missing(rule.avp)));
         }
     }
 
-    fn deviation(&mut self, strictness: Strictness, avp: &Avp<'_>, problem: Problem) {
-        match strictness {
+    #[inline]
+    fn value(&mut self, avp: &Avp<'_>, kind: Kind) {
+        let good = match kind.data_type {
+            DataType::OctetString => true,
+            DataType::Integer32 | DataType::Enumerated | DataType::Unsigned32 | DataType::Time => avp.data.len() == 4,
+            DataType::Integer64 | DataType::Unsigned64 => avp.data.len() == 8,
+            DataType::UTF8String => avp.data.is_ascii() || avp.text().is_ok(),
+            DataType::DiameterIdentity => avp.is_visible_ascii(),
+            DataType::Grouped => {
+                // what failed elsewhere is anything at all
+                if avp.key() != key::FAILED_AVP {
+                    self.group(avp, kind);
+                }
+                true
+            }
+            DataType::Address => avp.address().is_ok(),
+            DataType::DiameterURI => avp.uri().is_ok(),
+            DataType::IPFilterRule => avp.filter_rule().is_ok(),
+        };
+        if !good {
+            self.bad_value(avp, kind.data_type);
+        }
+    }
+
+    fn group(&mut self, avp: &Avp<'_>, kind: Kind) {
+        let (errors, tolerated) = (self.report.errors.len(), self.report.tolerated.len());
+        match avp.members() {
+            Ok(members) => self.chain(members, self.dictionary.group(kind)),
+            Err(error) => return self.error(error),
+        }
+        let report = &mut *self.report;
+        for error in report.errors[errors..].iter_mut().chain(&mut report.tolerated[tolerated..]) {
+            error.wrap(avp);
+        }
+    }
+
+    #[cold]
+    fn bad_value(&mut self, avp: &Avp<'_>, data_type: DataType) {
+        let result = match data_type {
+            DataType::Integer64 | DataType::Unsigned64 => avp.u64().map(drop),
+            DataType::UTF8String => avp.text().map(drop),
+            DataType::DiameterIdentity => avp.identity().map(drop),
+            DataType::Address => avp.address().map(drop),
+            DataType::DiameterURI => avp.uri().map(drop),
+            DataType::IPFilterRule => avp.filter_rule().map(drop),
+            _ => avp.u32().map(drop),
+        };
+        if let Err(error) = result {
+            self.error(error);
+        }
+    }
+
+    #[cold]
+    fn unknown(&mut self, avp: &Avp<'_>) {
+        if avp.is_mandatory() {
+            self.deviation(avp, Problem::Unsupported);
+        }
+    }
+
+    /// A known AVP that the grammar does not name. `*[AVP]` takes what may
+    /// be ignored; what must be understood has no meaning here.
+    #[cold]
+    fn misplaced(&mut self, avp: &Avp<'_>, grammar: &Grammar) {
+        if !grammar.is_open() {
+            self.deviation(avp, Problem::NotAllowed);
+        } else if avp.is_mandatory() {
+            self.deviation(avp, Problem::Unsupported);
+        }
+    }
+
+    #[cold]
+    fn error(&mut self, error: AvpError) {
+        if self.report.errors.len() < REPORTED_MAX {
+            self.report.errors.push(error);
+        }
+    }
+
+    #[cold]
+    fn deviation(&mut self, avp: &Avp<'_>, problem: Problem) {
+        match self.strictness {
             Strictness::Strict => self.error(AvpError::new(avp, problem)),
-            Strictness::Lenient if self.tolerated.len() < REPORTED_MAX => {
-                self.tolerated.push(AvpError::new(avp, problem));
+            Strictness::Lenient if self.report.tolerated.len() < REPORTED_MAX => {
+                self.report.tolerated.push(AvpError::new(avp, problem));
             }
             Strictness::Lenient => {}
         }
-    }
-}
-
-/// Checks a request or an answer against its command's grammar and the
-/// dictionary, and collects everything that is wrong. Allocates only where
-/// something is.
-///
-/// An answer with the E bit follows the generic grammar (RFC 6733 section
-/// 7.2): only its values are checked.
-pub fn check(message: &Message, strictness: Strictness) -> Report {
-    let mut report = Report::default();
-    let header = &message.header;
-    let Some(command) = find_command(header.application_id, header.command_code) else {
-        report.header = Some(unknown(header.application_id));
-        return report;
-    };
-    let rules = match (header.is_request(), header.is_error()) {
-        (true, false) => command.request,
-        (false, false) => command.answer,
-        (false, true) => &[],
-        // R and E together are never valid (RFC 6733 section 7.1.3)
-        (true, true) => {
-            report.header = Some(ResultCode::INVALID_HDR_BITS);
-            return report;
-        }
-    };
-    let proxiable = header.flags.has(crate::codec::CommandFlags::PROXIABLE);
-    if strictness == Strictness::Strict && header.is_request() && proxiable != command.proxiable {
-        report.header = Some(ResultCode::INVALID_HDR_BITS);
-    }
-    let rules = (!header.is_error()).then_some(rules);
-    chain(message.avps(), rules, strictness, &mut report);
-    report
-}
-
-fn unknown(application_id: u32) -> ResultCode {
-    let known = application_id == application::BASE
-        || super::COMMANDS.iter().any(|command| command.application == Some(application_id));
-    if known { ResultCode::COMMAND_UNSUPPORTED } else { ResultCode::APPLICATION_UNSUPPORTED }
-}
-
-/// One chain of AVPs; without `rules`, any known AVP may come.
-fn chain(avps: Avps<'_>, rules: Option<&[Rule]>, strictness: Strictness, report: &mut Report) {
-    let mut counts = [0_u16; RULES_MAX];
-    for avp in avps {
-        let Some(def) = avp.definition() else {
-            if avp.is_mandatory() {
-                report.deviation(strictness, &avp, Problem::Unsupported);
-            }
-            continue;
-        };
-        let bit_is_wrong = match def.mandatory {
-            MandatoryBit::M => !avp.is_mandatory(),
-            MandatoryBit::MaySet | MandatoryBit::MayClear => false,
-            MandatoryBit::Never => avp.is_mandatory(),
-        };
-        if bit_is_wrong {
-            report.deviation(strictness, &avp, Problem::Bits);
-        }
-        if let Some(rules) = rules {
-            let key = avp.key();
-            match rules.iter().position(|rule| rule.key == key) {
-                Some(at) => {
-                    counts[at] = counts[at].saturating_add(1);
-                    // the first one too many is the one that failed
-                    if u32::from(counts[at]) == u32::from(rules[at].max) + 1 {
-                        let problem = Problem::TooMany { max: rules[at].max };
-                        report.error(AvpError::new(&avp, problem));
-                    }
-                }
-                // `*[AVP]` takes what may be ignored; what must be understood
-                // has no meaning here
-                None if avp.is_mandatory() => {
-                    report.deviation(strictness, &avp, Problem::Unsupported);
-                }
-                None => {}
-            }
-        }
-        value(&avp, def.data_type, strictness, report);
-    }
-    for (rule, count) in rules.unwrap_or_default().iter().zip(counts) {
-        if count < rule.min {
-            report.error(AvpError::missing(rule.avp));
-        }
-    }
-}
-
-fn value(avp: &Avp<'_>, data_type: DataType, strictness: Strictness, report: &mut Report) {
-    let result = match data_type {
-        DataType::OctetString => Ok(()),
-        DataType::Integer32 | DataType::Enumerated => avp.i32().map(drop),
-        DataType::Integer64 => avp.i64().map(drop),
-        DataType::Unsigned32 => avp.u32().map(drop),
-        DataType::Unsigned64 => avp.u64().map(drop),
-        DataType::Address => avp.address().map(drop),
-        DataType::Time => avp.time().map(drop),
-        DataType::UTF8String => avp.text().map(drop),
-        DataType::DiameterIdentity | DataType::DiameterURI => avp.identity().map(drop),
-        DataType::IPFilterRule => avp.text().map(drop),
-        DataType::Grouped => avp.grouped().map(|members| {
-            // what failed elsewhere is anything at all
-            if avp.key() != super::key::FAILED_AVP {
-                chain(members, group_rules(avp.key()), strictness, report);
-            }
-        }),
-    };
-    if let Err(error) = result {
-        report.error(error);
     }
 }

@@ -1,111 +1,182 @@
 //! Grammars in the notation of RFC 6733 section 3.2.
 //!
 //! `<A>` and `{A}` are required, `[A]` may occur once, `*[A]` any number of
-//! times, `1*{A}` at least once. Every grammar ends in an implied `*[AVP]`.
+//! times, `*2[A]` up to twice, `1*{A}` at least once. `*[AVP]` at the end
+//! takes any other AVP.
 
-use super::avps::*;
-use super::{AvpDef, key};
+use super::AvpDef;
+use super::avps::{COUNT, const_index};
+
+/// A rule's `max` for any number of times.
+pub const ANY_NUMBER: u16 = u16::MAX;
 
 /// How often an AVP may occur (RFC 6733 section 3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
     /// The AVP.
     pub avp: &'static AvpDef,
-    /// Its key, at hand for the search.
-    pub key: u64,
     /// The least number of times.
     pub min: u16,
-    /// The most; `u16::MAX` for any number.
+    /// The most; [`ANY_NUMBER`] for any number.
     pub max: u16,
+    /// One bit for each occurrence that is counted.
+    slots: u128,
+}
+
+/// What a command or a group may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Grammar {
+    rules: &'static [Rule],
+    /// AVP index to the number of its rule, counted from 1; an index beyond
+    /// the end has none.
+    places: &'static [u8],
+    /// The occurrences that must not be missing.
+    required: u128,
+    open: bool,
+}
+
+/// The occurrences seen of what a grammar counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Occurrences {
+    seen: u128,
+    /// Rules that were exceeded already.
+    exceeded: u128,
+}
+
+impl Rule {
+    pub(super) const fn new(avp: &'static AvpDef, min: u16, max: u16) -> Self {
+        Self { avp, min, max, slots: 0 }
+    }
+
+    /// Occurrences of it that have to be told apart.
+    const fn counted(&self) -> u32 {
+        (if self.max == ANY_NUMBER { self.min } else { self.max }) as u32
+    }
+}
+
+impl Grammar {
+    pub(super) const fn new(rules: &'static [Rule], places: &'static [u8], open: bool) -> Self {
+        let (mut required, mut at) = (0, 0);
+        while at < rules.len() {
+            let mut left = rules[at].slots;
+            let mut min = rules[at].min;
+            while min > 0 {
+                required |= left & left.wrapping_neg();
+                left &= left - 1;
+                min -= 1;
+            }
+            at += 1;
+        }
+        Self { rules, places, required, open }
+    }
+
+    /// Its rules in the standard's order.
+    pub const fn rules(&self) -> &'static [Rule] {
+        self.rules
+    }
+
+    /// True where it ends in `*[AVP]`.
+    pub const fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// The rule for the AVP with this index.
+    #[inline]
+    pub(super) fn rule(&self, index: usize) -> Option<&'static Rule> {
+        let place = *self.places.get(index)?;
+        self.rules.get(usize::from(place).wrapping_sub(1))
+    }
+
+    #[inline]
+    pub(super) fn complete(&self, occurrences: Occurrences) -> bool {
+        self.required & !occurrences.seen == 0
+    }
+
+    /// The rules that did not occur as often as they must.
+    pub(super) fn missing(&self, occurrences: Occurrences) -> impl Iterator<Item = &'static Rule> {
+        let missing = self.required & !occurrences.seen;
+        self.rules.iter().filter(move |rule| rule.slots & missing != 0)
+    }
+}
+
+impl Occurrences {
+    /// Counts one more; false for the first one too many.
+    #[inline]
+    pub(super) fn count(&mut self, rule: &Rule) -> bool {
+        let free = rule.slots & !self.seen;
+        if free == 0 && rule.max != ANY_NUMBER {
+            let told = self.exceeded & rule.slots != 0;
+            self.exceeded |= rule.slots;
+            return told;
+        }
+        self.seen |= free & free.wrapping_neg();
+        true
+    }
+}
+
+/// Gives each rule the bits for the occurrences that it counts; `None` where
+/// they do not fit.
+pub(super) const fn count_slots(rules: &mut [Rule]) -> Option<()> {
+    let (mut used, mut at) = (0, 0);
+    while at < rules.len() {
+        let counted = rules[at].counted();
+        if used + counted > u128::BITS {
+            return None;
+        }
+        let mut slot = 0;
+        while slot < counted {
+            rules[at].slots |= 1 << (used + slot);
+            slot += 1;
+        }
+        used += counted;
+        at += 1;
+    }
+    Some(())
+}
+
+pub(super) const fn with_slots<const N: usize>(mut rules: [Rule; N]) -> [Rule; N] {
+    assert!(N < u8::MAX as usize && count_slots(&mut rules).is_some(), "a grammar counts too many AVPs");
+    rules
+}
+
+pub(super) const fn places(rules: &[Rule]) -> [u8; COUNT] {
+    let (mut places, mut at) = ([0; COUNT], 0);
+    while at < rules.len() {
+        let index = const_index(rules[at].avp);
+        assert!(places[index] == 0, "a grammar names an AVP twice");
+        places[index] = at as u8 + 1;
+        at += 1;
+    }
+    places
 }
 
 macro_rules! grammar {
-    (@ [$($done:tt)*]) => { &[$($done)*] };
+    (@ [$($done:tt)*] * [ AVP ]) => { grammar!(@done [$($done)*] true) };
+    (@ [$($done:tt)*]) => { grammar!(@done [$($done)*] false) };
     (@ [$($done:tt)*] 1 * { $a:ident } $($rest:tt)*) => {
-        grammar!(@ [$($done)* Rule { avp: &$a, key: $a.key(), min: 1, max: u16::MAX },] $($rest)*)
+        grammar!(@ [$($done)* Rule::new(&$a, 1, $crate::dictionary::ANY_NUMBER),] $($rest)*)
+    };
+    (@ [$($done:tt)*] * $max:literal [ $a:ident ] $($rest:tt)*) => {
+        grammar!(@ [$($done)* Rule::new(&$a, 0, $max),] $($rest)*)
     };
     (@ [$($done:tt)*] * [ $a:ident ] $($rest:tt)*) => {
-        grammar!(@ [$($done)* Rule { avp: &$a, key: $a.key(), min: 0, max: u16::MAX },] $($rest)*)
+        grammar!(@ [$($done)* Rule::new(&$a, 0, $crate::dictionary::ANY_NUMBER),] $($rest)*)
     };
     (@ [$($done:tt)*] < $a:ident > $($rest:tt)*) => {
-        grammar!(@ [$($done)* Rule { avp: &$a, key: $a.key(), min: 1, max: 1 },] $($rest)*)
+        grammar!(@ [$($done)* Rule::new(&$a, 1, 1),] $($rest)*)
     };
     (@ [$($done:tt)*] { $a:ident } $($rest:tt)*) => {
-        grammar!(@ [$($done)* Rule { avp: &$a, key: $a.key(), min: 1, max: 1 },] $($rest)*)
+        grammar!(@ [$($done)* Rule::new(&$a, 1, 1),] $($rest)*)
     };
     (@ [$($done:tt)*] [ $a:ident ] $($rest:tt)*) => {
-        grammar!(@ [$($done)* Rule { avp: &$a, key: $a.key(), min: 0, max: 1 },] $($rest)*)
+        grammar!(@ [$($done)* Rule::new(&$a, 0, 1),] $($rest)*)
     };
+    (@done [$($rules:tt)*] $open:literal) => {{
+        const RULES: &[Rule] = &$crate::dictionary::grammar::with_slots([$($rules)*]);
+        const PLACES: &[u8] = &$crate::dictionary::grammar::places(RULES);
+        const GRAMMAR: &Grammar = &Grammar::new(RULES, PLACES, $open);
+        GRAMMAR
+    }};
     ($($rule:tt)*) => { grammar!(@ [] $($rule)*) };
 }
 pub(super) use grammar;
-
-/// The grammar of a Grouped AVP; `None` where any members may come.
-pub fn group_rules(group: u64) -> Option<&'static [Rule]> {
-    Some(match group {
-        key::VENDOR_SPECIFIC_APPLICATION_ID => VENDOR_SPECIFIC_APPLICATION,
-        key::EXPERIMENTAL_RESULT => EXPERIMENTAL,
-        key::PROXY_INFO => PROXY,
-        key::SUBSCRIPTION_ID => SUBSCRIPTION,
-        key::USER_EQUIPMENT_INFO => USER_EQUIPMENT,
-        key::MULTIPLE_SERVICES_CREDIT_CONTROL => SERVICES,
-        key::REQUESTED_SERVICE_UNIT => REQUESTED_UNIT,
-        key::GRANTED_SERVICE_UNIT => GRANTED_UNIT,
-        key::USED_SERVICE_UNIT => USED_UNIT,
-        key::FINAL_UNIT_INDICATION => FINAL_UNIT,
-        key::REDIRECT_SERVER => REDIRECT,
-        key::CC_MONEY => MONEY,
-        key::UNIT_VALUE => UNIT,
-        key::LP_CHARACTERISTICS => CHARACTERISTICS,
-        _ => return None,
-    })
-}
-
-// RFC 6733 section 6.11; RFC 3588 allowed several Vendor-Ids
-const VENDOR_SPECIFIC_APPLICATION: &[Rule] = grammar! { 1*{ VENDOR_ID } [AUTH_APPLICATION_ID] [ACCT_APPLICATION_ID] };
-// RFC 6733 section 7.6
-const EXPERIMENTAL: &[Rule] = grammar! { { VENDOR_ID } { EXPERIMENTAL_RESULT_CODE } };
-// RFC 6733 section 6.7.2
-const PROXY: &[Rule] = grammar! { { PROXY_HOST } { PROXY_STATE } };
-// RFC 8506 section 8.46
-const SUBSCRIPTION: &[Rule] = grammar! { { SUBSCRIPTION_ID_TYPE } { SUBSCRIPTION_ID_DATA } };
-// RFC 8506 section 8.49
-const USER_EQUIPMENT: &[Rule] = grammar! { { USER_EQUIPMENT_INFO_TYPE } { USER_EQUIPMENT_INFO_VALUE } };
-// RFC 8506 section 8.16 with the AVPs of TS 32.299
-const SERVICES: &[Rule] = grammar! {
-    [GRANTED_SERVICE_UNIT] [REQUESTED_SERVICE_UNIT] *[USED_SERVICE_UNIT] [TARIFF_CHANGE_USAGE]
-    *[SERVICE_IDENTIFIER] [RATING_GROUP] *[G_S_U_POOL_REFERENCE] [VALIDITY_TIME] [RESULT_CODE]
-    [FINAL_UNIT_INDICATION] [TIME_QUOTA_THRESHOLD] [VOLUME_QUOTA_THRESHOLD]
-    [UNIT_QUOTA_THRESHOLD] [QUOTA_HOLDING_TIME] [QUOTA_CONSUMPTION_TIME] *[REPORTING_REASON]
-    [TRIGGER] [PS_INFORMATION] [REFUND_INFORMATION] *[ENVELOPE] [TIME_QUOTA_MECHANISM]
-    [QOS_INFORMATION]
-};
-// RFC 8506 section 8.18
-const REQUESTED_UNIT: &[Rule] = grammar! {
-    [CC_TIME] [CC_MONEY] [CC_TOTAL_OCTETS] [CC_INPUT_OCTETS] [CC_OUTPUT_OCTETS]
-    [CC_SERVICE_SPECIFIC_UNITS]
-};
-// RFC 8506 section 8.17
-const GRANTED_UNIT: &[Rule] = grammar! {
-    [TARIFF_TIME_CHANGE] [CC_TIME] [CC_MONEY] [CC_TOTAL_OCTETS] [CC_INPUT_OCTETS]
-    [CC_OUTPUT_OCTETS] [CC_SERVICE_SPECIFIC_UNITS]
-};
-// RFC 8506 section 8.19 with the AVPs of TS 32.299
-const USED_UNIT: &[Rule] = grammar! {
-    *[REPORTING_REASON] [TARIFF_CHANGE_USAGE] [CC_TIME] [CC_MONEY] [CC_TOTAL_OCTETS]
-    [CC_INPUT_OCTETS] [CC_OUTPUT_OCTETS] [CC_SERVICE_SPECIFIC_UNITS]
-};
-// RFC 8506 section 8.34
-const FINAL_UNIT: &[Rule] = grammar! {
-    { FINAL_UNIT_ACTION } *[RESTRICTION_FILTER_RULE] *[FILTER_ID] [REDIRECT_SERVER]
-};
-// RFC 8506 section 8.37
-const REDIRECT: &[Rule] = grammar! { { REDIRECT_ADDRESS_TYPE } { REDIRECT_SERVER_ADDRESS } };
-// RFC 8506 section 8.22
-const MONEY: &[Rule] = grammar! { { UNIT_VALUE } [CURRENCY_CODE] };
-// RFC 8506 section 8.8
-const UNIT: &[Rule] = grammar! { { VALUE_DIGITS } [EXPONENT] };
-// line provisioning
-const CHARACTERISTICS: &[Rule] = grammar! {
-    { LP_ACCESS } [LP_IMSI] [LP_MSISDN] [LP_DEVICE_ID] *[LP_APN] [LP_PLAN] [LP_SERVICE_ADDRESS]
-};
