@@ -13,8 +13,7 @@ use super::{CCR_LENGTH, Seen};
 /// The request: two services with what was used and what is asked for, two
 /// Subscription-Ids, the equipment and where it is.
 pub fn ccr() -> Bytes {
-    let used =
-        [10_485_760, 524_288].map(|octets| [UsedUnit { units: Units::octets(octets), ..UsedUnit::default() }]);
+    let used = [10_485_760, 524_288].map(|octets| [UsedUnit { units: Units::octets(octets), ..UsedUnit::default() }]);
     let services = [
         ServiceRequest {
             rating_group: Some(10),
@@ -63,7 +62,7 @@ pub fn ccr() -> Bytes {
 
 /// Octets to typed values: decoded, checked against the grammar, every
 /// service and used unit read.
-#[inline]
+#[inline(never)]
 pub fn read(frame: &Bytes) -> Seen {
     let message = Message::decode(frame.clone()).unwrap();
     let report = dictionary::check(&message, Strictness::Strict);
@@ -123,7 +122,7 @@ pub fn reply_to(frame: &Bytes) -> ReplyTo {
 }
 
 /// Appends the CCA: both services granted, with thresholds and validity.
-#[inline]
+#[inline(never)]
 pub fn write(to: &ReplyTo, origin: &Origin, out: &mut BytesMut) {
     let service = |rating_group, octets| ServiceAnswer {
         result_code: Some(ResultCode::SUCCESS),
@@ -135,7 +134,6 @@ pub fn write(to: &ReplyTo, origin: &Origin, out: &mut BytesMut) {
         ..ServiceAnswer::default()
     };
     let services = [service(10, 10_000_000), service(20, 1_000_000)];
-    let answer =
-        CcAnswer { services: (&services).into(), ..CcAnswer::new(Outcome::SUCCESS, CcRequestType::Update, 7) };
+    let answer = CcAnswer { services: (&services).into(), ..CcAnswer::new(Outcome::SUCCESS, CcRequestType::Update, 7) };
     answer.encode(to, origin, out);
 }

@@ -35,7 +35,7 @@ pub fn dictionary() -> Arc<Dictionary> {
 }
 
 /// Octets to the same values; there is no check of the grammar.
-#[inline]
+#[inline(never)]
 pub fn read(frame: &[u8], dictionary: &Arc<Dictionary>) -> Seen {
     let message = DiameterMessage::decode_from(&mut Cursor::new(frame), Arc::clone(dictionary)).unwrap();
     let mut seen = Seen::default();
@@ -91,7 +91,7 @@ fn member(group: &Avp, code: u32) -> Option<&Avp> {
 }
 
 /// Builds and appends the same CCA.
-#[inline]
+#[inline(never)]
 pub fn write(session_id: &str, dictionary: &Arc<Dictionary>, out: &mut Vec<u8>) {
     let (code, application) = (CommandCode::CreditControl, ApplicationId::CreditControl);
     let mut answer =

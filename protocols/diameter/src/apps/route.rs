@@ -71,8 +71,15 @@ impl<'a> RouteReader<'a> {
 }
 
 /// 5005 where a required AVP did not come.
+#[inline]
 pub(super) fn need<T>(value: Option<T>, def: &dict::AvpDef) -> Result<T, AvpError> {
     value.ok_or_else(|| AvpError::missing(def))
+}
+
+/// 5005 where a required member of the group `avp` did not come.
+#[inline]
+pub(super) fn need_in<T>(avp: &Avp<'_>, value: Option<T>, def: &dict::AvpDef) -> Result<T, AvpError> {
+    value.ok_or_else(|| AvpError::missing(def).within(avp))
 }
 
 /// What every answer says, error answers included (RFC 6733 sections 6.2
@@ -126,16 +133,17 @@ impl<'a> Answered<'a> {
 
 fn read_experimental(avp: &Avp<'_>) -> Result<Outcome, AvpError> {
     let (mut vendor, mut code) = (None, None);
-    for member in avp.grouped()? {
+    avp.read_members(|member, _| {
         match member.key() {
             key::VENDOR_ID => vendor = Some(member.u32()?),
             key::EXPERIMENTAL_RESULT_CODE => code = Some(member.u32()?),
             _ => {}
         }
-    }
+        Ok(())
+    })?;
     Ok(Outcome::Experimental {
-        vendor: need(vendor, &dict::VENDOR_ID)?,
-        code: need(code, &dict::EXPERIMENTAL_RESULT_CODE)?,
+        vendor: need_in(avp, vendor, &dict::VENDOR_ID)?,
+        code: need_in(avp, code, &dict::EXPERIMENTAL_RESULT_CODE)?,
     })
 }
 

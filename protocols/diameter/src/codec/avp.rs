@@ -1,9 +1,8 @@
 //! AVPs and their chains (RFC 6733 section 4).
 
 use bytes::{BufMut, BytesMut};
-use nom::bytes::complete::take;
-use nom::error::ErrorKind;
-use nom::{IResult, Parser};
+use nom::IResult;
+use nom::error::{Error, ErrorKind};
 
 use super::error::{AvpError, Problem};
 use crate::dictionary::{AvpDef, Dictionary, avp_key};
@@ -22,6 +21,7 @@ impl AvpFlags {
     pub const MANDATORY: Self = Self(0x40);
 
     /// True where every flag of `other` is set.
+    #[inline]
     pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
@@ -44,6 +44,7 @@ pub struct Avp<'a> {
 
 impl<'a> Avp<'a> {
     /// Vendor-Id, 0 for the IETF's.
+    #[inline]
     pub const fn vendor_id(&self) -> u32 {
         match self.vendor {
             Some(vendor) => vendor,
@@ -59,6 +60,7 @@ impl<'a> Avp<'a> {
     }
 
     /// True where the M bit is set.
+    #[inline]
     pub const fn is_mandatory(&self) -> bool {
         self.flags.has(AvpFlags::MANDATORY)
     }
@@ -69,6 +71,7 @@ impl<'a> Avp<'a> {
     }
 
     /// The length that its header states: without padding, in octets.
+    #[inline]
     pub const fn length(&self) -> usize {
         let header = if self.vendor.is_some() { 12 } else { 8 };
         header + self.data.len()
@@ -77,42 +80,40 @@ impl<'a> Avp<'a> {
     /// The members of a Grouped value (RFC 6733 section 4.4). The whole
     /// chain is checked first: a broken one is 5014, one nested deeper than
     /// [`GROUP_DEPTH_MAX`] 5004.
+    #[inline]
     pub fn grouped(&self) -> Result<Avps<'a>, AvpError> {
-        let mut members = self.members()?;
-        let whole = members.0;
-        while members.next_member().map_err(|error| error.within(self))?.is_some() {}
-        Ok(whole)
+        let members = self.members()?;
+        members.check().map_err(|error| error.within(self))?;
+        Ok(members)
     }
 
-    /// The members of a Grouped value, each checked when it is reached.
+    /// The members before their lengths are checked: for who asks
+    /// [`Avps::end`] afterwards.
     #[inline]
-    pub fn members(&self) -> Result<Members<'a>, AvpError> {
+    pub(crate) fn members(&self) -> Result<Avps<'a>, AvpError> {
         if self.depth >= GROUP_DEPTH_MAX {
             return Err(AvpError::new(self, Problem::Depth { max: GROUP_DEPTH_MAX }));
         }
-        Ok(Members(Avps { rest: self.data, depth: self.depth + 1 }))
+        Ok(Avps { rest: self.data, depth: self.depth + 1 })
     }
 
     /// Gives every member of a Grouped value to `read`, with the chain that
     /// starts at it. What `read` finds wrong, or what is wrong with the
     /// chain, is reported within this AVP.
-    #[inline]
+    #[inline(always)]
     pub fn read_members(
         &self,
         mut read: impl FnMut(Avp<'a>, Avps<'a>) -> Result<(), AvpError>,
     ) -> Result<(), AvpError> {
         let mut members = self.members()?;
         loop {
-            let start = members.0;
-            let result = match members.next_member() {
-                Ok(Some(member)) => read(member, start),
-                Ok(None) => return Ok(()),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = result {
+            let start = members;
+            let Some(member) = members.next() else { break };
+            if let Err(error) = read(member, start) {
                 return Err(error.within(self));
             }
         }
+        members.end().map_err(|error| error.within(self))
     }
 
     /// Appends the AVP, padded, as it came.
@@ -128,7 +129,8 @@ impl<'a> Avp<'a> {
     }
 }
 
-/// A chain of AVPs whose lengths are known to be right.
+/// A chain of AVPs. It ends where an AVP does not fit; the chains that
+/// [`crate::Message::avps`] and [`Avp::grouped`] give are known to be whole.
 #[derive(Debug, Clone, Copy)]
 pub struct Avps<'a> {
     rest: &'a [u8],
@@ -139,21 +141,30 @@ impl<'a> Avps<'a> {
     /// No AVPs.
     pub const EMPTY: Avps<'static> = Avps { rest: &[], depth: 0 };
 
-    /// Checks the lengths of a chain; the error names the AVP at which it
-    /// breaks.
-    pub(super) fn check(octets: &'a [u8]) -> Result<(), AvpError> {
-        let mut members = Members(Self::checked(octets));
-        while members.next_member()?.is_some() {}
-        Ok(())
-    }
-
-    /// A chain that [`Avps::check`] has seen before.
+    /// A chain whose lengths nobody has looked at.
     #[inline]
-    pub(super) const fn checked(octets: &'a [u8]) -> Self {
+    pub(super) const fn unchecked(octets: &'a [u8]) -> Self {
         Self { rest: octets, depth: 0 }
     }
 
+    /// Checks the lengths of the whole chain; the error names the AVP at
+    /// which it breaks.
+    #[inline]
+    pub(super) fn check(self) -> Result<(), AvpError> {
+        let mut rest = self;
+        while rest.next().is_some() {}
+        rest.end()
+    }
+
+    /// After the last AVP: 5014 with the broken one, where there is more
+    /// that could not be read.
+    #[inline]
+    pub(crate) fn end(&self) -> Result<(), AvpError> {
+        if self.rest.is_empty() { Ok(()) } else { Err(AvpError::broken_chain(self.rest)) }
+    }
+
     /// The first AVP with this key.
+    #[inline]
     pub fn find(mut self, key: u64) -> Option<Avp<'a>> {
         self.by_ref().find(|avp| avp.key() == key)
     }
@@ -162,37 +173,11 @@ impl<'a> Avps<'a> {
 impl<'a> Iterator for Avps<'a> {
     type Item = Avp<'a>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Avp<'a>> {
         let (rest, found) = avp(self.rest, self.depth).ok()?;
         self.rest = rest;
         Some(found)
-    }
-}
-
-/// A chain of AVPs whose lengths are checked on the way.
-#[derive(Debug, Clone, Copy)]
-pub struct Members<'a>(Avps<'a>);
-
-impl<'a> Members<'a> {
-    /// The next AVP; where the chain breaks, 5014 with the broken AVP.
-    #[inline]
-    pub fn next_member(&mut self) -> Result<Option<Avp<'a>>, AvpError> {
-        let Avps { rest, depth } = self.0;
-        match avp(rest, depth) {
-            Ok((rest, found)) => {
-                self.0.rest = rest;
-                Ok(Some(found))
-            }
-            Err(_) if rest.is_empty() => Ok(None),
-            Err(_) => Err(AvpError::broken_chain(rest)),
-        }
-    }
-}
-
-impl<'a> From<Avps<'a>> for Members<'a> {
-    fn from(avps: Avps<'a>) -> Self {
-        Self(avps)
     }
 }
 
@@ -206,20 +191,20 @@ pub(super) const fn padding(length: usize) -> usize {
 #[inline(always)]
 fn avp(input: &[u8], depth: u8) -> IResult<&[u8], Avp<'_>> {
     let (rest, code) = word(input)?;
-    let (rest, flags_and_length) = word(rest)?;
+    let (_, flags_and_length) = word(rest)?;
     let flags = AvpFlags((flags_and_length >> 24) as u8);
     let length = (flags_and_length & 0x00ff_ffff) as usize;
-    let (rest, vendor, header) = if flags.has(AvpFlags::VENDOR) {
-        let (rest, vendor) = word(rest)?;
-        (rest, Some(vendor), 12)
+    let (vendor, header) = if flags.has(AvpFlags::VENDOR) {
+        let (_, vendor) = word(input.get(8..).unwrap_or_default())?;
+        (Some(vendor), 12)
     } else {
-        (rest, None, 8)
+        (None, 8)
     };
-    let Some(data_length) = length.checked_sub(header) else {
-        return Err(nom::Err::Error(nom::error::Error::new(input, ErrorKind::LengthValue)));
+    // also where the length ends within the header
+    let Some(data) = input.get(header..length) else {
+        return Err(nom::Err::Error(Error::new(input, ErrorKind::LengthValue)));
     };
-    let (rest, data) = take(data_length).parse(rest)?;
-    let rest = rest.get(padding(data_length)..).unwrap_or_default();
+    let rest = input.get(length + padding(length)..).unwrap_or_default();
     Ok((rest, Avp { code, vendor, flags, data, depth }))
 }
 
@@ -229,6 +214,6 @@ fn avp(input: &[u8], depth: u8) -> IResult<&[u8], Avp<'_>> {
 pub(super) fn word(input: &[u8]) -> IResult<&[u8], u32> {
     match input.split_first_chunk() {
         Some((octets, rest)) => Ok((rest, u32::from_be_bytes(*octets))),
-        None => Err(nom::Err::Error(nom::error::Error::new(input, ErrorKind::Eof))),
+        None => Err(nom::Err::Error(Error::new(input, ErrorKind::Eof))),
     }
 }

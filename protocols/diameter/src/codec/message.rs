@@ -2,7 +2,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::avp::{Avp, Avps, Members};
+use super::avp::{Avp, Avps};
 use super::error::{DecodeError, FrameError};
 use super::header::{HEADER_LENGTH, Header, check, raw_header};
 
@@ -30,7 +30,7 @@ impl Message {
         }
         frame.advance(HEADER_LENGTH);
         let message = Self { header: raw.header, body: frame };
-        match Avps::check(&message.body) {
+        match message.avps().check() {
             Ok(()) => Ok(message),
             Err(error) => Err(DecodeError::Avp { message, error }),
         }
@@ -41,17 +41,11 @@ impl Message {
         Self { header, body: Bytes::new() }
     }
 
-    /// The AVPs in order.
+    /// The AVPs in order, up to the broken one of a message that
+    /// [`DecodeError::Avp`] holds.
     #[inline]
     pub fn avps(&self) -> Avps<'_> {
-        Avps::checked(&self.body)
-    }
-
-    /// The AVPs in order, each checked when it is reached: for one whose
-    /// chain is known to be broken.
-    #[inline]
-    pub fn members(&self) -> Members<'_> {
-        self.avps().into()
+        Avps::unchecked(&self.body)
     }
 
     /// The first AVP with this key (see [`crate::dictionary::key`]).

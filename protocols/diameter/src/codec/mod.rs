@@ -11,7 +11,7 @@ mod message;
 mod value;
 mod writer;
 
-pub use avp::{Avp, AvpFlags, Avps, GROUP_DEPTH_MAX, Members};
+pub use avp::{Avp, AvpFlags, Avps, GROUP_DEPTH_MAX};
 pub use error::{AvpError, DecodeError, FrameError, Problem};
 pub use header::{CommandFlags, HEADER_LENGTH, Header, frame_length};
 pub use message::Message;

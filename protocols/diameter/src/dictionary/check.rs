@@ -1,9 +1,9 @@
 //! A message against its grammar and the dictionary.
 
-use super::grammar::{Grammar, Occurrences};
-use super::table::{Dictionary, Kind};
-use super::{DataType, key};
-use crate::codec::{Avp, AvpError, CommandFlags, Members, Message, Problem};
+use super::DataType;
+use super::grammar::{Counted, Grammar, Occurrences, Place};
+use super::table::{Content, Dictionary, Kind};
+use crate::codec::{Avp, AvpError, Avps, CommandFlags, Message, Problem};
 use crate::result_code::ResultCode;
 
 /// Errors and tolerated deviations kept of one message, each.
@@ -76,7 +76,7 @@ impl Dictionary {
         if strictness == Strictness::Strict && header.is_request() && proxiable != command.proxiable {
             report.header = Some(ResultCode::INVALID_HDR_BITS);
         }
-        Checker { dictionary: self, strictness, report: &mut report }.chain(message.members(), grammar);
+        Checker { dictionary: self, strictness, report: &mut report }.chain(message.avps(), grammar);
         report
     }
 }
@@ -89,92 +89,84 @@ struct Checker<'c> {
 
 impl Checker<'_> {
     /// One chain of AVPs; without a grammar, any known AVP may come.
-    fn chain(&mut self, mut members: Members<'_>, grammar: Option<&Grammar>) {
+    fn chain(&mut self, chain: Avps<'_>, grammar: Option<&Grammar>) {
+        let dictionary = self.dictionary;
         let mut occurrences = Occurrences::default();
-        loop {
-            let avp = match members.next_member() {
-                Ok(Some(avp)) => avp,
-                Ok(None) => break,
-                Err(error) => {
-                    self.error(error);
-                    break;
-                }
-            };
-            let index = self.dictionary.index(avp.vendor_id(), avp.code);
+        let mut rest = chain;
+        while let Some(avp) = rest.next() {
+            let index = dictionary.index(avp.vendor_id(), avp.code);
             if index == 0 {
-                self.unknown(&avp);
+                self.unknown(avp);
                 continue;
             }
-            let kind = self.dictionary.kinds[index];
-            if !kind.allows(avp.flags) || avp.vendor == Some(0) {
-                self.deviation(&avp, Problem::Bits);
+            let kind = dictionary.kinds[index];
+            if !kind.allows(avp.flags) {
+                self.deviation(avp, Problem::Bits);
             }
             if let Some(grammar) = grammar {
-                match grammar.rule(index) {
-                    Some(rule) => {
-                        // the first one too many is the one that failed
-                        if !occurrences.count(rule) {
-                            self.error(AvpError::new(&avp, Problem::TooMany { max: rule.max }));
-                        }
-                    }
-                    None => self.misplaced(&avp, grammar),
+                let place = grammar.place(index);
+                match grammar.count(place, &mut occurrences) {
+                    Counted::Allowed => {}
+                    Counted::Misplaced => self.misplaced(avp, grammar),
+                    Counted::Again => self.again(avp, chain, grammar, place, &mut occurrences),
                 }
             }
-            self.value(&avp, kind);
+            self.value(avp, kind);
         }
-        if let Some(grammar) = grammar
-            && !grammar.complete(occurrences)
-        {
-            grammar.missing(occurrences).for_each(|rule| self.error(AvpError::missing(rule.avp)));
+        if let Err(error) = rest.end() {
+            self.error(error);
+        }
+        if let Some(grammar) = grammar {
+            grammar.missing(&occurrences).for_each(|rule| self.error(AvpError::missing(rule.avp)));
         }
     }
 
-    #[inline]
-    fn value(&mut self, avp: &Avp<'_>, kind: Kind) {
-        let good = match kind.data_type {
-            DataType::OctetString => true,
-            DataType::Integer32 | DataType::Enumerated | DataType::Unsigned32 | DataType::Time => avp.data.len() == 4,
-            DataType::Integer64 | DataType::Unsigned64 => avp.data.len() == 8,
-            DataType::UTF8String => avp.data.is_ascii() || avp.text().is_ok(),
-            DataType::DiameterIdentity => avp.is_visible_ascii(),
-            DataType::Grouped => {
-                // what failed elsewhere is anything at all
-                if avp.key() != key::FAILED_AVP {
-                    self.group(avp, kind);
-                }
+    #[inline(always)]
+    fn value(&mut self, avp: Avp<'_>, kind: Kind) {
+        let good = match kind.content {
+            Content::Octets(length) => length == 0 || avp.data.len() == usize::from(length),
+            Content::Text => avp.data.is_ascii() || avp.text().is_ok(),
+            Content::Identity => avp.is_visible_ascii(),
+            Content::Group(group) => {
+                self.group(avp, group);
                 true
             }
-            DataType::Address => avp.address().is_ok(),
-            DataType::DiameterURI => avp.uri().is_ok(),
-            DataType::IPFilterRule => avp.filter_rule().is_ok(),
+            Content::Anything => true,
+            Content::Other => false,
         };
         if !good {
-            self.bad_value(avp, kind.data_type);
+            self.bad_value(avp);
         }
     }
 
-    fn group(&mut self, avp: &Avp<'_>, kind: Kind) {
+    fn group(&mut self, avp: Avp<'_>, group: u8) {
         let (errors, tolerated) = (self.report.errors.len(), self.report.tolerated.len());
         match avp.members() {
-            Ok(members) => self.chain(members, self.dictionary.group(kind)),
+            Ok(members) => self.chain(members, self.dictionary.group(group)),
             Err(error) => return self.error(error),
         }
         let report = &mut *self.report;
         for error in report.errors[errors..].iter_mut().chain(&mut report.tolerated[tolerated..]) {
-            error.wrap(avp);
+            error.wrap(&avp);
         }
     }
 
+    /// What is wrong with a value, if it is wrong.
     #[cold]
-    fn bad_value(&mut self, avp: &Avp<'_>, data_type: DataType) {
-        let result = match data_type {
-            DataType::Integer64 | DataType::Unsigned64 => avp.u64().map(drop),
+    fn bad_value(&mut self, avp: Avp<'_>) {
+        let Some(def) = avp.definition(self.dictionary) else { return };
+        let result = match def.data_type {
+            DataType::OctetString | DataType::Grouped => Ok(()),
+            DataType::Integer32 | DataType::Enumerated => avp.i32().map(drop),
+            DataType::Integer64 => avp.i64().map(drop),
+            DataType::Unsigned32 => avp.u32().map(drop),
+            DataType::Unsigned64 => avp.u64().map(drop),
+            DataType::Address => avp.address().map(drop),
+            DataType::Time => avp.time().map(drop),
             DataType::UTF8String => avp.text().map(drop),
             DataType::DiameterIdentity => avp.identity().map(drop),
-            DataType::Address => avp.address().map(drop),
             DataType::DiameterURI => avp.uri().map(drop),
             DataType::IPFilterRule => avp.filter_rule().map(drop),
-            _ => avp.u32().map(drop),
         };
         if let Err(error) = result {
             self.error(error);
@@ -182,16 +174,27 @@ impl Checker<'_> {
     }
 
     #[cold]
-    fn unknown(&mut self, avp: &Avp<'_>) {
+    fn unknown(&mut self, avp: Avp<'_>) {
         if avp.is_mandatory() {
             self.deviation(avp, Problem::Unsupported);
+        }
+    }
+
+    /// One more AVP of a rule that was met: the first one too many is the one
+    /// that failed.
+    #[cold]
+    fn again(&mut self, avp: Avp<'_>, chain: Avps<'_>, grammar: &Grammar, place: Place, occurrences: &mut Occurrences) {
+        let earlier = chain.take_while(|other| !std::ptr::eq(other.data, avp.data));
+        let before = earlier.filter(|other| other.key() == avp.key()).count();
+        if let Some(max) = grammar.exceeded(place, before, occurrences) {
+            self.error(AvpError::new(&avp, Problem::TooMany { max }));
         }
     }
 
     /// A known AVP that the grammar does not name. `*[AVP]` takes what may
     /// be ignored; what must be understood has no meaning here.
     #[cold]
-    fn misplaced(&mut self, avp: &Avp<'_>, grammar: &Grammar) {
+    fn misplaced(&mut self, avp: Avp<'_>, grammar: &Grammar) {
         if !grammar.is_open() {
             self.deviation(avp, Problem::NotAllowed);
         } else if avp.is_mandatory() {
@@ -207,11 +210,11 @@ impl Checker<'_> {
     }
 
     #[cold]
-    fn deviation(&mut self, avp: &Avp<'_>, problem: Problem) {
+    fn deviation(&mut self, avp: Avp<'_>, problem: Problem) {
         match self.strictness {
-            Strictness::Strict => self.error(AvpError::new(avp, problem)),
+            Strictness::Strict => self.error(AvpError::new(&avp, problem)),
             Strictness::Lenient if self.report.tolerated.len() < REPORTED_MAX => {
-                self.report.tolerated.push(AvpError::new(avp, problem));
+                self.report.tolerated.push(AvpError::new(&avp, problem));
             }
             Strictness::Lenient => {}
         }

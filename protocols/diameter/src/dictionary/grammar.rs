@@ -19,51 +19,77 @@ pub struct Rule {
     pub min: u16,
     /// The most; [`ANY_NUMBER`] for any number.
     pub max: u16,
-    /// One bit for each occurrence that is counted.
-    slots: u128,
 }
 
 /// What a command or a group may hold.
 #[derive(Debug, Clone, Copy)]
 pub struct Grammar {
     rules: &'static [Rule],
-    /// AVP index to the number of its rule, counted from 1; an index beyond
-    /// the end has none.
-    places: &'static [u8],
-    /// The occurrences that must not be missing.
-    required: u128,
+    /// AVP index to its place; an index beyond the end has none.
+    places: &'static [Place],
+    /// The rules that must not be missing.
+    required: RuleSet,
     open: bool,
 }
 
-/// The occurrences seen of what a grammar counts.
+/// A set of the rules of one grammar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct RuleSet([u64; RULES_MAX / 64]);
+
+/// Where an AVP stands in a grammar: nowhere, anywhere, or at a rule whose
+/// occurrences are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place(u8);
+
+/// The rules of a grammar that were met.
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Occurrences {
-    seen: u128,
-    /// Rules that were exceeded already.
-    exceeded: u128,
+    met: RuleSet,
+    exceeded: RuleSet,
 }
+
+/// Rules in one grammar, at most.
+pub(super) const RULES_MAX: usize = 128;
 
 impl Rule {
     pub(super) const fn new(avp: &'static AvpDef, min: u16, max: u16) -> Self {
-        Self { avp, min, max, slots: 0 }
+        Self { avp, min, max }
     }
 
-    /// Occurrences of it that have to be told apart.
-    const fn counted(&self) -> u32 {
-        (if self.max == ANY_NUMBER { self.min } else { self.max }) as u32
+    const fn is_counted(&self) -> bool {
+        self.min > 0 || self.max != ANY_NUMBER
+    }
+}
+
+impl RuleSet {
+    const fn has(&self, rule: u8) -> bool {
+        self.0[(rule as usize / 64) % 2] >> (rule % 64) & 1 != 0
+    }
+
+    const fn add(&mut self, rule: u8) {
+        self.0[(rule as usize / 64) % 2] |= 1 << (rule % 64);
+    }
+
+    const fn is_within(&self, other: &Self) -> bool {
+        self.0[0] & !other.0[0] | self.0[1] & !other.0[1] == 0
+    }
+}
+
+impl Place {
+    pub(super) const NOWHERE: Self = Self(u8::MAX);
+    pub(super) const ANYWHERE: Self = Self(u8::MAX - 1);
+
+    pub(super) const fn of(rule: &Rule, at: usize) -> Self {
+        if rule.is_counted() { Self(at as u8) } else { Self::ANYWHERE }
     }
 }
 
 impl Grammar {
-    pub(super) const fn new(rules: &'static [Rule], places: &'static [u8], open: bool) -> Self {
-        let (mut required, mut at) = (0, 0);
+    pub(super) const fn new(rules: &'static [Rule], places: &'static [Place], open: bool) -> Self {
+        let (mut required, mut at) = (RuleSet([0; 2]), 0);
         while at < rules.len() {
-            let mut left = rules[at].slots;
-            let mut min = rules[at].min;
-            while min > 0 {
-                required |= left & left.wrapping_neg();
-                left &= left - 1;
-                min -= 1;
+            if rules[at].min > 0 {
+                required.add(at as u8);
             }
             at += 1;
         }
@@ -80,71 +106,65 @@ impl Grammar {
         self.open
     }
 
-    /// The rule for the AVP with this index.
+    /// Where the AVP with this index stands.
     #[inline]
-    pub(super) fn rule(&self, index: usize) -> Option<&'static Rule> {
-        let place = *self.places.get(index)?;
-        self.rules.get(usize::from(place).wrapping_sub(1))
+    pub(super) fn place(&self, index: usize) -> Place {
+        self.places.get(index).copied().unwrap_or(Place::NOWHERE)
     }
 
-    #[inline]
-    pub(super) fn complete(&self, occurrences: Occurrences) -> bool {
-        self.required & !occurrences.seen == 0
-    }
-
-    /// The rules that did not occur as often as they must.
-    pub(super) fn missing(&self, occurrences: Occurrences) -> impl Iterator<Item = &'static Rule> {
-        let missing = self.required & !occurrences.seen;
-        self.rules.iter().filter(move |rule| rule.slots & missing != 0)
-    }
-}
-
-impl Occurrences {
-    /// Counts one more; false for the first one too many.
-    #[inline]
-    pub(super) fn count(&mut self, rule: &Rule) -> bool {
-        let free = rule.slots & !self.seen;
-        if free == 0 && rule.max != ANY_NUMBER {
-            let told = self.exceeded & rule.slots != 0;
-            self.exceeded |= rule.slots;
-            return told;
+    /// Counts an AVP.
+    #[inline(always)]
+    pub(super) fn count(&self, place: Place, occurrences: &mut Occurrences) -> Counted {
+        match place {
+            Place::ANYWHERE => Counted::Allowed,
+            Place::NOWHERE => Counted::Misplaced,
+            Place(rule) if occurrences.met.has(rule) => Counted::Again,
+            Place(rule) => {
+                occurrences.met.add(rule);
+                Counted::Allowed
+            }
         }
-        self.seen |= free & free.wrapping_neg();
-        true
     }
-}
 
-/// Gives each rule the bits for the occurrences that it counts; `None` where
-/// they do not fit.
-pub(super) const fn count_slots(rules: &mut [Rule]) -> Option<()> {
-    let (mut used, mut at) = (0, 0);
-    while at < rules.len() {
-        let counted = rules[at].counted();
-        if used + counted > u128::BITS {
+    /// The most that the rule allows, where an AVP that came `before` times
+    /// is the first one too many.
+    pub(super) fn exceeded(&self, place: Place, before: usize, occurrences: &mut Occurrences) -> Option<u16> {
+        let max = self.rules.get(usize::from(place.0))?.max;
+        if max == ANY_NUMBER || before < usize::from(max) || occurrences.exceeded.has(place.0) {
             return None;
         }
-        let mut slot = 0;
-        while slot < counted {
-            rules[at].slots |= 1 << (used + slot);
-            slot += 1;
-        }
-        used += counted;
-        at += 1;
+        occurrences.exceeded.add(place.0);
+        Some(max)
     }
-    Some(())
+
+    /// The rules that did not occur and must.
+    #[inline]
+    pub(super) fn missing(&self, occurrences: &Occurrences) -> impl Iterator<Item = &'static Rule> + use<> {
+        let complete = self.required.is_within(&occurrences.met);
+        let (required, met) = (self.required, occurrences.met);
+        let rules = if complete { &[] } else { self.rules };
+        let missing = move |at: &usize| required.has(*at as u8) && !met.has(*at as u8);
+        (0..rules.len()).filter(missing).map(|at| &rules[at])
+    }
 }
 
-pub(super) const fn with_slots<const N: usize>(mut rules: [Rule; N]) -> [Rule; N] {
-    assert!(N < u8::MAX as usize && count_slots(&mut rules).is_some(), "a grammar counts too many AVPs");
-    rules
+/// What a grammar says to one more AVP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counted {
+    Allowed,
+    /// The grammar does not name it.
+    Misplaced,
+    /// Its rule was met before.
+    Again,
 }
 
-pub(super) const fn places(rules: &[Rule]) -> [u8; COUNT] {
-    let (mut places, mut at) = ([0; COUNT], 0);
+pub(super) const fn places(rules: &[Rule]) -> [Place; COUNT] {
+    assert!(rules.len() <= RULES_MAX, "a grammar has too many rules");
+    let (mut places, mut at) = ([Place::NOWHERE; COUNT], 0);
     while at < rules.len() {
         let index = const_index(rules[at].avp);
-        assert!(places[index] == 0, "a grammar names an AVP twice");
-        places[index] = at as u8 + 1;
+        assert!(places[index].0 == Place::NOWHERE.0, "a grammar names an AVP twice");
+        places[index] = Place::of(&rules[at], at);
         at += 1;
     }
     places
@@ -172,8 +192,8 @@ macro_rules! grammar {
         grammar!(@ [$($done)* Rule::new(&$a, 0, 1),] $($rest)*)
     };
     (@done [$($rules:tt)*] $open:literal) => {{
-        const RULES: &[Rule] = &$crate::dictionary::grammar::with_slots([$($rules)*]);
-        const PLACES: &[u8] = &$crate::dictionary::grammar::places(RULES);
+        const RULES: &[Rule] = &[$($rules)*];
+        const PLACES: &[$crate::dictionary::grammar::Place] = &$crate::dictionary::grammar::places(RULES);
         const GRAMMAR: &Grammar = &Grammar::new(RULES, PLACES, $open);
         GRAMMAR
     }};

@@ -1,9 +1,9 @@
 //! Grammars of Grouped AVPs, in the notation of RFC 6733 section 3.2. A
 //! group that is not here may hold anything.
 
+use super::AvpDef;
 use super::avps::*;
 use super::grammar::{Grammar, Rule, grammar};
-use super::AvpDef;
 
 macro_rules! groups {
     ($( $group:ident => { $($rules:tt)* } )*) => {

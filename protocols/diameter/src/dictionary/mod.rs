@@ -181,6 +181,7 @@ impl AvpDef {
     }
 
     /// The flags that we send.
+    #[inline]
     pub const fn flags(&self) -> AvpFlags {
         let vendor = if self.vendor == 0 { 0 } else { AvpFlags::VENDOR.0 };
         let mandatory = match self.mandatory {

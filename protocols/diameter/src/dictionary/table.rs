@@ -21,7 +21,7 @@ pub struct Dictionary {
     pub(super) kinds: &'static [Kind],
     /// Keys that an extension added, sorted, with their indexes.
     pub(super) added: &'static [(u64, u16)],
-    /// By [`Kind::group`]; 0 is not used.
+    /// By [`Content::Group`]; 0 is not used.
     pub(super) groups: &'static [&'static Grammar],
     pub(super) commands: &'static [CommandDef],
 }
@@ -29,22 +29,49 @@ pub struct Dictionary {
 /// What the check needs of an AVP.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Kind {
-    pub(super) data_type: DataType,
+    pub(super) content: Content,
     /// The flags that are not free, and what they must be.
     fixed: AvpFlags,
     expected: AvpFlags,
-    /// Its grammar in [`Dictionary::groups`]; 0 where any members may come.
-    pub(super) group: u8,
+}
+
+/// How a value is checked.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Content {
+    /// So many octets; 0 for any number.
+    Octets(u8),
+    /// UTF-8.
+    Text,
+    /// Visible ASCII.
+    Identity,
+    /// Members by a grammar of [`Dictionary::groups`].
+    Group(u8),
+    /// Nothing is checked in it: what failed elsewhere.
+    Anything,
+    /// By its data type.
+    Other,
 }
 
 impl Kind {
+    /// `group` is 0 where any members may come.
     pub(super) const fn new(def: &AvpDef, group: u8) -> Self {
+        // a V bit with Vendor-Id 0 is not for an AVP of the IETF's (RFC 6733
+        // section 4.1.1)
         let fixed = match def.mandatory {
-            MandatoryBit::M | MandatoryBit::Never => AvpFlags::MANDATORY,
-            MandatoryBit::MaySet | MandatoryBit::MayClear => AvpFlags(0),
+            MandatoryBit::M | MandatoryBit::Never => AvpFlags(AvpFlags::VENDOR.0 | AvpFlags::MANDATORY.0),
+            MandatoryBit::MaySet | MandatoryBit::MayClear => AvpFlags::VENDOR,
         };
-        let expected = AvpFlags(def.flags().0 & fixed.0);
-        Self { data_type: def.data_type, fixed, expected, group }
+        let content = match def.data_type {
+            DataType::OctetString => Content::Octets(0),
+            DataType::Integer32 | DataType::Unsigned32 | DataType::Enumerated | DataType::Time => Content::Octets(4),
+            DataType::Integer64 | DataType::Unsigned64 => Content::Octets(8),
+            DataType::UTF8String => Content::Text,
+            DataType::DiameterIdentity => Content::Identity,
+            DataType::Grouped if def.key() == avps::key::FAILED_AVP => Content::Anything,
+            DataType::Grouped => Content::Group(group),
+            DataType::Address | DataType::DiameterURI | DataType::IPFilterRule => Content::Other,
+        };
+        Self { content, fixed, expected: AvpFlags(def.flags().0 & fixed.0) }
     }
 
     #[inline]
@@ -63,8 +90,8 @@ static KINDS: [Kind; COUNT] = {
     at = 0;
     while at < GROUPS.len() {
         let index = const_index(GROUPS[at].0);
-        assert!(kinds[index].group == 0 && matches!(kinds[index].data_type, DataType::Grouped));
-        kinds[index].group = at as u8 + 1;
+        assert!(matches!(kinds[index].content, Content::Group(0)), "no group, or there twice");
+        kinds[index] = Kind::new(avps::TABLE_VALUES[index], at as u8 + 1);
         at += 1;
     }
     kinds
@@ -125,7 +152,10 @@ impl Dictionary {
 
     /// The grammar of a Grouped AVP; `None` where any members may come.
     pub fn group_grammar(&self, avp: &Avp<'_>) -> Option<&'static Grammar> {
-        self.group(self.kinds[self.index(avp.vendor_id(), avp.code)])
+        match self.kinds[self.index(avp.vendor_id(), avp.code)].content {
+            Content::Group(group) => self.group(group),
+            _ => None,
+        }
     }
 
     pub(super) fn definition(&self, index: usize) -> Option<&'static AvpDef> {
@@ -133,8 +163,8 @@ impl Dictionary {
     }
 
     #[inline]
-    pub(super) fn group(&self, kind: Kind) -> Option<&'static Grammar> {
-        if kind.group == 0 { None } else { self.groups.get(usize::from(kind.group)).copied() }
+    pub(super) fn group(&self, group: u8) -> Option<&'static Grammar> {
+        if group == 0 { None } else { self.groups.get(usize::from(group)).copied() }
     }
 
     /// The index of an AVP, 0 for one that is not known.

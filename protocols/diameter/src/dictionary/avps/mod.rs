@@ -58,8 +58,7 @@ pub mod key {
     pub use super::s6a::key::*;
 }
 
-const FILES: [&[&AvpDef]; 5] =
-    [base::AVPS, credit_control::AVPS, charging::AVPS, s6a::AVPS, line_provisioning::AVPS];
+const FILES: [&[&AvpDef]; 5] = [base::AVPS, credit_control::AVPS, charging::AVPS, s6a::AVPS, line_provisioning::AVPS];
 
 /// AVPs of the standard dictionary and one place more: index 0 stands for
 /// what is not known.
