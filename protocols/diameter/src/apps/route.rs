@@ -47,6 +47,7 @@ pub(super) struct RouteReader<'a> {
 }
 
 impl<'a> RouteReader<'a> {
+    #[inline]
     pub(super) fn read(&mut self, avp: &Avp<'a>) -> Result<(), AvpError> {
         match avp.key() {
             key::SESSION_ID => self.session_id = Some(avp.text()?),

@@ -40,23 +40,22 @@ pub struct Avp<'a> {
     pub data: &'a [u8],
     /// How many groups it lies in.
     pub(super) depth: u8,
+    /// `vendor`, or 0: asked for each AVP.
+    pub(super) vendor_id: u32,
 }
 
 impl<'a> Avp<'a> {
     /// Vendor-Id, 0 for the IETF's.
     #[inline]
     pub const fn vendor_id(&self) -> u32 {
-        match self.vendor {
-            Some(vendor) => vendor,
-            None => 0,
-        }
+        self.vendor_id
     }
 
     /// Vendor and code in one word, to match against
     /// [`crate::dictionary::key`].
     #[inline]
     pub const fn key(&self) -> u64 {
-        avp_key(self.vendor_id(), self.code)
+        avp_key(self.vendor_id, self.code)
     }
 
     /// True where the M bit is set.
@@ -91,10 +90,17 @@ impl<'a> Avp<'a> {
     /// [`Avps::end`] afterwards.
     #[inline]
     pub(crate) fn members(&self) -> Result<Avps<'a>, AvpError> {
-        if self.depth >= GROUP_DEPTH_MAX {
+        let members = self.inner();
+        if members.is_too_deep() {
             return Err(AvpError::new(self, Problem::Depth { max: GROUP_DEPTH_MAX }));
         }
-        Ok(Avps { rest: self.data, depth: self.depth + 1 })
+        Ok(members)
+    }
+
+    /// The members, also at a depth where nobody should follow.
+    #[inline]
+    pub(crate) const fn inner(&self) -> Avps<'a> {
+        Avps { rest: self.data, depth: self.depth + 1 }
     }
 
     /// Gives every member of a Grouped value to `read`, with the chain that
@@ -156,6 +162,18 @@ impl<'a> Avps<'a> {
         rest.end()
     }
 
+    /// True for the members of a group past [`GROUP_DEPTH_MAX`].
+    #[inline]
+    pub(crate) const fn is_too_deep(&self) -> bool {
+        self.depth > GROUP_DEPTH_MAX
+    }
+
+    /// True where nothing is left.
+    #[inline]
+    pub(crate) const fn is_over(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// After the last AVP: 5014 with the broken one, where there is more
     /// that could not be read.
     #[inline]
@@ -191,21 +209,17 @@ pub(super) const fn padding(length: usize) -> usize {
 #[inline(always)]
 fn avp(input: &[u8], depth: u8) -> IResult<&[u8], Avp<'_>> {
     let (rest, code) = word(input)?;
-    let (_, flags_and_length) = word(rest)?;
+    let (rest, flags_and_length) = word(rest)?;
     let flags = AvpFlags((flags_and_length >> 24) as u8);
     let length = (flags_and_length & 0x00ff_ffff) as usize;
-    let (vendor, header) = if flags.has(AvpFlags::VENDOR) {
-        let (_, vendor) = word(input.get(8..).unwrap_or_default())?;
-        (Some(vendor), 12)
-    } else {
-        (None, 8)
-    };
+    let (vendor_id, header) = if flags.has(AvpFlags::VENDOR) { (word(rest)?.1, 12) } else { (0, 8) };
     // also where the length ends within the header
     let Some(data) = input.get(header..length) else {
         return Err(nom::Err::Error(Error::new(input, ErrorKind::LengthValue)));
     };
-    let rest = input.get(length + padding(length)..).unwrap_or_default();
-    Ok((rest, Avp { code, vendor, flags, data, depth }))
+    let rest = input.get((length + 3) & !3..).unwrap_or_default();
+    let vendor = if header == 12 { Some(vendor_id) } else { None };
+    Ok((rest, Avp { code, vendor, flags, data, depth, vendor_id }))
 }
 
 /// Four octets, most significant first. `be_u32` reads octet by octet, which

@@ -135,18 +135,19 @@ impl<'a> FilterRule<'a> {
 
 /// True where every octet is in 0x21 to 0x7e; eight at a time, since an
 /// identity is in every message.
-#[inline]
+#[inline(never)]
 fn visible(octets: &[u8]) -> bool {
     const EACH: u64 = 0x0101_0101_0101_0101;
-    let (eights, rest) = octets.as_chunks::<8>();
-    let mut strange = 0;
-    for eight in eights {
+    let strange = |eight: &[u8; 8]| {
         let eight = u64::from_ne_bytes(*eight);
         let below = eight.wrapping_sub(EACH * 0x21) & !eight;
         let above = eight.wrapping_add(EACH) | eight;
-        strange |= (below | above) & (EACH * 0x80);
-    }
-    strange == 0 && rest.iter().all(u8::is_ascii_graphic)
+        (below | above) & (EACH * 0x80) != 0
+    };
+    let (Some(first), Some(last)) = (octets.first_chunk(), octets.last_chunk()) else {
+        return octets.iter().all(u8::is_ascii_graphic);
+    };
+    !strange(first) && !strange(last) && !octets.as_chunks().0.iter().skip(1).any(strange)
 }
 
 impl<'a> Avp<'a> {
@@ -216,6 +217,11 @@ impl<'a> Avp<'a> {
             return Err(self.value_error("a Diameter identity"));
         }
         self.text()
+    }
+
+    #[inline(never)]
+    pub(crate) fn is_ascii(&self) -> bool {
+        self.data.is_ascii()
     }
 
     #[inline]

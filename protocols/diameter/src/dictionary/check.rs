@@ -1,8 +1,8 @@
 //! A message against its grammar and the dictionary.
 
 use super::DataType;
-use super::grammar::{Counted, Grammar, Occurrences, Place};
-use super::table::{Content, Dictionary, Kind};
+use super::grammar::{Counted, Grammar, Occurrences};
+use super::table::{Content, Dictionary};
 use crate::codec::{Avp, AvpError, Avps, CommandFlags, Message, Problem};
 use crate::result_code::ResultCode;
 
@@ -39,6 +39,10 @@ impl Report {
     pub fn result_code(&self) -> Option<ResultCode> {
         self.header.or_else(|| self.errors.first().map(AvpError::result_code))
     }
+
+    fn lengths(&self) -> (usize, usize) {
+        (self.errors.len(), self.tolerated.len())
+    }
 }
 
 /// Checks a message against the standard dictionary.
@@ -63,9 +67,9 @@ impl Dictionary {
             return report;
         };
         let grammar = match (header.is_request(), header.is_error()) {
-            (true, false) => Some(command.request),
-            (false, false) => Some(command.answer),
-            (false, true) => None,
+            (true, false) => command.request,
+            (false, false) => command.answer,
+            (false, true) => Grammar::FREE,
             // R and E together are never valid (RFC 6733 section 7.1.3)
             (true, true) => {
                 report.header = Some(ResultCode::INVALID_HDR_BITS);
@@ -88,72 +92,100 @@ struct Checker<'c> {
 }
 
 impl Checker<'_> {
-    /// One chain of AVPs; without a grammar, any known AVP may come.
-    fn chain(&mut self, chain: Avps<'_>, grammar: Option<&Grammar>) {
+    /// One chain of AVPs. Every message goes through here: what may be wrong is
+    /// looked into in functions of their own, which read the AVP again from
+    /// where it starts.
+    fn chain(&mut self, chain: Avps<'_>, grammar: &Grammar) {
         let dictionary = self.dictionary;
         let mut occurrences = Occurrences::default();
         let mut rest = chain;
-        while let Some(avp) = rest.next() {
+        loop {
+            let start = rest;
+            let Some(avp) = rest.next() else { break };
             let index = dictionary.index(avp.vendor_id(), avp.code);
-            if index == 0 {
-                self.unknown(avp);
-                continue;
-            }
             let kind = dictionary.kinds[index];
-            if !kind.allows(avp.flags) {
-                self.deviation(avp, Problem::Bits);
+            let place = grammar.place(index);
+            if !kind.allows(avp.flags) || !grammar.meets(place, &mut occurrences) {
+                self.deviant(start, chain, index, grammar, &mut occurrences);
             }
-            if let Some(grammar) = grammar {
-                let place = grammar.place(index);
-                match grammar.count(place, &mut occurrences) {
-                    Counted::Allowed => {}
-                    Counted::Misplaced => self.misplaced(avp, grammar),
-                    Counted::Again => self.again(avp, chain, grammar, place, &mut occurrences),
-                }
+            match kind.content {
+                Content::Octets(length) if length == 0 || avp.data.len() == usize::from(length) => {}
+                Content::Text if avp.is_ascii() => {}
+                Content::Identity if avp.is_visible_ascii() => {}
+                Content::Group(group) => self.group(start, avp.inner(), dictionary.group(group)),
+                _ => self.value(start),
             }
-            self.value(avp, kind);
         }
-        if let Err(error) = rest.end() {
+        if !rest.is_over() || !grammar.is_complete(&occurrences) {
+            self.incomplete(rest, grammar, &occurrences);
+        }
+    }
+
+    fn group(&mut self, start: Avps<'_>, members: Avps<'_>, grammar: &Grammar) {
+        if members.is_too_deep() {
+            return self.too_deep(start);
+        }
+        let before = self.report.lengths();
+        self.chain(members, grammar);
+        if self.report.lengths() != before {
+            self.wrap(start, before);
+        }
+    }
+
+    #[cold]
+    fn too_deep(&mut self, mut start: Avps<'_>) {
+        if let Some(Err(error)) = start.next().map(|group| group.members()) {
             self.error(error);
         }
-        if let Some(grammar) = grammar {
-            grammar.missing(&occurrences).for_each(|rule| self.error(AvpError::missing(rule.avp)));
-        }
     }
 
-    #[inline(always)]
-    fn value(&mut self, avp: Avp<'_>, kind: Kind) {
-        let good = match kind.content {
-            Content::Octets(length) => length == 0 || avp.data.len() == usize::from(length),
-            Content::Text => avp.data.is_ascii() || avp.text().is_ok(),
-            Content::Identity => avp.is_visible_ascii(),
-            Content::Group(group) => {
-                self.group(avp, group);
-                true
-            }
-            Content::Anything => true,
-            Content::Other => false,
-        };
-        if !good {
-            self.bad_value(avp);
-        }
-    }
-
-    fn group(&mut self, avp: Avp<'_>, group: u8) {
-        let (errors, tolerated) = (self.report.errors.len(), self.report.tolerated.len());
-        match avp.members() {
-            Ok(members) => self.chain(members, self.dictionary.group(group)),
-            Err(error) => return self.error(error),
-        }
-        let report = &mut *self.report;
-        for error in report.errors[errors..].iter_mut().chain(&mut report.tolerated[tolerated..]) {
-            error.wrap(&avp);
-        }
-    }
-
-    /// What is wrong with a value, if it is wrong.
+    /// What was found in a group is shown within it.
     #[cold]
-    fn bad_value(&mut self, avp: Avp<'_>) {
+    fn wrap(&mut self, mut start: Avps<'_>, (errors, tolerated): (usize, usize)) {
+        let Some(group) = start.next() else { return };
+        let report = &mut *self.report;
+        let found = report.errors[errors..].iter_mut().chain(&mut report.tolerated[tolerated..]);
+        found.for_each(|error| error.wrap(&group));
+    }
+
+    /// An AVP with other flags than its definition's, or one that the
+    /// grammar does not just take.
+    #[cold]
+    fn deviant(
+        &mut self,
+        mut start: Avps<'_>,
+        chain: Avps<'_>,
+        index: usize,
+        grammar: &Grammar,
+        occurrences: &mut Occurrences,
+    ) {
+        let Some(avp) = start.next() else { return };
+        if index == 0 {
+            if avp.is_mandatory() {
+                self.deviation(avp, Problem::Unsupported);
+            }
+            return;
+        }
+        if !self.dictionary.kinds[index].allows(avp.flags) {
+            self.deviation(avp, Problem::Bits);
+        }
+        let earlier = chain.take_while(|other| !std::ptr::eq(other.data, avp.data));
+        let before = || earlier.filter(|other| other.key() == avp.key()).count();
+        match grammar.count(grammar.place(index), occurrences, before) {
+            Counted::Allowed => {}
+            Counted::TooMany { max } => self.error(AvpError::new(&avp, Problem::TooMany { max })),
+            Counted::Misplaced if !grammar.is_open() => self.deviation(avp, Problem::NotAllowed),
+            // `*[AVP]` takes what may be ignored; what must be understood has
+            // no meaning here
+            Counted::Misplaced if avp.is_mandatory() => self.deviation(avp, Problem::Unsupported),
+            Counted::Misplaced => {}
+        }
+    }
+
+    /// A value that was not seen to be good at once.
+    #[cold]
+    fn value(&mut self, mut start: Avps<'_>) {
+        let Some(avp) = start.next() else { return };
         let Some(def) = avp.definition(self.dictionary) else { return };
         let result = match def.data_type {
             DataType::OctetString | DataType::Grouped => Ok(()),
@@ -173,32 +205,14 @@ impl Checker<'_> {
         }
     }
 
+    /// A chain that breaks or lacks what it must have.
     #[cold]
-    fn unknown(&mut self, avp: Avp<'_>) {
-        if avp.is_mandatory() {
-            self.deviation(avp, Problem::Unsupported);
+    fn incomplete(&mut self, rest: Avps<'_>, grammar: &Grammar, occurrences: &Occurrences) {
+        if let Err(error) = rest.end() {
+            self.error(error);
         }
-    }
-
-    /// One more AVP of a rule that was met: the first one too many is the one
-    /// that failed.
-    #[cold]
-    fn again(&mut self, avp: Avp<'_>, chain: Avps<'_>, grammar: &Grammar, place: Place, occurrences: &mut Occurrences) {
-        let earlier = chain.take_while(|other| !std::ptr::eq(other.data, avp.data));
-        let before = earlier.filter(|other| other.key() == avp.key()).count();
-        if let Some(max) = grammar.exceeded(place, before, occurrences) {
-            self.error(AvpError::new(&avp, Problem::TooMany { max }));
-        }
-    }
-
-    /// A known AVP that the grammar does not name. `*[AVP]` takes what may
-    /// be ignored; what must be understood has no meaning here.
-    #[cold]
-    fn misplaced(&mut self, avp: Avp<'_>, grammar: &Grammar) {
-        if !grammar.is_open() {
-            self.deviation(avp, Problem::NotAllowed);
-        } else if avp.is_mandatory() {
-            self.deviation(avp, Problem::Unsupported);
+        for rule in grammar.missing(occurrences) {
+            self.error(AvpError::missing(rule.avp));
         }
     }
 

@@ -85,6 +85,10 @@ impl Place {
 }
 
 impl Grammar {
+    /// Takes every known AVP any number of times: for a group without a
+    /// grammar, and for the generic error answer.
+    pub(super) const FREE: &Self = &Self { rules: &[], places: &FREE_PLACES, required: RuleSet([0; 2]), open: true };
+
     pub(super) const fn new(rules: &'static [Rule], places: &'static [Place], open: bool) -> Self {
         let (mut required, mut at) = (RuleSet([0; 2]), 0);
         while at < rules.len() {
@@ -109,44 +113,60 @@ impl Grammar {
     /// Where the AVP with this index stands.
     #[inline]
     pub(super) fn place(&self, index: usize) -> Place {
-        self.places.get(index).copied().unwrap_or(Place::NOWHERE)
+        // one that an extension knows and this grammar does not
+        self.places.get(index).copied().unwrap_or(if self.rules.is_empty() { Place::ANYWHERE } else { Place::NOWHERE })
     }
 
-    /// Counts an AVP.
+    /// Notes an AVP; false for one that [`Grammar::count`] has to judge.
     #[inline(always)]
-    pub(super) fn count(&self, place: Place, occurrences: &mut Occurrences) -> Counted {
-        match place {
-            Place::ANYWHERE => Counted::Allowed,
-            Place::NOWHERE => Counted::Misplaced,
-            Place(rule) if occurrences.met.has(rule) => Counted::Again,
-            Place(rule) => {
-                occurrences.met.add(rule);
-                Counted::Allowed
-            }
+    pub(super) fn meets(&self, place: Place, occurrences: &mut Occurrences) -> bool {
+        let rule = place.0;
+        if rule >= Place::ANYWHERE.0 {
+            return rule == Place::ANYWHERE.0;
         }
+        let fresh = !occurrences.met.has(rule);
+        occurrences.met.add(rule);
+        fresh
     }
 
-    /// The most that the rule allows, where an AVP that came `before` times
-    /// is the first one too many.
-    pub(super) fn exceeded(&self, place: Place, before: usize, occurrences: &mut Occurrences) -> Option<u16> {
-        let max = self.rules.get(usize::from(place.0))?.max;
-        if max == ANY_NUMBER || before < usize::from(max) || occurrences.exceeded.has(place.0) {
-            return None;
+    /// Judges an AVP that came `before` times already in its chain.
+    pub(super) fn count(&self, place: Place, occurrences: &mut Occurrences, before: impl FnOnce() -> usize) -> Counted {
+        match place {
+            Place::ANYWHERE => return Counted::Allowed,
+            Place::NOWHERE => return Counted::Misplaced,
+            Place(rule) => occurrences.met.add(rule),
+        }
+        let max = self.rules.get(usize::from(place.0)).map_or(ANY_NUMBER, |rule| rule.max);
+        if max == ANY_NUMBER || occurrences.exceeded.has(place.0) || before() < usize::from(max) {
+            return Counted::Allowed;
         }
         occurrences.exceeded.add(place.0);
-        Some(max)
+        Counted::TooMany { max }
+    }
+
+    /// True where everything came that must.
+    #[inline]
+    pub(super) fn is_complete(&self, occurrences: &Occurrences) -> bool {
+        self.required.is_within(&occurrences.met)
     }
 
     /// The rules that did not occur and must.
-    #[inline]
     pub(super) fn missing(&self, occurrences: &Occurrences) -> impl Iterator<Item = &'static Rule> + use<> {
-        let complete = self.required.is_within(&occurrences.met);
         let (required, met) = (self.required, occurrences.met);
-        let rules = if complete { &[] } else { self.rules };
-        let missing = move |at: &usize| required.has(*at as u8) && !met.has(*at as u8);
-        (0..rules.len()).filter(missing).map(|at| &rules[at])
+        self.rules
+            .iter()
+            .enumerate()
+            .filter(move |(at, _)| required.has(*at as u8) && !met.has(*at as u8))
+            .map(|rule| rule.1)
     }
 }
+
+/// Anywhere, but for what is not known.
+const FREE_PLACES: [Place; COUNT] = {
+    let mut places = [Place::ANYWHERE; COUNT];
+    places[0] = Place::NOWHERE;
+    places
+};
 
 /// What a grammar says to one more AVP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,8 +174,10 @@ pub(super) enum Counted {
     Allowed,
     /// The grammar does not name it.
     Misplaced,
-    /// Its rule was met before.
-    Again,
+    /// It is the first one too many.
+    TooMany {
+        max: u16,
+    },
 }
 
 pub(super) const fn places(rules: &[Rule]) -> [Place; COUNT] {

@@ -21,7 +21,7 @@ pub struct Dictionary {
     pub(super) kinds: &'static [Kind],
     /// Keys that an extension added, sorted, with their indexes.
     pub(super) added: &'static [(u64, u16)],
-    /// By [`Content::Group`]; 0 is not used.
+    /// By [`Content::Group`]; 0 takes anything.
     pub(super) groups: &'static [&'static Grammar],
     pub(super) commands: &'static [CommandDef],
 }
@@ -98,7 +98,7 @@ static KINDS: [Kind; COUNT] = {
 };
 
 static GROUP_GRAMMARS: [&Grammar; GROUPS.len() + 1] = {
-    let mut grammars = [GROUPS[0].1; GROUPS.len() + 1];
+    let mut grammars = [Grammar::FREE; GROUPS.len() + 1];
     let mut at = 0;
     while at < GROUPS.len() {
         grammars[at + 1] = GROUPS[at].1;
@@ -153,7 +153,7 @@ impl Dictionary {
     /// The grammar of a Grouped AVP; `None` where any members may come.
     pub fn group_grammar(&self, avp: &Avp<'_>) -> Option<&'static Grammar> {
         match self.kinds[self.index(avp.vendor_id(), avp.code)].content {
-            Content::Group(group) => self.group(group),
+            Content::Group(group) if group > 0 => Some(self.group(group)),
             _ => None,
         }
     }
@@ -163,15 +163,15 @@ impl Dictionary {
     }
 
     #[inline]
-    pub(super) fn group(&self, group: u8) -> Option<&'static Grammar> {
-        if group == 0 { None } else { self.groups.get(usize::from(group)).copied() }
+    pub(super) fn group(&self, group: u8) -> &'static Grammar {
+        self.groups[usize::from(group)]
     }
 
     /// The index of an AVP, 0 for one that is not known.
     #[inline]
     pub(super) fn index(&self, vendor: u32, code: u32) -> usize {
         match avps::index(vendor, code) {
-            0 if !self.added.is_empty() => self.added_index(vendor, code),
+            0 => self.added_index(vendor, code),
             index => index,
         }
     }

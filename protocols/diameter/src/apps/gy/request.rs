@@ -197,6 +197,7 @@ impl<'a> CcRequest<'a> {
         Ok(request)
     }
 
+    #[inline(always)]
     fn read(&mut self, avp: &Avp<'a>, route: &mut RouteReader<'a>) -> Result<(), AvpError> {
         match avp.key() {
             key::USER_NAME => self.user_name = Some(avp.text()?),
