@@ -9,13 +9,16 @@
 mod avps;
 mod check;
 mod commands;
+mod extension;
 mod grammar;
 mod groups;
+mod notation;
 mod table;
 
 pub use avps::*;
 pub use check::{Report, Strictness, check};
 pub use commands::{COMMANDS, CommandDef};
+pub use extension::{AddedAvp, AddedRule, AddedRules, DictionaryError, DictionaryProblem, Extension, GrammarPlace};
 pub use grammar::{ANY_NUMBER, Grammar, Rule};
 pub use table::Dictionary;
 
@@ -87,9 +90,32 @@ pub mod command {
     pub const QUERY: u32 = 0x00ff_ffff;
 }
 
-/// The type of an AVP's value (RFC 6733 sections 4.2 and 4.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DataType {
+macro_rules! data_types {
+    ($( $(#[$doc:meta])* $ident:ident, )*) => {
+        /// The type of an AVP's value (RFC 6733 sections 4.2 and 4.3).
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum DataType {
+            $( $(#[$doc])* $ident, )*
+        }
+
+        impl DataType {
+            /// The standard's name.
+            pub const fn name(self) -> &'static str {
+                match self { $( Self::$ident => stringify!($ident), )* }
+            }
+
+            /// The type that has this name.
+            pub fn named(name: &str) -> Option<Self> {
+                match name {
+                    $( stringify!($ident) => Some(Self::$ident), )*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+data_types! {
     /// Any octets.
     OctetString,
     /// 32 bits, signed.
