@@ -47,16 +47,19 @@ pub(super) struct RouteReader<'a> {
 }
 
 impl<'a> RouteReader<'a> {
-    #[inline]
+    /// The values are taken as text: the check has seen that the identities
+    /// among them are identities.
+    #[inline(always)]
     pub(super) fn read(&mut self, avp: &Avp<'a>) -> Result<(), AvpError> {
-        match avp.key() {
-            key::SESSION_ID => self.session_id = Some(avp.text()?),
-            key::ORIGIN_HOST => self.origin_host = Some(avp.identity()?),
-            key::ORIGIN_REALM => self.origin_realm = Some(avp.identity()?),
-            key::DESTINATION_HOST => self.destination_host = Some(avp.identity()?),
-            key::DESTINATION_REALM => self.destination_realm = Some(avp.identity()?),
-            _ => {}
-        }
+        let field = match avp.key() {
+            key::SESSION_ID => &mut self.session_id,
+            key::ORIGIN_HOST => &mut self.origin_host,
+            key::ORIGIN_REALM => &mut self.origin_realm,
+            key::DESTINATION_HOST => &mut self.destination_host,
+            key::DESTINATION_REALM => &mut self.destination_realm,
+            _ => return Ok(()),
+        };
+        *field = Some(avp.text()?);
         Ok(())
     }
 

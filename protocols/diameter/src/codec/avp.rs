@@ -39,7 +39,7 @@ pub struct Avp<'a> {
     /// The value without padding.
     pub data: &'a [u8],
     /// How many groups it lies in.
-    pub(super) depth: u8,
+    pub(super) depth: usize,
     /// `vendor`, or 0: asked for each AVP.
     pub(super) vendor_id: u32,
 }
@@ -140,7 +140,7 @@ impl<'a> Avp<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Avps<'a> {
     rest: &'a [u8],
-    depth: u8,
+    depth: usize,
 }
 
 impl<'a> Avps<'a> {
@@ -165,7 +165,7 @@ impl<'a> Avps<'a> {
     /// True for the members of a group past [`GROUP_DEPTH_MAX`].
     #[inline]
     pub(crate) const fn is_too_deep(&self) -> bool {
-        self.depth > GROUP_DEPTH_MAX
+        self.depth > GROUP_DEPTH_MAX as usize
     }
 
     /// True where nothing is left.
@@ -207,7 +207,7 @@ pub(super) const fn padding(length: usize) -> usize {
 /// One AVP and its padding. The padding of the last AVP in a group may be
 /// missing: some peers leave it out.
 #[inline(always)]
-fn avp(input: &[u8], depth: u8) -> IResult<&[u8], Avp<'_>> {
+fn avp(input: &[u8], depth: usize) -> IResult<&[u8], Avp<'_>> {
     let (rest, code) = word(input)?;
     let (rest, flags_and_length) = word(rest)?;
     let flags = AvpFlags((flags_and_length >> 24) as u8);
