@@ -208,8 +208,12 @@ pub(super) const fn padding(length: usize) -> usize {
 /// missing: some peers leave it out.
 #[inline(always)]
 fn avp(input: &[u8], depth: usize) -> IResult<&[u8], Avp<'_>> {
-    let (rest, code) = word(input)?;
-    let (rest, flags_and_length) = word(rest)?;
+    let Some((head, rest)) = input.split_first_chunk::<8>() else {
+        return Err(nom::Err::Error(Error::new(input, ErrorKind::Eof)));
+    };
+    // both words at once
+    let head = u64::from_be_bytes(*head);
+    let (code, flags_and_length) = ((head >> 32) as u32, head as u32);
     let flags = AvpFlags((flags_and_length >> 24) as u8);
     let length = (flags_and_length & 0x00ff_ffff) as usize;
     let (vendor_id, header) = if flags.has(AvpFlags::VENDOR) { (word(rest)?.1, 12) } else { (0, 8) };

@@ -177,6 +177,7 @@ impl Dictionary {
     }
 
     #[cold]
+    #[inline(never)]
     fn added_index(&self, vendor: u32, code: u32) -> usize {
         let key = super::avp_key(vendor, code);
         match self.added.binary_search_by_key(&key, |(key, _)| *key) {

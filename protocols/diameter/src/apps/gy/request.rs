@@ -182,12 +182,17 @@ impl<'a> CcRequest<'a> {
             let from = avps;
             let Some(avp) = avps.next() else { break };
             match avp.key() {
+                key::SESSION_ID
+                | key::ORIGIN_HOST
+                | key::ORIGIN_REALM
+                | key::DESTINATION_HOST
+                | key::DESTINATION_REALM => route.read(&avp)?,
                 key::SERVICE_CONTEXT_ID => context = Some(avp.text()?),
                 key::CC_REQUEST_TYPE => request_type = Some(CcRequestType::read(&avp)?),
                 key::CC_REQUEST_NUMBER => request_number = Some(avp.u32()?),
                 key::MULTIPLE_SERVICES_CREDIT_CONTROL => request.services.came(from),
                 key::USED_SERVICE_UNIT => request.used.came(from),
-                _ => request.read(&avp, &mut route)?,
+                _ => request.read(&avp)?,
             }
         }
         request.route = route.finish()?;
@@ -198,7 +203,7 @@ impl<'a> CcRequest<'a> {
     }
 
     #[inline(always)]
-    fn read(&mut self, avp: &Avp<'a>, route: &mut RouteReader<'a>) -> Result<(), AvpError> {
+    fn read(&mut self, avp: &Avp<'a>) -> Result<(), AvpError> {
         match avp.key() {
             key::USER_NAME => self.user_name = Some(avp.text()?),
             key::ORIGIN_STATE_ID => self.origin_state_id = Some(avp.u32()?),
@@ -225,7 +230,7 @@ impl<'a> CcRequest<'a> {
             key::SERVICE_INFORMATION => {
                 self.service_information = Some(ServiceInformation::read(avp)?);
             }
-            _ => route.read(avp)?,
+            _ => {}
         }
         Ok(())
     }
