@@ -25,6 +25,7 @@ use linegate::domain::rating::request::{ChargeAnswer, ChargeRequest, Grant, Grou
 use linegate::ports::intake::{Reply, RequestIntake};
 use linegate::services::activation::Devices;
 use linegate::transport::diameter::{DiameterServices, Listeners, Peers, start};
+use linegate_diameter::dictionary::Dictionary as OwnDictionary;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -98,7 +99,7 @@ async fn serve_node() {
     let listeners = Listeners { tcp: TcpListener::bind("127.0.0.1:0").await.unwrap(), tls: None };
     let peers = Peers::new(&settings, 0, 1);
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-    println!("{}", start(listeners, settings, peers, services, stop, &tasks).unwrap());
+    println!("{}", start(listeners, settings, *OwnDictionary::standard(), peers, services, stop, &tasks).unwrap());
     std::future::pending::<()>().await;
 }
 

@@ -122,6 +122,7 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
     guard_listeners(config)?;
     config.diameter.check()?;
     config.diameter.tls.load("diameter.tls")?;
+    config.diameter.load_dictionary()?;
     tariff(config)?;
     PdfDocuments::new(&config.documents, config.billing.calendar()?)?;
     Ok(())
@@ -238,7 +239,9 @@ impl Gateway {
             origin_state_id: origin_state_id(built).await?,
         };
         let (peers, stop) = (built.peers.clone(), self.stop.connections.clone());
-        self.diameter = diameter::start(diameter, config.diameter.clone(), peers, services, stop, &self.connections)?;
+        let dictionary = config.diameter.load_dictionary()?;
+        let settings = config.diameter.clone();
+        self.diameter = diameter::start(diameter, settings, dictionary, peers, services, stop, &self.connections)?;
         let services = MqttServices {
             charging: built.charging.clone(),
             devices: Arc::clone(&built.devices),

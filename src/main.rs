@@ -58,6 +58,9 @@ enum Command {
         /// Hexadecimal text, or a file: binary, hexadecimal, a dump of xxd or hexdump -C; `-` reads standard input.
         #[arg(required = true, value_name = "FILE|HEX")]
         inputs: Vec<String>,
+        /// A file that adds to the dictionary, as `diameter.dictionary` in the settings.
+        #[arg(long, value_name = "FILE")]
+        dictionary: Option<PathBuf>,
     },
     /// Reads the settings and says what is wrong with them.
     CheckConfig,
@@ -86,8 +89,8 @@ fn quieter(mut config: Config) -> Config {
 }
 
 fn run(args: Args) -> anyhow::Result<ExitCode> {
-    if let Command::Decode { inputs } = &args.command {
-        return command::decode(inputs);
+    if let Command::Decode { inputs, dictionary } = &args.command {
+        return command::decode(inputs, dictionary.as_deref());
     }
     let config = Config::load(args.config.as_deref(), std::env::vars())?;
     if let Command::CheckConfig = args.command {

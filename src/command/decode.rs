@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
+use linegate_diameter::dictionary::Dictionary;
 use linegate_diameter::tree;
 
 /// Octets read of one input at most.
@@ -28,14 +29,15 @@ const CAPTURES: [[u8; 4]; 5] = [
 /// Prints every message of the inputs: a file, `-` for standard input, or
 /// hexadecimal text in one or several arguments. The exit code is 0 where
 /// all are good and 1 where something is wrong with one; an input that
-/// cannot be read is an error.
-pub fn decode(inputs: &[String]) -> anyhow::Result<ExitCode> {
+/// cannot be read is an error. `extension` adds to the dictionary.
+pub fn decode(inputs: &[String], extension: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let dictionary = crate::transport::diameter::load_dictionary(extension)?;
     let octets = read(inputs)?;
     if octets.is_empty() {
         bail!("decode: nothing to decode");
     }
     let mut out = io::stdout().lock();
-    match print(&octets, &mut out) {
+    match print(&octets, &dictionary, &mut out) {
         Ok(true) => Ok(ExitCode::SUCCESS),
         Ok(false) => Ok(ExitCode::FAILURE),
         // whoever reads has seen enough
@@ -79,11 +81,11 @@ fn contents(name: &str, from: impl Read) -> anyhow::Result<Bytes> {
 }
 
 /// Prints the messages of a stream; whether all of them are good.
-fn print(octets: &Bytes, out: &mut impl Write) -> io::Result<bool> {
+fn print(octets: &Bytes, dictionary: &Dictionary, out: &mut impl Write) -> io::Result<bool> {
     let (mut at, mut good, mut text) = (0, true, String::new());
     while at < octets.len() {
         text.clear();
-        let shown = tree::write_front(&octets.slice(at..), &mut text).map_err(io::Error::other)?;
+        let shown = tree::write_front(&octets.slice(at..), dictionary, &mut text).map_err(io::Error::other)?;
         let alone = at == 0 && shown.octets == octets.len();
         if !alone {
             let space = if at > 0 { "\n" } else { "" };

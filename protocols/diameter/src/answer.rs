@@ -195,7 +195,7 @@ fn echoed(request: &Message, failed: &[AvpError]) -> Option<BytesMut> {
     let header = &request.header;
     let command = dict::find_command(header.application_id, header.command_code)?;
     let mut out = BytesMut::new();
-    for rule in command.answer.iter().filter(|rule| rule.min > 0) {
+    for rule in command.answer.rules().iter().filter(|rule| rule.min > 0) {
         let key = rule.avp.key();
         match key {
             key::RESULT_CODE | key::ORIGIN_HOST | key::ORIGIN_REALM => continue,

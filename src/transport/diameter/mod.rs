@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use linegate_diameter::answer::Origin;
 use linegate_diameter::apps::base::{Application, Capabilities};
-use linegate_diameter::dictionary::vendor;
+use linegate_diameter::dictionary::{Dictionary, vendor};
 use linegate_diameter::peer::ConnectionId;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpListener, TcpStream};
@@ -53,7 +53,7 @@ use crate::transport::wire::Wire;
 
 pub use elements::DiameterElements;
 pub use peers::Peers;
-pub use settings::{DiameterSettings, ElementSettings, PeerSettings, RouteSettings};
+pub use settings::{DiameterSettings, ElementSettings, PeerSettings, RouteSettings, load_dictionary};
 
 /// Addresses of our own that capabilities are kept for.
 const LOCAL_ADDRESSES_MAX: usize = 64;
@@ -76,6 +76,7 @@ pub struct DiameterServices {
 pub(crate) struct Node {
     settings: DiameterSettings,
     origin: Origin,
+    dictionary: Dictionary,
     services: DiameterServices,
     peers: Peers,
     tls: Option<Tls>,
@@ -104,6 +105,7 @@ pub struct Listeners {
 pub fn start(
     listeners: Listeners,
     settings: DiameterSettings,
+    dictionary: Dictionary,
     peers: Peers,
     services: DiameterServices,
     stop: CancellationToken,
@@ -115,6 +117,7 @@ pub fn start(
     let moves = s6a::Moves::new(&settings, &peers);
     let node = Arc::new(Node {
         origin: Origin::new(&settings.origin_host, &settings.origin_realm),
+        dictionary,
         duplicates: Duplicates::new(keep, bytes_max, services.ids.jitter(u64::MAX)),
         tolerated: Tolerated::default(),
         tls: listeners.tls.as_ref().map(|(_, tls)| tls.clone()),

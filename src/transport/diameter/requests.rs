@@ -9,7 +9,7 @@ use linegate_diameter::answer::{ReplyTo, refuse, refuse_avp, refuse_report};
 use linegate_diameter::apps::gy::CcRequest;
 use linegate_diameter::apps::rf::AccountingRequest;
 use linegate_diameter::codec::AvpError;
-use linegate_diameter::dictionary::{self, Strictness, application, command};
+use linegate_diameter::dictionary::{Strictness, application, command};
 use linegate_diameter::{Message, ResultCode};
 
 use super::connection::{Connection, Known, Late, command_name};
@@ -99,7 +99,7 @@ impl Connection {
 
     fn is_good(&mut self, request: &Request) -> bool {
         let strictness = self.peer.as_ref().map_or(Strictness::Strict, |peer| peer.strictness);
-        let report = dictionary::check(&request.message, strictness);
+        let report = self.node.dictionary.check(&request.message, strictness);
         if let Some(code) = report.result_code() {
             let origin = self.machine.origin().clone();
             self.answer(request.identity, code, |out| {

@@ -1,10 +1,11 @@
 //! `[diameter]` of the settings; config/default.toml explains each key.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::ensure;
-use linegate_diameter::dictionary::Strictness;
+use anyhow::{Context, ensure};
+use linegate_diameter::dictionary::{Dictionary, Strictness};
 use linegate_diameter::peer::PeerPolicy;
 use serde::Deserialize;
 
@@ -29,6 +30,8 @@ pub struct DiameterSettings {
     pub accept_any_realm: bool,
     /// Peers: who may connect, and whom we connect to; empty: any, on loopback only.
     pub peers: Vec<PeerSettings>,
+    /// A file that adds to the dictionary; empty: the standards' and line provisioning.
+    pub dictionary: PathBuf,
     /// Which element holds the lines of which access.
     pub elements: Vec<ElementSettings>,
     /// Ways to realms whose hosts are not our peers.
@@ -134,6 +137,15 @@ impl DiameterSettings {
         Ok(())
     }
 
+    /// The dictionary with what the settings add to it.
+    ///
+    /// # Errors
+    /// Names the file, the line and what is wrong with it.
+    pub fn load_dictionary(&self) -> anyhow::Result<Dictionary> {
+        let file = Some(self.dictionary.as_path()).filter(|file| !file.as_os_str().is_empty());
+        load_dictionary(file).context("settings: diameter.dictionary")
+    }
+
     /// Whom the listener serves.
     pub(super) fn policy(&self) -> PeerPolicy {
         if self.peers.is_empty() {
@@ -159,6 +171,17 @@ impl DiameterSettings {
     pub(super) const fn exchange_timeout(&self) -> Duration {
         Duration::from_millis(self.exchange_timeout_ms)
     }
+}
+
+/// The standard dictionary, extended by a file.
+///
+/// # Errors
+/// Names the file, the line and what is wrong with it.
+pub fn load_dictionary(file: Option<&Path>) -> anyhow::Result<Dictionary> {
+    let Some(file) = file else { return Ok(*Dictionary::standard()) };
+    let text = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+    let extended = Dictionary::parse_extension(&text).and_then(|added| Dictionary::standard().extend(&added));
+    extended.with_context(|| file.display().to_string())
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@
 
 use bytes::BytesMut;
 
-use super::route::{Answered, NO_STATE_MAINTAINED, Route, RouteReader, need, write_vendor_application};
+use super::route::{Answered, NO_STATE_MAINTAINED, Route, RouteReader, need, need_in, write_vendor_application};
 use super::{List, enumerated};
 use crate::answer::{Origin, ReplyTo};
 use crate::codec::{Avp, AvpError, Header, Message, Time, Writer};
@@ -123,7 +123,7 @@ impl<'a> Characteristics<'a> {
 
     fn read(avp: &Avp<'a>) -> Result<Self, AvpError> {
         let members = avp.grouped()?;
-        let access = need(members.find(key::LP_ACCESS), &dict::LP_ACCESS)?;
+        let access = need_in(avp, members.find(key::LP_ACCESS), &dict::LP_ACCESS)?;
         let apns = List::wire(members, key::LP_APN);
         let mut found = Self { apns, ..Self::new(Access::read(&access)?) };
         for member in members {
@@ -154,9 +154,9 @@ impl<'a> Characteristics<'a> {
                     group.text(def, text);
                 }
             }
-            for apn in self.apns.values() {
+            self.apns.each(|apn| {
                 group.text(&dict::LP_APN, apn);
-            }
+            });
         });
     }
 }

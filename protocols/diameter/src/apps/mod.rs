@@ -35,11 +35,13 @@ macro_rules! enumerated {
             pub const ALL: &'static [Self] = &[ $( Self::$variant, )* ];
 
             /// The number on the wire.
+            #[inline]
             pub const fn value(self) -> i32 {
                 match self { $( Self::$variant => $value, )* }
             }
 
             /// From the AVP; an unknown number is 5004.
+            #[inline]
             pub fn read(avp: &$crate::codec::Avp<'_>) -> Result<Self, $crate::codec::AvpError> {
                 match avp.enumerated()? {
                     $( $value => Ok(Self::$variant), )*

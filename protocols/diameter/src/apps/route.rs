@@ -47,15 +47,19 @@ pub(super) struct RouteReader<'a> {
 }
 
 impl<'a> RouteReader<'a> {
+    /// The values are taken as text: the check has seen that the identities
+    /// among them are identities.
+    #[inline(always)]
     pub(super) fn read(&mut self, avp: &Avp<'a>) -> Result<(), AvpError> {
-        match avp.key() {
-            key::SESSION_ID => self.session_id = Some(avp.text()?),
-            key::ORIGIN_HOST => self.origin_host = Some(avp.identity()?),
-            key::ORIGIN_REALM => self.origin_realm = Some(avp.identity()?),
-            key::DESTINATION_HOST => self.destination_host = Some(avp.identity()?),
-            key::DESTINATION_REALM => self.destination_realm = Some(avp.identity()?),
-            _ => {}
-        }
+        let field = match avp.key() {
+            key::SESSION_ID => &mut self.session_id,
+            key::ORIGIN_HOST => &mut self.origin_host,
+            key::ORIGIN_REALM => &mut self.origin_realm,
+            key::DESTINATION_HOST => &mut self.destination_host,
+            key::DESTINATION_REALM => &mut self.destination_realm,
+            _ => return Ok(()),
+        };
+        *field = Some(avp.text()?);
         Ok(())
     }
 
@@ -71,8 +75,15 @@ impl<'a> RouteReader<'a> {
 }
 
 /// 5005 where a required AVP did not come.
+#[inline]
 pub(super) fn need<T>(value: Option<T>, def: &dict::AvpDef) -> Result<T, AvpError> {
     value.ok_or_else(|| AvpError::missing(def))
+}
+
+/// 5005 where a required member of the group `avp` did not come.
+#[inline]
+pub(super) fn need_in<T>(avp: &Avp<'_>, value: Option<T>, def: &dict::AvpDef) -> Result<T, AvpError> {
+    value.ok_or_else(|| AvpError::missing(def).within(avp))
 }
 
 /// What every answer says, error answers included (RFC 6733 sections 6.2
@@ -126,16 +137,17 @@ impl<'a> Answered<'a> {
 
 fn read_experimental(avp: &Avp<'_>) -> Result<Outcome, AvpError> {
     let (mut vendor, mut code) = (None, None);
-    for member in avp.grouped()? {
+    avp.read_members(|member, _| {
         match member.key() {
             key::VENDOR_ID => vendor = Some(member.u32()?),
             key::EXPERIMENTAL_RESULT_CODE => code = Some(member.u32()?),
             _ => {}
         }
-    }
+        Ok(())
+    })?;
     Ok(Outcome::Experimental {
-        vendor: need(vendor, &dict::VENDOR_ID)?,
-        code: need(code, &dict::EXPERIMENTAL_RESULT_CODE)?,
+        vendor: need_in(avp, vendor, &dict::VENDOR_ID)?,
+        code: need_in(avp, code, &dict::EXPERIMENTAL_RESULT_CODE)?,
     })
 }
 

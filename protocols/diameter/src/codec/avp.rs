@@ -1,12 +1,11 @@
 //! AVPs and their chains (RFC 6733 section 4).
 
 use bytes::{BufMut, BytesMut};
-use nom::bytes::complete::take;
-use nom::error::ErrorKind;
-use nom::{IResult, Parser};
+use nom::IResult;
+use nom::error::{Error, ErrorKind};
 
 use super::error::{AvpError, Problem};
-use crate::dictionary::{self, AvpDef};
+use crate::dictionary::{AvpDef, Dictionary, avp_key};
 
 /// Groups within groups that are followed, counted from the message.
 pub const GROUP_DEPTH_MAX: u8 = 16;
@@ -22,6 +21,7 @@ impl AvpFlags {
     pub const MANDATORY: Self = Self(0x40);
 
     /// True where every flag of `other` is set.
+    #[inline]
     pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
@@ -39,34 +39,38 @@ pub struct Avp<'a> {
     /// The value without padding.
     pub data: &'a [u8],
     /// How many groups it lies in.
-    pub(super) depth: u8,
+    pub(super) depth: usize,
+    /// `vendor`, or 0: asked for each AVP.
+    pub(super) vendor_id: u32,
 }
 
 impl<'a> Avp<'a> {
     /// Vendor-Id, 0 for the IETF's.
+    #[inline]
     pub const fn vendor_id(&self) -> u32 {
-        match self.vendor {
-            Some(vendor) => vendor,
-            None => 0,
-        }
+        self.vendor_id
     }
 
-    /// Vendor and code in one word, to match against [`dictionary::key`].
+    /// Vendor and code in one word, to match against
+    /// [`crate::dictionary::key`].
+    #[inline]
     pub const fn key(&self) -> u64 {
-        (self.vendor_id() as u64) << 32 | self.code as u64
+        avp_key(self.vendor_id, self.code)
     }
 
     /// True where the M bit is set.
+    #[inline]
     pub const fn is_mandatory(&self) -> bool {
         self.flags.has(AvpFlags::MANDATORY)
     }
 
     /// What the dictionary says about it.
-    pub fn definition(&self) -> Option<&'static AvpDef> {
-        dictionary::find_avp(self.vendor_id(), self.code)
+    pub fn definition(&self, dictionary: &Dictionary) -> Option<&'static AvpDef> {
+        dictionary.find_avp(self.vendor_id(), self.code)
     }
 
     /// The length that its header states: without padding, in octets.
+    #[inline]
     pub const fn length(&self) -> usize {
         let header = if self.vendor.is_some() { 12 } else { 8 };
         header + self.data.len()
@@ -75,11 +79,47 @@ impl<'a> Avp<'a> {
     /// The members of a Grouped value (RFC 6733 section 4.4). The whole
     /// chain is checked first: a broken one is 5014, one nested deeper than
     /// [`GROUP_DEPTH_MAX`] 5004.
+    #[inline]
     pub fn grouped(&self) -> Result<Avps<'a>, AvpError> {
-        if self.depth >= GROUP_DEPTH_MAX {
+        let members = self.members()?;
+        members.check().map_err(|error| error.within(self))?;
+        Ok(members)
+    }
+
+    /// The members before their lengths are checked: for who asks
+    /// [`Avps::end`] afterwards.
+    #[inline]
+    pub(crate) fn members(&self) -> Result<Avps<'a>, AvpError> {
+        let members = self.inner();
+        if members.is_too_deep() {
             return Err(AvpError::new(self, Problem::Depth { max: GROUP_DEPTH_MAX }));
         }
-        Avps::check(self.data, self.depth + 1)
+        Ok(members)
+    }
+
+    /// The members, also at a depth where nobody should follow.
+    #[inline]
+    pub(crate) const fn inner(&self) -> Avps<'a> {
+        Avps { rest: self.data, depth: self.depth + 1 }
+    }
+
+    /// Gives every member of a Grouped value to `read`, with the chain that
+    /// starts at it. What `read` finds wrong, or what is wrong with the
+    /// chain, is reported within this AVP.
+    #[inline(always)]
+    pub fn read_members(
+        &self,
+        mut read: impl FnMut(Avp<'a>, Avps<'a>) -> Result<(), AvpError>,
+    ) -> Result<(), AvpError> {
+        let mut members = self.members()?;
+        loop {
+            let start = members;
+            let Some(member) = members.next() else { break };
+            if let Err(error) = read(member, start) {
+                return Err(error.within(self));
+            }
+        }
+        members.end().map_err(|error| error.within(self))
     }
 
     /// Appends the AVP, padded, as it came.
@@ -95,36 +135,54 @@ impl<'a> Avp<'a> {
     }
 }
 
-/// A chain of AVPs whose lengths are known to be right.
+/// A chain of AVPs. It ends where an AVP does not fit; the chains that
+/// [`crate::Message::avps`] and [`Avp::grouped`] give are known to be whole.
 #[derive(Debug, Clone, Copy)]
 pub struct Avps<'a> {
     rest: &'a [u8],
-    depth: u8,
+    depth: usize,
 }
 
 impl<'a> Avps<'a> {
     /// No AVPs.
     pub const EMPTY: Avps<'static> = Avps { rest: &[], depth: 0 };
 
-    /// A chain after its lengths were checked; the error names the AVP at
-    /// which it breaks.
-    pub(super) fn check(octets: &'a [u8], depth: u8) -> Result<Self, AvpError> {
-        let mut rest = octets;
-        while !rest.is_empty() {
-            match avp(rest, depth) {
-                Ok((after, _)) => rest = after,
-                Err(_) => return Err(AvpError::broken_chain(rest)),
-            }
-        }
-        Ok(Self { rest: octets, depth })
-    }
-
-    /// A chain that [`Avps::check`] has seen before.
-    pub(super) const fn checked(octets: &'a [u8]) -> Self {
+    /// A chain whose lengths nobody has looked at.
+    #[inline]
+    pub(super) const fn unchecked(octets: &'a [u8]) -> Self {
         Self { rest: octets, depth: 0 }
     }
 
+    /// Checks the lengths of the whole chain; the error names the AVP at
+    /// which it breaks.
+    #[inline]
+    pub(super) fn check(self) -> Result<(), AvpError> {
+        let mut rest = self;
+        while rest.next().is_some() {}
+        rest.end()
+    }
+
+    /// True for the members of a group past [`GROUP_DEPTH_MAX`].
+    #[inline]
+    pub(crate) const fn is_too_deep(&self) -> bool {
+        self.depth > GROUP_DEPTH_MAX as usize
+    }
+
+    /// True where nothing is left.
+    #[inline]
+    pub(crate) const fn is_over(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// After the last AVP: 5014 with the broken one, where there is more
+    /// that could not be read.
+    #[inline]
+    pub(crate) fn end(&self) -> Result<(), AvpError> {
+        if self.rest.is_empty() { Ok(()) } else { Err(AvpError::broken_chain(self.rest)) }
+    }
+
     /// The first AVP with this key.
+    #[inline]
     pub fn find(mut self, key: u64) -> Option<Avp<'a>> {
         self.by_ref().find(|avp| avp.key() == key)
     }
@@ -133,7 +191,7 @@ impl<'a> Avps<'a> {
 impl<'a> Iterator for Avps<'a> {
     type Item = Avp<'a>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Avp<'a>> {
         let (rest, found) = avp(self.rest, self.depth).ok()?;
         self.rest = rest;
@@ -149,23 +207,23 @@ pub(super) const fn padding(length: usize) -> usize {
 /// One AVP and its padding. The padding of the last AVP in a group may be
 /// missing: some peers leave it out.
 #[inline(always)]
-fn avp(input: &[u8], depth: u8) -> IResult<&[u8], Avp<'_>> {
-    let (rest, code) = word(input)?;
-    let (rest, flags_and_length) = word(rest)?;
+fn avp(input: &[u8], depth: usize) -> IResult<&[u8], Avp<'_>> {
+    let Some((head, rest)) = input.split_first_chunk::<8>() else {
+        return Err(nom::Err::Error(Error::new(input, ErrorKind::Eof)));
+    };
+    // both words at once
+    let head = u64::from_be_bytes(*head);
+    let (code, flags_and_length) = ((head >> 32) as u32, head as u32);
     let flags = AvpFlags((flags_and_length >> 24) as u8);
     let length = (flags_and_length & 0x00ff_ffff) as usize;
-    let (rest, vendor, header) = if flags.has(AvpFlags::VENDOR) {
-        let (rest, vendor) = word(rest)?;
-        (rest, Some(vendor), 12)
-    } else {
-        (rest, None, 8)
+    let (vendor_id, header) = if flags.has(AvpFlags::VENDOR) { (word(rest)?.1, 12) } else { (0, 8) };
+    // also where the length ends within the header
+    let Some(data) = input.get(header..length) else {
+        return Err(nom::Err::Error(Error::new(input, ErrorKind::LengthValue)));
     };
-    let Some(data_length) = length.checked_sub(header) else {
-        return Err(nom::Err::Error(nom::error::Error::new(input, ErrorKind::LengthValue)));
-    };
-    let (rest, data) = take(data_length).parse(rest)?;
-    let rest = rest.get(padding(data_length)..).unwrap_or_default();
-    Ok((rest, Avp { code, vendor, flags, data, depth }))
+    let rest = input.get((length + 3) & !3..).unwrap_or_default();
+    let vendor = if header == 12 { Some(vendor_id) } else { None };
+    Ok((rest, Avp { code, vendor, flags, data, depth, vendor_id }))
 }
 
 /// Four octets, most significant first. `be_u32` reads octet by octet, which
@@ -174,6 +232,6 @@ fn avp(input: &[u8], depth: u8) -> IResult<&[u8], Avp<'_>> {
 pub(super) fn word(input: &[u8]) -> IResult<&[u8], u32> {
     match input.split_first_chunk() {
         Some((octets, rest)) => Ok((rest, u32::from_be_bytes(*octets))),
-        None => Err(nom::Err::Error(nom::error::Error::new(input, ErrorKind::Eof))),
+        None => Err(nom::Err::Error(Error::new(input, ErrorKind::Eof))),
     }
 }

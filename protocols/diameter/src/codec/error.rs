@@ -5,7 +5,7 @@ use bytes::{BufMut, BytesMut};
 use super::avp::{Avp, Avps};
 use super::header::Header;
 use super::message::Message;
-use crate::dictionary::{self, AvpDef, DataType};
+use crate::dictionary::{self, AvpDef, DataType, Dictionary};
 use crate::result_code::ResultCode;
 
 /// The longest value that Failed-AVP shows whole, in octets. Groups within
@@ -97,6 +97,9 @@ pub enum Problem {
     /// 5005.
     #[error("missing")]
     Missing,
+    /// 5008: a group that takes nothing else.
+    #[error("not allowed here")]
+    NotAllowed,
     /// 5009.
     #[error("occurs more than {max} times")]
     TooMany {
@@ -120,8 +123,8 @@ pub enum Problem {
         /// The cap.
         max: u8,
     },
-    /// 3009.
-    #[error("M bit against its definition")]
+    /// 3009: the M bit, or a V bit with Vendor-Id 0.
+    #[error("flags against its definition")]
     Bits,
 }
 
@@ -132,6 +135,7 @@ impl Problem {
             Self::Unsupported => ResultCode::AVP_UNSUPPORTED,
             Self::Value(_) | Self::Depth { .. } => ResultCode::INVALID_AVP_VALUE,
             Self::Missing => ResultCode::MISSING_AVP,
+            Self::NotAllowed => ResultCode::AVP_NOT_ALLOWED,
             Self::TooMany { .. } => ResultCode::AVP_OCCURS_TOO_MANY_TIMES,
             Self::Length { .. } | Self::Member => ResultCode::INVALID_AVP_LENGTH,
             Self::Bits => ResultCode::INVALID_AVP_BITS,
@@ -190,12 +194,42 @@ impl AvpError {
         Self { code, vendor, problem, failed: example(code, vendor, flags) }
     }
 
+    /// The AVP lies in `group`: Failed-AVP shows it within its group, without
+    /// the group's other members (RFC 6733 section 7.5).
+    #[cold]
+    #[must_use]
+    pub fn within(mut self, group: &Avp<'_>) -> Self {
+        self.wrap(group);
+        self
+    }
+
+    #[cold]
+    pub(crate) fn wrap(&mut self, group: &Avp<'_>) {
+        let only = Avp { data: &self.failed, ..*group };
+        let mut failed = BytesMut::with_capacity(only.length());
+        only.write_to(&mut failed);
+        self.failed = failed[..].into();
+    }
+
     /// The result code of the problem.
     pub const fn result_code(&self) -> ResultCode {
         self.problem.result_code()
     }
 
-    /// The AVP, padded, as it goes into Failed-AVP.
+    /// The value of the AVP itself as Failed-AVP shows it, out of its groups;
+    /// `None` where that cannot be found.
+    pub(crate) fn shown_value(&self) -> Option<&[u8]> {
+        let mut chain = Avps::unchecked(&self.failed);
+        loop {
+            let avp = chain.next()?;
+            if (avp.vendor_id(), avp.code) == (self.vendor, self.code) {
+                return Some(avp.data);
+            }
+            chain = Avps::unchecked(avp.data);
+        }
+    }
+
+    /// The AVP in its groups, padded, as it goes into Failed-AVP.
     pub fn failed_avp(&self) -> &[u8] {
         &self.failed
     }
@@ -206,10 +240,10 @@ fn shown_length(avp: &Avp<'_>) -> usize {
     if avp.data.len() <= FAILED_VALUE_MAX {
         return avp.data.len();
     }
-    if avp.definition().is_none_or(|def| def.data_type != DataType::Grouped) {
+    if avp.definition(Dictionary::standard()).is_none_or(|def| def.data_type != DataType::Grouped) {
         return FAILED_VALUE_MAX;
     }
-    let ends = Avps::checked(avp.data).scan(0, |end, member| {
+    let ends = Avps::unchecked(avp.data).scan(0, |end, member| {
         *end += member.length().next_multiple_of(4);
         Some(*end)
     });

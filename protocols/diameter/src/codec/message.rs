@@ -1,6 +1,6 @@
 //! A whole message over shared bytes.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::avp::{Avp, Avps};
 use super::error::{DecodeError, FrameError};
@@ -28,10 +28,10 @@ impl Message {
             let error = FrameError::Length { length: raw.length, max: frame.len(), header: raw.header };
             return Err(DecodeError::Frame(error));
         }
-        let body = frame.split_off(HEADER_LENGTH);
-        let message = Self { header: raw.header, body };
-        match Avps::check(&message.body, 0) {
-            Ok(_) => Ok(message),
+        frame.advance(HEADER_LENGTH);
+        let message = Self { header: raw.header, body: frame };
+        match message.avps().check() {
+            Ok(()) => Ok(message),
             Err(error) => Err(DecodeError::Avp { message, error }),
         }
     }
@@ -41,9 +41,11 @@ impl Message {
         Self { header, body: Bytes::new() }
     }
 
-    /// The AVPs in order.
+    /// The AVPs in order, up to the broken one of a message that
+    /// [`DecodeError::Avp`] holds.
+    #[inline]
     pub fn avps(&self) -> Avps<'_> {
-        Avps::checked(&self.body)
+        Avps::unchecked(&self.body)
     }
 
     /// The first AVP with this key (see [`crate::dictionary::key`]).

@@ -15,5 +15,5 @@ pub use avp::{Avp, AvpFlags, Avps, GROUP_DEPTH_MAX};
 pub use error::{AvpError, DecodeError, FAILED_VALUE_MAX, FrameError, Problem};
 pub use header::{CommandFlags, HEADER_LENGTH, Header, frame_length};
 pub use message::Message;
-pub use value::{Address, Time};
+pub use value::{Address, FilterRule, Time, Uri};
 pub use writer::Writer;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 
 use super::avp::{Avp, padding};
 use super::header::{HEADER_LENGTH, Header};
@@ -36,7 +36,7 @@ impl<'a> Writer<'a> {
     /// Sets the length; gives the octets of the whole message.
     pub fn finish(self) -> usize {
         let length = self.out.len() - self.start;
-        assert!(length <= 0x00ff_ffff, "write message: {length} octets do not fit 24 bits");
+        assert!(length <= LENGTH_MAX, "write message: {length} octets do not fit 24 bits");
         let octets = (length as u32).to_be_bytes();
         self.out[self.start + 1..self.start + 4].copy_from_slice(&octets[1..]);
         length
@@ -48,23 +48,54 @@ impl<'a> Writer<'a> {
     }
 
     /// Unsigned32.
+    #[inline(always)]
     pub fn u32(&mut self, def: &AvpDef, value: u32) -> &mut Self {
-        self.octets(def, &value.to_be_bytes())
+        let [code, word, vendor] = head(def, 4);
+        if def.vendor == 0 { self.words([code, word, value]) } else { self.words([code, word, vendor, value]) }
     }
 
     /// Unsigned64.
+    #[inline(always)]
     pub fn u64(&mut self, def: &AvpDef, value: u64) -> &mut Self {
-        self.octets(def, &value.to_be_bytes())
+        let [code, word, vendor] = head(def, 8);
+        let (high, low) = ((value >> 32) as u32, value as u32);
+        if def.vendor == 0 { self.words([code, word, high, low]) } else { self.words([code, word, vendor, high, low]) }
     }
 
     /// Integer32 and Enumerated.
+    #[inline(always)]
     pub fn i32(&mut self, def: &AvpDef, value: i32) -> &mut Self {
-        self.octets(def, &value.to_be_bytes())
+        self.u32(def, value as u32)
     }
 
     /// Integer64.
+    #[inline(always)]
     pub fn i64(&mut self, def: &AvpDef, value: i64) -> &mut Self {
-        self.octets(def, &value.to_be_bytes())
+        self.u64(def, value as u64)
+    }
+
+    /// Unsigned32, where there is one.
+    #[inline(always)]
+    pub fn some_u32(&mut self, def: &AvpDef, value: Option<u32>) -> &mut Self {
+        match value {
+            Some(value) => self.u32(def, value),
+            None => self,
+        }
+    }
+
+    /// Unsigned64, where there is one.
+    #[inline(always)]
+    pub fn some_u64(&mut self, def: &AvpDef, value: Option<u64>) -> &mut Self {
+        match value {
+            Some(value) => self.u64(def, value),
+            None => self,
+        }
+    }
+
+    /// Integer32 or Enumerated, where there is one.
+    #[inline(always)]
+    pub fn some_i32(&mut self, def: &AvpDef, value: Option<i32>) -> &mut Self {
+        self.some_u32(def, value.map(|value| value as u32))
     }
 
     /// UTF8String, DiameterIdentity, DiameterURI and IPFilterRule.
@@ -98,21 +129,24 @@ impl<'a> Writer<'a> {
     #[inline]
     pub fn octets(&mut self, def: &AvpDef, value: &[u8]) -> &mut Self {
         self.avp_header(def, value.len());
-        self.out.put_slice(value);
-        self.pad(value.len());
+        self.out.extend_from_slice(value);
+        // four octets at a known length, and back to those that are needed
+        let end = self.out.len() + padding(value.len());
+        self.out.extend_from_slice(&[0; 4]);
+        self.out.truncate(end);
         self
     }
 
     /// Grouped: the members are what `members` writes.
-    #[inline]
+    #[inline(always)]
     pub fn group(&mut self, def: &AvpDef, members: impl FnOnce(&mut Self)) -> &mut Self {
         let start = self.out.len();
         self.avp_header(def, 0);
         members(self);
         let length = self.out.len() - start;
-        assert!(length <= 0x00ff_ffff, "write AVP {}: {length} octets", def.code);
-        let octets = (length as u32).to_be_bytes();
-        self.out[start + 5..start + 8].copy_from_slice(&octets[1..]);
+        assert!(length <= LENGTH_MAX, "write AVP {}: {length} octets", def.code);
+        let word = flags_and_length(def, length);
+        self.out[start + 4..start + 8].copy_from_slice(&word.to_be_bytes());
         self
     }
 
@@ -129,22 +163,35 @@ impl<'a> Writer<'a> {
         self
     }
 
-    #[inline]
+    #[inline(always)]
     fn avp_header(&mut self, def: &AvpDef, value_length: usize) {
-        let mut header = [0; 12];
-        let used = if def.vendor == 0 { 8 } else { 12 };
-        let length = used + value_length;
-        assert!(length <= 0x00ff_ffff, "write AVP {}: {length} octets", def.code);
-        header[..4].copy_from_slice(&def.code.to_be_bytes());
-        let word = u32::from(def.flags().0) << 24 | length as u32;
-        header[4..8].copy_from_slice(&word.to_be_bytes());
-        header[8..].copy_from_slice(&def.vendor.to_be_bytes());
-        self.out.reserve(length + 3);
-        self.out.put_slice(&header[..used]);
+        let [code, word, vendor] = head(def, value_length);
+        if def.vendor == 0 {
+            self.words([code, word]);
+        } else {
+            self.words([code, word, vendor]);
+        }
     }
 
-    #[inline]
-    fn pad(&mut self, value_length: usize) {
-        self.out.put_slice(&[0; 3][..padding(value_length)]);
+    #[inline(always)]
+    fn words<const N: usize>(&mut self, words: [u32; N]) -> &mut Self {
+        self.out.extend_from_slice(words.map(u32::to_be_bytes).as_flattened());
+        self
     }
+}
+
+/// The longest AVP and the longest message, in octets.
+const LENGTH_MAX: usize = 0x00ff_ffff;
+
+/// Code, flags with the length, and vendor.
+#[inline(always)]
+fn head(def: &AvpDef, value_length: usize) -> [u32; 3] {
+    let length = value_length + if def.vendor == 0 { 8 } else { 12 };
+    assert!(length <= LENGTH_MAX, "write AVP {}: {length} octets", def.code);
+    [def.code, flags_and_length(def, length), def.vendor]
+}
+
+#[inline(always)]
+fn flags_and_length(def: &AvpDef, length: usize) -> u32 {
+    u32::from(def.flags().0) << 24 | length as u32
 }

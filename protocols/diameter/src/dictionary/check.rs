@@ -1,28 +1,28 @@
 //! A message against its grammar and the dictionary.
 
-use super::{DataType, MandatoryBit, Rule, application, find_command, group_rules};
-use crate::codec::{Avp, AvpError, Avps, Message, Problem};
+use super::DataType;
+use super::grammar::{Counted, Grammar, Occurrences};
+use super::table::{Content, Dictionary};
+use crate::codec::{Avp, AvpError, Avps, CommandFlags, Message, Problem};
 use crate::result_code::ResultCode;
 
 /// Errors and tolerated deviations kept of one message, each.
 const REPORTED_MAX: usize = 16;
 
-/// Rules in one grammar, at most.
-const RULES_MAX: usize = 64;
-
 /// What to do with deviations that do not change the meaning of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Strictness {
     /// By the letter: an AVP with the M bit that is unknown or has no place
-    /// in the grammar is 5001, flags against their definition are 3008, 3009.
+    /// in the grammar is 5001, one that a closed group forbids 5008; flags
+    /// against their definition are 3008, 3009.
     #[default]
     Strict,
     /// Those are accepted and reported as tolerated.
     Lenient,
 }
 
-/// What [`check`] found; empty where the message is good. Only the first
-/// sixteen of each list are kept.
+/// What [`Dictionary::check`] found; empty where the message is good. Only
+/// the first sixteen of each list are kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     /// 3001, 3007 or 3008, where the header is at fault.
@@ -40,120 +40,207 @@ impl Report {
         self.header.or_else(|| self.errors.first().map(AvpError::result_code))
     }
 
-    fn error(&mut self, error: AvpError) {
-        if self.errors.len() < REPORTED_MAX {
-            self.errors.push(error);
+    fn lengths(&self) -> (usize, usize) {
+        (self.errors.len(), self.tolerated.len())
+    }
+}
+
+/// Checks a message against the standard dictionary.
+pub fn check(message: &Message, strictness: Strictness) -> Report {
+    Dictionary::standard().check(message, strictness)
+}
+
+impl Dictionary {
+    /// Checks a request or an answer against its command's grammar and the
+    /// dictionary, and collects everything that is wrong. Allocates only
+    /// where something is.
+    ///
+    /// An answer with the E bit follows the generic grammar (RFC 6733 section
+    /// 7.2): only its values are checked.
+    pub fn check(&self, message: &Message, strictness: Strictness) -> Report {
+        let mut report = Report::default();
+        let header = &message.header;
+        let Some(command) = self.find_command(header.application_id, header.command_code) else {
+            let known = self.knows_application(header.application_id);
+            let code = if known { ResultCode::COMMAND_UNSUPPORTED } else { ResultCode::APPLICATION_UNSUPPORTED };
+            report.header = Some(code);
+            return report;
+        };
+        let grammar = match (header.is_request(), header.is_error()) {
+            (true, false) => command.request,
+            (false, false) => command.answer,
+            (false, true) => Grammar::FREE,
+            // R and E together are never valid (RFC 6733 section 7.1.3)
+            (true, true) => {
+                report.header = Some(ResultCode::INVALID_HDR_BITS);
+                return report;
+            }
+        };
+        let proxiable = header.flags.has(CommandFlags::PROXIABLE);
+        if strictness == Strictness::Strict && header.is_request() && proxiable != command.proxiable {
+            report.header = Some(ResultCode::INVALID_HDR_BITS);
+        }
+        Checker { dictionary: self, strictness, report: &mut report }.chain(message.avps(), grammar);
+        report
+    }
+}
+
+struct Checker<'c> {
+    dictionary: &'c Dictionary,
+    strictness: Strictness,
+    report: &'c mut Report,
+}
+
+impl Checker<'_> {
+    /// One chain of AVPs. Every message goes through here: what may be wrong is
+    /// looked into in functions of their own, which read the AVP again from
+    /// where it starts.
+    fn chain(&mut self, chain: Avps<'_>, grammar: &Grammar) {
+        let dictionary = self.dictionary;
+        let mut occurrences = Occurrences::default();
+        let mut rest = chain;
+        loop {
+            let start = rest;
+            let Some(avp) = rest.next() else { break };
+            let index = dictionary.index(avp.vendor_id(), avp.code);
+            let kind = dictionary.kinds[index];
+            let place = grammar.place(index);
+            if !kind.allows(avp.flags) || !grammar.meets(place, &mut occurrences) {
+                self.deviant(start, chain, index, grammar, &mut occurrences);
+            }
+            match kind.content {
+                Content::Octets(length) if length == 0 || avp.data.len() == usize::from(length) => {}
+                Content::Text if avp.is_ascii() => {}
+                Content::Identity if avp.is_visible_ascii() => {}
+                Content::Group(group) => self.group(start, avp.inner(), dictionary.group(group)),
+                _ => self.value(start),
+            }
+        }
+        if !rest.is_over() || !grammar.is_complete(&occurrences) {
+            self.incomplete(rest, grammar, &occurrences);
         }
     }
 
-    fn deviation(&mut self, strictness: Strictness, avp: &Avp<'_>, problem: Problem) {
-        match strictness {
-            Strictness::Strict => self.error(AvpError::new(avp, problem)),
-            Strictness::Lenient if self.tolerated.len() < REPORTED_MAX => {
-                self.tolerated.push(AvpError::new(avp, problem));
+    fn group(&mut self, start: Avps<'_>, members: Avps<'_>, grammar: &Grammar) {
+        if members.is_too_deep() {
+            return self.too_deep(start);
+        }
+        let before = self.report.lengths();
+        self.chain(members, grammar);
+        if self.report.lengths() != before {
+            self.wrap(start, before);
+        }
+    }
+
+    #[cold]
+    fn too_deep(&mut self, mut start: Avps<'_>) {
+        if let Some(Err(error)) = start.next().map(|group| group.members()) {
+            self.error(error);
+        }
+    }
+
+    /// What was found in a group is shown within it.
+    #[cold]
+    fn wrap(&mut self, mut start: Avps<'_>, (errors, tolerated): (usize, usize)) {
+        let Some(group) = start.next() else { return };
+        let report = &mut *self.report;
+        let found = report.errors[errors..].iter_mut().chain(&mut report.tolerated[tolerated..]);
+        found.for_each(|error| error.wrap(&group));
+    }
+
+    /// An AVP with other flags than its definition's, or one that the
+    /// grammar does not just take.
+    #[cold]
+    fn deviant(
+        &mut self,
+        mut start: Avps<'_>,
+        chain: Avps<'_>,
+        index: usize,
+        grammar: &Grammar,
+        occurrences: &mut Occurrences,
+    ) {
+        let Some(avp) = start.next() else { return };
+        if index == 0 {
+            if avp.is_mandatory() {
+                self.deviation(avp, Problem::Unsupported);
+            }
+            return;
+        }
+        if !self.dictionary.kinds[index].allows(avp.flags) {
+            self.deviation(avp, Problem::Bits);
+        }
+        let earlier = chain.take_while(|other| !std::ptr::eq(other.data, avp.data));
+        let before = || earlier.filter(|other| other.key() == avp.key()).count();
+        match grammar.count(grammar.place(index), occurrences, before) {
+            Counted::Allowed => {}
+            Counted::TooMany { max } => self.error(AvpError::new(&avp, Problem::TooMany { max })),
+            Counted::Misplaced if !grammar.is_open() => self.deviation(avp, Problem::NotAllowed),
+            // `*[AVP]` takes what may be ignored; what must be understood has
+            // no meaning here
+            Counted::Misplaced if avp.is_mandatory() => self.deviation(avp, Problem::Unsupported),
+            Counted::Misplaced => {}
+        }
+    }
+
+    /// A value that was not seen to be good at once.
+    #[cold]
+    fn value(&mut self, mut start: Avps<'_>) {
+        let Some(avp) = start.next() else { return };
+        let Some(def) = avp.definition(self.dictionary) else { return };
+        if let Err(error) = typed(&avp, def.data_type) {
+            self.error(error);
+        }
+    }
+
+    /// A chain that breaks or lacks what it must have.
+    #[cold]
+    fn incomplete(&mut self, rest: Avps<'_>, grammar: &Grammar, occurrences: &Occurrences) {
+        if let Err(error) = rest.end() {
+            self.error(error);
+        }
+        for rule in grammar.missing(occurrences) {
+            self.error(AvpError::missing(rule.avp));
+        }
+    }
+
+    #[cold]
+    fn error(&mut self, error: AvpError) {
+        if self.report.errors.len() < REPORTED_MAX {
+            self.report.errors.push(error);
+        }
+    }
+
+    #[cold]
+    fn deviation(&mut self, avp: Avp<'_>, problem: Problem) {
+        match self.strictness {
+            Strictness::Strict => self.error(AvpError::new(&avp, problem)),
+            Strictness::Lenient if self.report.tolerated.len() < REPORTED_MAX => {
+                self.report.tolerated.push(AvpError::new(&avp, problem));
             }
             Strictness::Lenient => {}
         }
     }
 }
 
-/// Checks a request or an answer against its command's grammar and the
-/// dictionary, and collects everything that is wrong. Allocates only where
-/// something is.
-///
-/// An answer with the E bit follows the generic grammar (RFC 6733 section
-/// 7.2): only its values are checked.
-pub fn check(message: &Message, strictness: Strictness) -> Report {
-    let mut report = Report::default();
-    let header = &message.header;
-    let Some(command) = find_command(header.application_id, header.command_code) else {
-        report.header = Some(unknown(header.application_id));
-        return report;
-    };
-    let rules = match (header.is_request(), header.is_error()) {
-        (true, false) => command.request,
-        (false, false) => command.answer,
-        (false, true) => &[],
-        // R and E together are never valid (RFC 6733 section 7.1.3)
-        (true, true) => {
-            report.header = Some(ResultCode::INVALID_HDR_BITS);
-            return report;
-        }
-    };
-    let proxiable = header.flags.has(crate::codec::CommandFlags::PROXIABLE);
-    if strictness == Strictness::Strict && header.is_request() && proxiable != command.proxiable {
-        report.header = Some(ResultCode::INVALID_HDR_BITS);
-    }
-    let rules = (!header.is_error()).then_some(rules);
-    chain(message.avps(), rules, strictness, &mut report);
-    report
-}
-
 /// True where a known AVP, taken by itself, has a value of its type, and a
 /// group the members that its grammar wants.
 pub(crate) fn is_good(avp: &Avp<'_>) -> bool {
+    let dictionary = Dictionary::standard();
+    let kind = dictionary.kinds[dictionary.index(avp.vendor_id(), avp.code)];
+    let Content::Group(group) = kind.content else {
+        return avp.definition(dictionary).is_none_or(|def| typed(avp, def.data_type).is_ok());
+    };
+    let Ok(members) = avp.members() else { return false };
     let mut report = Report::default();
-    if let Some(def) = avp.definition() {
-        value(avp, def.data_type, Strictness::Strict, &mut report);
-    }
+    let strictness = Strictness::Strict;
+    Checker { dictionary, strictness, report: &mut report }.chain(members, dictionary.group(group));
     report.errors.is_empty()
 }
 
-fn unknown(application_id: u32) -> ResultCode {
-    let known = application_id == application::BASE
-        || super::COMMANDS.iter().any(|command| command.application == Some(application_id));
-    if known { ResultCode::COMMAND_UNSUPPORTED } else { ResultCode::APPLICATION_UNSUPPORTED }
-}
-
-/// One chain of AVPs; without `rules`, any known AVP may come.
-fn chain(avps: Avps<'_>, rules: Option<&[Rule]>, strictness: Strictness, report: &mut Report) {
-    let mut counts = [0_u16; RULES_MAX];
-    for avp in avps {
-        let Some(def) = avp.definition() else {
-            if avp.is_mandatory() {
-                report.deviation(strictness, &avp, Problem::Unsupported);
-            }
-            continue;
-        };
-        let bit_is_wrong = match def.mandatory {
-            MandatoryBit::M => !avp.is_mandatory(),
-            MandatoryBit::MaySet | MandatoryBit::MayClear => false,
-            MandatoryBit::Never => avp.is_mandatory(),
-        };
-        if bit_is_wrong {
-            report.deviation(strictness, &avp, Problem::Bits);
-        }
-        if let Some(rules) = rules {
-            let key = avp.key();
-            match rules.iter().position(|rule| rule.key == key) {
-                Some(at) => {
-                    counts[at] = counts[at].saturating_add(1);
-                    // the first one too many is the one that failed
-                    if u32::from(counts[at]) == u32::from(rules[at].max) + 1 {
-                        let problem = Problem::TooMany { max: rules[at].max };
-                        report.error(AvpError::new(&avp, problem));
-                    }
-                }
-                // `*[AVP]` takes what may be ignored; what must be understood
-                // has no meaning here
-                None if avp.is_mandatory() => {
-                    report.deviation(strictness, &avp, Problem::Unsupported);
-                }
-                None => {}
-            }
-        }
-        value(&avp, def.data_type, strictness, report);
-    }
-    for (rule, count) in rules.unwrap_or_default().iter().zip(counts) {
-        if count < rule.min {
-            report.error(AvpError::missing(rule.avp));
-        }
-    }
-}
-
-fn value(avp: &Avp<'_>, data_type: DataType, strictness: Strictness, report: &mut Report) {
-    let result = match data_type {
-        DataType::OctetString => Ok(()),
+/// Whether a value is of its type; the members of a group are looked at elsewhere.
+fn typed(avp: &Avp<'_>, data_type: DataType) -> Result<(), AvpError> {
+    match data_type {
+        DataType::OctetString | DataType::Grouped => Ok(()),
         DataType::Integer32 | DataType::Enumerated => avp.i32().map(drop),
         DataType::Integer64 => avp.i64().map(drop),
         DataType::Unsigned32 => avp.u32().map(drop),
@@ -161,16 +248,8 @@ fn value(avp: &Avp<'_>, data_type: DataType, strictness: Strictness, report: &mu
         DataType::Address => avp.address().map(drop),
         DataType::Time => avp.time().map(drop),
         DataType::UTF8String => avp.text().map(drop),
-        DataType::DiameterIdentity | DataType::DiameterURI => avp.identity().map(drop),
-        DataType::IPFilterRule => avp.text().map(drop),
-        DataType::Grouped => avp.grouped().map(|members| {
-            // what failed elsewhere is anything at all
-            if avp.key() != super::key::FAILED_AVP {
-                chain(members, group_rules(avp.key()), strictness, report);
-            }
-        }),
-    };
-    if let Err(error) = result {
-        report.error(error);
+        DataType::DiameterIdentity => avp.identity().map(drop),
+        DataType::DiameterURI => avp.uri().map(drop),
+        DataType::IPFilterRule => avp.filter_rule().map(drop),
     }
 }

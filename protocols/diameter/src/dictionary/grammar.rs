@@ -1,111 +1,224 @@
 //! Grammars in the notation of RFC 6733 section 3.2.
 //!
 //! `<A>` and `{A}` are required, `[A]` may occur once, `*[A]` any number of
-//! times, `1*{A}` at least once. Every grammar ends in an implied `*[AVP]`.
+//! times, `*2[A]` up to twice, `1*{A}` at least once. `*[AVP]` at the end
+//! takes any other AVP.
 
-use super::avps::*;
-use super::{AvpDef, key};
+use super::AvpDef;
+use super::avps::{COUNT, const_index};
+
+/// A rule's `max` for any number of times.
+pub const ANY_NUMBER: u16 = u16::MAX;
 
 /// How often an AVP may occur (RFC 6733 section 3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
     /// The AVP.
     pub avp: &'static AvpDef,
-    /// Its key, at hand for the search.
-    pub key: u64,
     /// The least number of times.
     pub min: u16,
-    /// The most; `u16::MAX` for any number.
+    /// The most; [`ANY_NUMBER`] for any number.
     pub max: u16,
 }
 
+/// What a command or a group may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Grammar {
+    rules: &'static [Rule],
+    /// AVP index to its place; an index beyond the end has none.
+    places: &'static [Place],
+    /// The rules that must not be missing.
+    required: RuleSet,
+    open: bool,
+}
+
+/// A set of the rules of one grammar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct RuleSet([u64; RULES_MAX / 64]);
+
+/// Where an AVP stands in a grammar: nowhere, anywhere, or at a rule whose
+/// occurrences are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place(u8);
+
+/// The rules of a grammar that were met.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Occurrences {
+    met: RuleSet,
+    exceeded: RuleSet,
+}
+
+/// Rules in one grammar, at most.
+pub(super) const RULES_MAX: usize = 128;
+
+impl Rule {
+    pub(super) const fn new(avp: &'static AvpDef, min: u16, max: u16) -> Self {
+        Self { avp, min, max }
+    }
+
+    const fn is_counted(&self) -> bool {
+        self.min > 0 || self.max != ANY_NUMBER
+    }
+}
+
+impl RuleSet {
+    const fn has(&self, rule: u8) -> bool {
+        self.0[(rule as usize / 64) % 2] >> (rule % 64) & 1 != 0
+    }
+
+    const fn add(&mut self, rule: u8) {
+        self.0[(rule as usize / 64) % 2] |= 1 << (rule % 64);
+    }
+
+    const fn is_within(&self, other: &Self) -> bool {
+        self.0[0] & !other.0[0] | self.0[1] & !other.0[1] == 0
+    }
+}
+
+impl Place {
+    pub(super) const NOWHERE: Self = Self(u8::MAX);
+    pub(super) const ANYWHERE: Self = Self(u8::MAX - 1);
+
+    pub(super) const fn of(rule: &Rule, at: usize) -> Self {
+        if rule.is_counted() { Self(at as u8) } else { Self::ANYWHERE }
+    }
+}
+
+impl Grammar {
+    /// Takes every known AVP any number of times: for a group without a
+    /// grammar, and for the generic error answer.
+    pub(super) const FREE: &Self = &Self { rules: &[], places: &FREE_PLACES, required: RuleSet([0; 2]), open: true };
+
+    pub(super) const fn new(rules: &'static [Rule], places: &'static [Place], open: bool) -> Self {
+        let (mut required, mut at) = (RuleSet([0; 2]), 0);
+        while at < rules.len() {
+            if rules[at].min > 0 {
+                required.add(at as u8);
+            }
+            at += 1;
+        }
+        Self { rules, places, required, open }
+    }
+
+    /// Its rules in the standard's order.
+    pub const fn rules(&self) -> &'static [Rule] {
+        self.rules
+    }
+
+    /// True where it ends in `*[AVP]`.
+    pub const fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Where the AVP with this index stands.
+    #[inline]
+    pub(super) fn place(&self, index: usize) -> Place {
+        // one that an extension knows and this grammar does not
+        self.places.get(index).copied().unwrap_or(if self.rules.is_empty() { Place::ANYWHERE } else { Place::NOWHERE })
+    }
+
+    /// Notes an AVP; false for one that [`Grammar::count`] has to judge.
+    #[inline(always)]
+    pub(super) fn meets(&self, place: Place, occurrences: &mut Occurrences) -> bool {
+        let rule = place.0;
+        if rule >= Place::ANYWHERE.0 {
+            return rule == Place::ANYWHERE.0;
+        }
+        let fresh = !occurrences.met.has(rule);
+        occurrences.met.add(rule);
+        fresh
+    }
+
+    /// Judges an AVP that came `before` times already in its chain.
+    pub(super) fn count(&self, place: Place, occurrences: &mut Occurrences, before: impl FnOnce() -> usize) -> Counted {
+        match place {
+            Place::ANYWHERE => return Counted::Allowed,
+            Place::NOWHERE => return Counted::Misplaced,
+            Place(rule) => occurrences.met.add(rule),
+        }
+        let max = self.rules.get(usize::from(place.0)).map_or(ANY_NUMBER, |rule| rule.max);
+        if max == ANY_NUMBER || occurrences.exceeded.has(place.0) || before() < usize::from(max) {
+            return Counted::Allowed;
+        }
+        occurrences.exceeded.add(place.0);
+        Counted::TooMany { max }
+    }
+
+    /// True where everything came that must.
+    #[inline]
+    pub(super) fn is_complete(&self, occurrences: &Occurrences) -> bool {
+        self.required.is_within(&occurrences.met)
+    }
+
+    /// The rules that did not occur and must.
+    pub(super) fn missing(&self, occurrences: &Occurrences) -> impl Iterator<Item = &'static Rule> + use<> {
+        let (required, met) = (self.required, occurrences.met);
+        self.rules
+            .iter()
+            .enumerate()
+            .filter(move |(at, _)| required.has(*at as u8) && !met.has(*at as u8))
+            .map(|rule| rule.1)
+    }
+}
+
+/// Anywhere, but for what is not known.
+const FREE_PLACES: [Place; COUNT] = {
+    let mut places = [Place::ANYWHERE; COUNT];
+    places[0] = Place::NOWHERE;
+    places
+};
+
+/// What a grammar says to one more AVP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counted {
+    Allowed,
+    /// The grammar does not name it.
+    Misplaced,
+    /// It is the first one too many.
+    TooMany {
+        max: u16,
+    },
+}
+
+pub(super) const fn places(rules: &[Rule]) -> [Place; COUNT] {
+    assert!(rules.len() <= RULES_MAX, "a grammar has too many rules");
+    let (mut places, mut at) = ([Place::NOWHERE; COUNT], 0);
+    while at < rules.len() {
+        let index = const_index(rules[at].avp);
+        assert!(places[index].0 == Place::NOWHERE.0, "a grammar names an AVP twice");
+        places[index] = Place::of(&rules[at], at);
+        at += 1;
+    }
+    places
+}
+
 macro_rules! grammar {
-    (@ [$($done:tt)*]) => { &[$($done)*] };
+    (@ [$($done:tt)*] * [ AVP ]) => { grammar!(@done [$($done)*] true) };
+    (@ [$($done:tt)*]) => { grammar!(@done [$($done)*] false) };
     (@ [$($done:tt)*] 1 * { $a:ident } $($rest:tt)*) => {
-        grammar!(@ [$($done)* Rule { avp: &$a, key: $a.key(), min: 1, max: u16::MAX },] $($rest)*)
+        grammar!(@ [$($done)* Rule::new(&$a, 1, $crate::dictionary::ANY_NUMBER),] $($rest)*)
+    };
+    (@ [$($done:tt)*] * $max:literal [ $a:ident ] $($rest:tt)*) => {
+        grammar!(@ [$($done)* Rule::new(&$a, 0, $max),] $($rest)*)
     };
     (@ [$($done:tt)*] * [ $a:ident ] $($rest:tt)*) => {
-        grammar!(@ [$($done)* Rule { avp: &$a, key: $a.key(), min: 0, max: u16::MAX },] $($rest)*)
+        grammar!(@ [$($done)* Rule::new(&$a, 0, $crate::dictionary::ANY_NUMBER),] $($rest)*)
     };
     (@ [$($done:tt)*] < $a:ident > $($rest:tt)*) => {
-        grammar!(@ [$($done)* Rule { avp: &$a, key: $a.key(), min: 1, max: 1 },] $($rest)*)
+        grammar!(@ [$($done)* Rule::new(&$a, 1, 1),] $($rest)*)
     };
     (@ [$($done:tt)*] { $a:ident } $($rest:tt)*) => {
-        grammar!(@ [$($done)* Rule { avp: &$a, key: $a.key(), min: 1, max: 1 },] $($rest)*)
+        grammar!(@ [$($done)* Rule::new(&$a, 1, 1),] $($rest)*)
     };
     (@ [$($done:tt)*] [ $a:ident ] $($rest:tt)*) => {
-        grammar!(@ [$($done)* Rule { avp: &$a, key: $a.key(), min: 0, max: 1 },] $($rest)*)
+        grammar!(@ [$($done)* Rule::new(&$a, 0, 1),] $($rest)*)
     };
+    (@done [$($rules:tt)*] $open:literal) => {{
+        const RULES: &[Rule] = &[$($rules)*];
+        const PLACES: &[$crate::dictionary::grammar::Place] = &$crate::dictionary::grammar::places(RULES);
+        const GRAMMAR: &Grammar = &Grammar::new(RULES, PLACES, $open);
+        GRAMMAR
+    }};
     ($($rule:tt)*) => { grammar!(@ [] $($rule)*) };
 }
 pub(super) use grammar;
-
-/// The grammar of a Grouped AVP; `None` where any members may come.
-pub fn group_rules(group: u64) -> Option<&'static [Rule]> {
-    Some(match group {
-        key::VENDOR_SPECIFIC_APPLICATION_ID => VENDOR_SPECIFIC_APPLICATION,
-        key::EXPERIMENTAL_RESULT => EXPERIMENTAL,
-        key::PROXY_INFO => PROXY,
-        key::SUBSCRIPTION_ID => SUBSCRIPTION,
-        key::USER_EQUIPMENT_INFO => USER_EQUIPMENT,
-        key::MULTIPLE_SERVICES_CREDIT_CONTROL => SERVICES,
-        key::REQUESTED_SERVICE_UNIT => REQUESTED_UNIT,
-        key::GRANTED_SERVICE_UNIT => GRANTED_UNIT,
-        key::USED_SERVICE_UNIT => USED_UNIT,
-        key::FINAL_UNIT_INDICATION => FINAL_UNIT,
-        key::REDIRECT_SERVER => REDIRECT,
-        key::CC_MONEY => MONEY,
-        key::UNIT_VALUE => UNIT,
-        key::LP_CHARACTERISTICS => CHARACTERISTICS,
-        _ => return None,
-    })
-}
-
-// RFC 6733 section 6.11; RFC 3588 allowed several Vendor-Ids
-const VENDOR_SPECIFIC_APPLICATION: &[Rule] = grammar! { 1*{ VENDOR_ID } [AUTH_APPLICATION_ID] [ACCT_APPLICATION_ID] };
-// RFC 6733 section 7.6
-const EXPERIMENTAL: &[Rule] = grammar! { { VENDOR_ID } { EXPERIMENTAL_RESULT_CODE } };
-// RFC 6733 section 6.7.2
-const PROXY: &[Rule] = grammar! { { PROXY_HOST } { PROXY_STATE } };
-// RFC 8506 section 8.46
-const SUBSCRIPTION: &[Rule] = grammar! { { SUBSCRIPTION_ID_TYPE } { SUBSCRIPTION_ID_DATA } };
-// RFC 8506 section 8.49
-const USER_EQUIPMENT: &[Rule] = grammar! { { USER_EQUIPMENT_INFO_TYPE } { USER_EQUIPMENT_INFO_VALUE } };
-// RFC 8506 section 8.16 with the AVPs of TS 32.299
-const SERVICES: &[Rule] = grammar! {
-    [GRANTED_SERVICE_UNIT] [REQUESTED_SERVICE_UNIT] *[USED_SERVICE_UNIT] [TARIFF_CHANGE_USAGE]
-    *[SERVICE_IDENTIFIER] [RATING_GROUP] *[G_S_U_POOL_REFERENCE] [VALIDITY_TIME] [RESULT_CODE]
-    [FINAL_UNIT_INDICATION] [TIME_QUOTA_THRESHOLD] [VOLUME_QUOTA_THRESHOLD]
-    [UNIT_QUOTA_THRESHOLD] [QUOTA_HOLDING_TIME] [QUOTA_CONSUMPTION_TIME] *[REPORTING_REASON]
-    [TRIGGER] [PS_INFORMATION] [REFUND_INFORMATION] *[ENVELOPE] [TIME_QUOTA_MECHANISM]
-    [QOS_INFORMATION]
-};
-// RFC 8506 section 8.18
-const REQUESTED_UNIT: &[Rule] = grammar! {
-    [CC_TIME] [CC_MONEY] [CC_TOTAL_OCTETS] [CC_INPUT_OCTETS] [CC_OUTPUT_OCTETS]
-    [CC_SERVICE_SPECIFIC_UNITS]
-};
-// RFC 8506 section 8.17
-const GRANTED_UNIT: &[Rule] = grammar! {
-    [TARIFF_TIME_CHANGE] [CC_TIME] [CC_MONEY] [CC_TOTAL_OCTETS] [CC_INPUT_OCTETS]
-    [CC_OUTPUT_OCTETS] [CC_SERVICE_SPECIFIC_UNITS]
-};
-// RFC 8506 section 8.19 with the AVPs of TS 32.299
-const USED_UNIT: &[Rule] = grammar! {
-    *[REPORTING_REASON] [TARIFF_CHANGE_USAGE] [CC_TIME] [CC_MONEY] [CC_TOTAL_OCTETS]
-    [CC_INPUT_OCTETS] [CC_OUTPUT_OCTETS] [CC_SERVICE_SPECIFIC_UNITS]
-};
-// RFC 8506 section 8.34
-const FINAL_UNIT: &[Rule] = grammar! {
-    { FINAL_UNIT_ACTION } *[RESTRICTION_FILTER_RULE] *[FILTER_ID] [REDIRECT_SERVER]
-};
-// RFC 8506 section 8.37
-const REDIRECT: &[Rule] = grammar! { { REDIRECT_ADDRESS_TYPE } { REDIRECT_SERVER_ADDRESS } };
-// RFC 8506 section 8.22
-const MONEY: &[Rule] = grammar! { { UNIT_VALUE } [CURRENCY_CODE] };
-// RFC 8506 section 8.8
-const UNIT: &[Rule] = grammar! { { VALUE_DIGITS } [EXPONENT] };
-// line provisioning
-const CHARACTERISTICS: &[Rule] = grammar! {
-    { LP_ACCESS } [LP_IMSI] [LP_MSISDN] [LP_DEVICE_ID] *[LP_APN] [LP_PLAN] [LP_SERVICE_ADDRESS]
-};

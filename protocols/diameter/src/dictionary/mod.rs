@@ -1,22 +1,30 @@
 //! The dictionary: AVPs and commands as data, and the check of a message
 //! against them.
 //!
-//! A new AVP is one line in `avps.rs`, a new command one block in
-//! `commands.rs`. The tables are compiled into jump tables; nothing is
-//! loaded at start.
+//! A new AVP is one line in `avps/`, a new command one block in
+//! `commands.rs`, a group's grammar one entry in `groups.rs`. The tables are
+//! computed when the crate is built; nothing is loaded at start but what the
+//! settings add ([`Dictionary::parse_extension`]).
 
 mod avps;
 mod check;
 mod commands;
+mod extension;
 mod grammar;
+mod groups;
+mod notation;
+mod table;
 
 pub use avps::*;
 pub(crate) use check::is_good;
 pub use check::{Report, Strictness, check};
-pub use commands::{COMMANDS, CommandDef, find_command};
-pub use grammar::{Rule, group_rules};
+pub use commands::{COMMANDS, CommandDef};
+pub use extension::{AddedAvp, AddedRule, AddedRules, DictionaryError, DictionaryProblem, Extension, GrammarPlace};
+pub use grammar::{ANY_NUMBER, Grammar, Rule};
+pub use table::Dictionary;
 
 use crate::codec::AvpFlags;
+use crate::result_code::ResultCode;
 
 /// Application ids (IANA, "Diameter Application IDs").
 pub mod application {
@@ -53,6 +61,8 @@ pub mod command {
     pub const ACCOUNTING: u32 = 271;
     /// Credit-Control (RFC 8506 section 3).
     pub const CREDIT_CONTROL: u32 = 272;
+    /// Session-Termination (RFC 6733 section 8.4).
+    pub const SESSION_TERMINATION: u32 = 275;
     /// Abort-Session (RFC 6733 section 8.5).
     pub const ABORT_SESSION: u32 = 274;
     /// Device-Watchdog (RFC 6733 section 5.5).
@@ -71,6 +81,8 @@ pub mod command {
     pub const DELETE_SUBSCRIBER_DATA: u32 = 320;
     /// Purge-UE (TS 29.272 section 7.2.13).
     pub const PURGE_UE: u32 = 321;
+    /// Reset (TS 29.272 section 7.2.15).
+    pub const RESET: u32 = 322;
     /// Notify (TS 29.272 section 7.2.17).
     pub const NOTIFY: u32 = 323;
     /// Provision, line provisioning; experimental range (RFC 6733 section 11.2.1).
@@ -79,9 +91,32 @@ pub mod command {
     pub const QUERY: u32 = 0x00ff_ffff;
 }
 
-/// The type of an AVP's value (RFC 6733 sections 4.2 and 4.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DataType {
+macro_rules! data_types {
+    ($( $(#[$doc:meta])* $ident:ident, )*) => {
+        /// The type of an AVP's value (RFC 6733 sections 4.2 and 4.3).
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum DataType {
+            $( $(#[$doc])* $ident, )*
+        }
+
+        impl DataType {
+            /// The standard's name.
+            pub const fn name(self) -> &'static str {
+                match self { $( Self::$ident => stringify!($ident), )* }
+            }
+
+            /// The type that has this name.
+            pub fn named(name: &str) -> Option<Self> {
+                match name {
+                    $( stringify!($ident) => Some(Self::$ident), )*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+data_types! {
     /// Any octets.
     OctetString,
     /// 32 bits, signed.
@@ -149,15 +184,36 @@ pub struct AvpDef {
     pub data_type: DataType,
     /// The rule for its M bit.
     pub mandatory: MandatoryBit,
+    /// Names of its values, where a number alone says nothing to a person.
+    pub value_names: &'static [(i32, &'static str)],
+}
+
+/// Vendor (0 for the IETF's) and code in one word.
+pub(crate) const fn avp_key(vendor: u32, code: u32) -> u64 {
+    (vendor as u64) << 32 | code as u64
 }
 
 impl AvpDef {
     /// Vendor and code in one word.
     pub const fn key(&self) -> u64 {
-        (self.vendor as u64) << 32 | self.code as u64
+        avp_key(self.vendor, self.code)
+    }
+
+    /// The standard's name of a value of this AVP; Result-Code included.
+    pub fn value_name(&self, value: i32) -> Option<&'static str> {
+        if self.key() == key::RESULT_CODE {
+            return ResultCode(value as u32).name();
+        }
+        self.value_names.iter().find(|(number, _)| *number == value).map(|(_, name)| *name)
+    }
+
+    /// The value of this AVP that the standard calls so.
+    pub fn value_named(&self, name: &str) -> Option<i32> {
+        self.value_names.iter().find(|(_, known)| *known == name).map(|(number, _)| *number)
     }
 
     /// The flags that we send.
+    #[inline]
     pub const fn flags(&self) -> AvpFlags {
         let vendor = if self.vendor == 0 { 0 } else { AvpFlags::VENDOR.0 };
         let mandatory = match self.mandatory {
@@ -166,4 +222,15 @@ impl AvpDef {
         };
         AvpFlags(vendor | mandatory)
     }
+}
+
+/// The AVP of this vendor (0 for the IETF's) and code in the standard
+/// dictionary.
+pub fn find_avp(vendor: u32, code: u32) -> Option<&'static AvpDef> {
+    Dictionary::standard().find_avp(vendor, code)
+}
+
+/// The command with this code in this application in the standard dictionary.
+pub fn find_command(application_id: u32, code: u32) -> Option<&'static CommandDef> {
+    Dictionary::standard().find_command(application_id, code)
 }

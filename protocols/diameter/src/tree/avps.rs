@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{indent, value, write_break, write_name};
 use crate::codec::{Avp, AvpError, AvpFlags, Avps, DecodeError, HEADER_LENGTH, Message, Problem};
-use crate::dictionary::{DataType, Report, Rule, group_rules, key};
+use crate::dictionary::{DataType, Dictionary, Grammar, Report, Rule, key};
 use crate::names;
 
 /// Where a chain stands.
@@ -17,11 +17,12 @@ pub(super) struct Place {
     /// Steps of indentation.
     pub(super) depth: usize,
     /// What its grammar asks for, where it is judged.
-    pub(super) rules: Option<&'static [Rule]>,
+    pub(super) grammar: Option<&'static Grammar>,
 }
 
 /// Prints chains, and what a check found in them.
 pub(super) struct Printer<'p> {
+    dictionary: &'p Dictionary,
     out: &'p mut dyn Write,
     strict: &'p Report,
     lenient: &'p Report,
@@ -30,8 +31,13 @@ pub(super) struct Printer<'p> {
 }
 
 impl<'p> Printer<'p> {
-    pub(super) fn new(out: &'p mut dyn Write, strict: &'p Report, lenient: &'p Report) -> Self {
-        Self { out, strict, lenient, told: 0 }
+    pub(super) fn new(
+        dictionary: &'p Dictionary,
+        out: &'p mut dyn Write,
+        strict: &'p Report,
+        lenient: &'p Report,
+    ) -> Self {
+        Self { dictionary, out, strict, lenient, told: 0 }
     }
 
     /// Prints one chain; the offset of its end.
@@ -41,14 +47,14 @@ impl<'p> Printer<'p> {
             self.avp(&avp, avps, here)?;
             here.at += avp.length().next_multiple_of(4);
         }
-        if let Some(rules) = place.rules {
-            self.missing(avps, rules, here)?;
+        if let Some(grammar) = place.grammar {
+            self.missing(avps, grammar.rules(), here)?;
         }
         Ok(here.at)
     }
 
     fn avp(&mut self, avp: &Avp<'_>, siblings: Avps<'_>, place: Place) -> fmt::Result {
-        let def = names::avp(avp.vendor_id(), avp.code);
+        let def = avp.definition(self.dictionary);
         indent(place.depth, self.out)?;
         self.out.write_str(def.map_or("unknown AVP", |def| def.name))?;
         write!(self.out, " ({}", avp.code)?;
@@ -100,8 +106,8 @@ impl<'p> Printer<'p> {
         let start = place.at + avp.length() - avp.data.len();
         // what failed elsewhere is anything at all
         let failed = avp.key() == key::FAILED_AVP;
-        let rules = if failed { None } else { group_rules(avp.key()) };
-        let inside = Place { at: start, depth: place.depth + 1, rules };
+        let grammar = if failed { None } else { self.dictionary.group_grammar(avp) };
+        let inside = Place { at: start, depth: place.depth + 1, grammar };
         match avp.grouped() {
             Ok(members) => self.chain(members, inside).map(drop),
             Err(AvpError { problem: Problem::Depth { .. }, .. }) => {
@@ -131,11 +137,11 @@ impl<'p> Printer<'p> {
             at = self.chain_of(&message, inside)?;
         }
         let rest = data.get(at - inside.at..).unwrap_or_default();
-        write_break(rest, at, inside.depth, error, self.out)
+        write_break(rest, at, inside.depth, error, self.dictionary, self.out)
     }
 
     fn chain_of(&mut self, message: &Message, inside: Place) -> Result<usize, fmt::Error> {
-        self.chain(message.avps(), Place { rules: None, ..inside })
+        self.chain(message.avps(), Place { grammar: None, ..inside })
     }
 
     /// What the check found at this AVP.
@@ -168,13 +174,13 @@ impl<'p> Printer<'p> {
             }
             let rule = rules.iter().find(|rule| (rule.avp.vendor, rule.avp.code) == (error.vendor, error.code));
             let Some(rule) = rule else { continue };
-            if avps.filter(|avp| avp.key() == rule.key).count() >= usize::from(rule.min) {
+            if avps.filter(|avp| avp.key() == rule.avp.key()).count() >= usize::from(rule.min) {
                 continue;
             }
             self.tell(index);
             indent(place.depth, self.out)?;
             write!(self.out, "! {}: ", error.result_code())?;
-            write_name(error.vendor, error.code, self.out)?;
+            write_name(error.vendor, error.code, self.dictionary, self.out)?;
             self.accepted(error)?;
         }
         Ok(())
@@ -196,10 +202,10 @@ impl<'p> Printer<'p> {
     }
 }
 
-/// True where `error` has this AVP, octet by octet.
+/// True where `error` has this AVP: innermost in its groups, its value up to
+/// where Failed-AVP cuts it short.
 fn is_about(error: &AvpError, avp: &Avp<'_>) -> bool {
-    let header = avp.length() - avp.data.len();
     (error.code, error.vendor) == (avp.code, avp.vendor_id())
         && error.problem != Problem::Missing
-        && error.failed_avp().get(header..avp.length()) == Some(avp.data)
+        && error.shown_value().is_some_and(|shown| avp.data.starts_with(shown))
 }

@@ -18,7 +18,7 @@ use std::fmt::{self, Write};
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::codec::{AvpError, CommandFlags, DecodeError, FrameError, HEADER_LENGTH, Header, Message, Problem};
-use crate::dictionary::{Report, Strictness, check};
+use crate::dictionary::{Dictionary, Report, Strictness};
 use crate::names;
 use crate::result_code::ResultCode;
 use avps::{Place, Printer};
@@ -33,27 +33,28 @@ pub struct Shown {
     pub good: bool,
 }
 
-/// Prints one message; true where the strict check finds nothing.
-pub fn write_message(message: &Message, out: &mut dyn Write) -> Result<bool, fmt::Error> {
-    write_header(&message.header, HEADER_LENGTH + message.body().len(), out)?;
-    let strict = check(message, Strictness::Strict);
-    let lenient = check(message, Strictness::Lenient);
+/// Prints one message with the names of `dictionary`; true where its strict check
+/// finds nothing.
+pub fn write_message(message: &Message, dictionary: &Dictionary, out: &mut dyn Write) -> Result<bool, fmt::Error> {
+    write_header(&message.header, HEADER_LENGTH + message.body().len(), dictionary, out)?;
+    let strict = dictionary.check(message, Strictness::Strict);
+    let lenient = dictionary.check(message, Strictness::Lenient);
     let header = &message.header;
-    let rules = match names::command(header.application_id, header.command_code) {
+    let grammar = match dictionary.find_command(header.application_id, header.command_code) {
         Some(_) if header.is_error() => None,
         Some(command) if header.is_request() => Some(command.request),
         Some(command) => Some(command.answer),
         None => None,
     };
-    let mut printer = Printer::new(out, &strict, &lenient);
-    printer.chain(message.avps(), Place { at: HEADER_LENGTH, depth: 1, rules })?;
-    write_summary(header, &strict, &lenient, out)?;
+    let mut printer = Printer::new(dictionary, out, &strict, &lenient);
+    printer.chain(message.avps(), Place { at: HEADER_LENGTH, depth: 1, grammar })?;
+    write_summary(header, &strict, &lenient, dictionary, out)?;
     Ok(strict.result_code().is_none())
 }
 
 /// Prints the message at the front of `octets`, or what can be read of it:
 /// one that is cut short or whose chain of AVPs breaks is shown up to there.
-pub fn write_front(octets: &Bytes, out: &mut dyn Write) -> Result<Shown, fmt::Error> {
+pub fn write_front(octets: &Bytes, dictionary: &Dictionary, out: &mut dyn Write) -> Result<Shown, fmt::Error> {
     let Some(start) = octets.first_chunk::<HEADER_LENGTH>() else {
         writeln!(out, "{} octets, a header has {HEADER_LENGTH}", octets.len())?;
         value::write_octets(octets, 1, out)?;
@@ -62,24 +63,24 @@ pub fn write_front(octets: &Bytes, out: &mut dyn Write) -> Result<Shown, fmt::Er
     };
     let length = u32::from_be_bytes([0, start[1], start[2], start[3]]) as usize;
     if start[0] == 1 && length >= HEADER_LENGTH && length.is_multiple_of(4) && length <= octets.len() {
-        let good = write_frame(octets.slice(..length), out)?;
+        let good = write_frame(octets.slice(..length), dictionary, out)?;
         return Ok(Shown { octets: length, good });
     }
-    write_uncut(octets, length, out)?;
+    write_uncut(octets, length, dictionary, out)?;
     Ok(Shown { octets: octets.len(), good: false })
 }
 
 /// A frame whose header is right.
-fn write_frame(frame: Bytes, out: &mut dyn Write) -> Result<bool, fmt::Error> {
+fn write_frame(frame: Bytes, dictionary: &Dictionary, out: &mut dyn Write) -> Result<bool, fmt::Error> {
     let whole = frame.clone();
     match Message::decode(frame) {
-        Ok(message) => write_message(&message, out),
+        Ok(message) => write_message(&message, dictionary, out),
         Err(DecodeError::Avp { message, error }) => {
-            write_header(&message.header, whole.len(), out)?;
-            let at = write_readable(&message, out)?;
-            write_break(whole.get(at..).unwrap_or_default(), at, 1, &error, out)?;
+            write_header(&message.header, whole.len(), dictionary, out)?;
+            let at = write_readable(&message, dictionary, out)?;
+            write_break(whole.get(at..).unwrap_or_default(), at, 1, &error, dictionary, out)?;
             write_wrong(ResultCode::INVALID_AVP_LENGTH, out)?;
-            write_subject(&error, out)?;
+            write_subject(&error, dictionary, out)?;
             writeln!(out, ", octet {at}{}", Section(error.result_code()))?;
             writeln!(out, "  the AVPs behind it cannot be read, and the grammar is not judged")?;
             Ok(false)
@@ -92,7 +93,7 @@ fn write_frame(frame: Bytes, out: &mut dyn Write) -> Result<bool, fmt::Error> {
 }
 
 /// A message whose header is wrong, or whose end is missing.
-fn write_uncut(octets: &Bytes, length: usize, out: &mut dyn Write) -> fmt::Result {
+fn write_uncut(octets: &Bytes, length: usize, dictionary: &Dictionary, out: &mut dyn Write) -> fmt::Result {
     let end = octets.len().min(length.max(HEADER_LENGTH)) & !3;
     // as a frame of what is there, it can be read up to its end
     let mut patched = BytesMut::with_capacity(end);
@@ -103,10 +104,10 @@ fn write_uncut(octets: &Bytes, length: usize, out: &mut dyn Write) -> fmt::Resul
         Err(DecodeError::Avp { message, error }) => (message, Some(error)),
         Err(error) => return writeln!(out, "  {error}"),
     };
-    write_header(&message.header, length, out)?;
+    write_header(&message.header, length, dictionary, out)?;
     let version = octets.first().copied().unwrap_or_default();
     if version == 1 {
-        let at = write_readable(&message, out)?;
+        let at = write_readable(&message, dictionary, out)?;
         if error.is_some() {
             writeln!(out, "  ! octet {at}: cut short")?;
             value::write_rest(octets.get(at..end).unwrap_or_default(), 2, out)?;
@@ -126,24 +127,32 @@ fn write_uncut(octets: &Bytes, length: usize, out: &mut dyn Write) -> fmt::Resul
 }
 
 /// Prints the AVPs up to where they break, unjudged; the offset of that.
-fn write_readable(message: &Message, out: &mut dyn Write) -> Result<usize, fmt::Error> {
+fn write_readable(message: &Message, dictionary: &Dictionary, out: &mut dyn Write) -> Result<usize, fmt::Error> {
     let nothing = Report::default();
-    Printer::new(out, &nothing, &nothing).chain(message.avps(), Place { at: HEADER_LENGTH, depth: 1, rules: None })
+    Printer::new(dictionary, out, &nothing, &nothing)
+        .chain(message.avps(), Place { at: HEADER_LENGTH, depth: 1, grammar: None })
 }
 
 /// Where a chain breaks, with the start of what cannot be read.
-fn write_break(rest: &[u8], at: usize, depth: usize, error: &AvpError, out: &mut dyn Write) -> fmt::Result {
+fn write_break(
+    rest: &[u8],
+    at: usize,
+    depth: usize,
+    error: &AvpError,
+    dictionary: &Dictionary,
+    out: &mut dyn Write,
+) -> fmt::Result {
     indent(depth, out)?;
     write!(out, "! octet {at}: {}: ", error.result_code())?;
-    write_name(error.vendor, error.code, out)?;
+    write_name(error.vendor, error.code, dictionary, out)?;
     writeln!(out, ": {}", error.problem)?;
     value::write_rest(rest, depth + 1, out)
 }
 
-fn write_header(header: &Header, length: usize, out: &mut dyn Write) -> fmt::Result {
+fn write_header(header: &Header, length: usize, dictionary: &Dictionary, out: &mut dyn Write) -> fmt::Result {
     let kind = if header.is_request() { "Request" } else { "Answer" };
     let code = header.command_code;
-    match names::command(header.application_id, code) {
+    match dictionary.find_command(header.application_id, code) {
         Some(command) => write!(out, "{}-{kind} ({code})", command.name)?,
         None => write!(out, "unknown command {code}, {kind}")?,
     }
@@ -167,7 +176,13 @@ fn write_header(header: &Header, length: usize, out: &mut dyn Write) -> fmt::Res
     writeln!(out, ", hop-by-hop 0x{hop:08x}, end-to-end 0x{end:08x}, {length} octets")
 }
 
-fn write_summary(header: &Header, strict: &Report, lenient: &Report, out: &mut dyn Write) -> fmt::Result {
+fn write_summary(
+    header: &Header,
+    strict: &Report,
+    lenient: &Report,
+    dictionary: &Dictionary,
+    out: &mut dyn Write,
+) -> fmt::Result {
     if let Some(code) = strict.header {
         write_wrong(code, out)?;
         match code {
@@ -182,7 +197,7 @@ fn write_summary(header: &Header, strict: &Report, lenient: &Report, out: &mut d
     }
     for error in &strict.errors {
         write_wrong(error.result_code(), out)?;
-        write_subject(error, out)?;
+        write_subject(error, dictionary, out)?;
         let accepted = if lenient.errors.contains(error) { "" } else { "; a lenient peer's would pass" };
         writeln!(out, "{}{accepted}", Section(error.result_code()))?;
     }
@@ -198,17 +213,17 @@ fn write_wrong(code: ResultCode, out: &mut dyn Write) -> fmt::Result {
     write!(out, "  wrong: {code}")
 }
 
-fn write_subject(error: &AvpError, out: &mut dyn Write) -> fmt::Result {
+fn write_subject(error: &AvpError, dictionary: &Dictionary, out: &mut dyn Write) -> fmt::Result {
     write!(out, ": ")?;
-    write_name(error.vendor, error.code, out)?;
+    write_name(error.vendor, error.code, dictionary, out)?;
     match error.problem {
         Problem::Missing => Ok(()),
         problem => write!(out, ": {problem}"),
     }
 }
 
-fn write_name(vendor: u32, code: u32, out: &mut dyn Write) -> fmt::Result {
-    match (names::avp(vendor, code), vendor) {
+fn write_name(vendor: u32, code: u32, dictionary: &Dictionary, out: &mut dyn Write) -> fmt::Result {
+    match (dictionary.find_avp(vendor, code), vendor) {
         (Some(def), _) => out.write_str(def.name),
         (None, 0) => write!(out, "unknown AVP {code}"),
         (None, vendor) => write!(out, "unknown AVP {code} of vendor {vendor}"),

@@ -37,7 +37,7 @@ fn typed(avp: &Avp<'_>, def: &AvpDef, siblings: Avps<'_>, out: &mut dyn Write) -
         DataType::Unsigned64 => write!(out, "{}", avp.u64().ok()?),
         DataType::Enumerated => {
             let number = avp.enumerated().ok()?;
-            write_named(number, names::value(avp.key(), number), out)
+            write_named(number, def.value_name(number), out)
         }
         DataType::Time => write_time(avp.time().ok()?, out),
         DataType::Address => write_address(avp.address().ok()?, out),

@@ -73,6 +73,8 @@ pub fn with_full_ccr(use_it: impl FnOnce(&CcRequest<'_>)) {
         UsedUnit { units: Units::octets(u64::MAX), ..UsedUnit::default() },
     ];
     let identifiers = [5];
+    let pools = [PoolReference { identifier: 1, unit_type: CcUnitType::TotalOctets, digits: 12, exponent: -1 }];
+    let triggers = [2, 4];
     let services = [
         ServiceRequest {
             rating_group: Some(10),
@@ -80,11 +82,16 @@ pub fn with_full_ccr(use_it: impl FnOnce(&CcRequest<'_>)) {
             requested: Some(Units::default()),
             used: (&used).into(),
             reporting_reason: Some(ReportingReason::ValidityTime),
+            pools: (&pools).into(),
+            trigger: Some((&triggers).into()),
+            refund_information: Some(b"debit 7"),
         },
         ServiceRequest { rating_group: Some(20), ..ServiceRequest::default() },
     ];
     let request = CcRequest {
         user_name: Some("450050000000001"),
+        sub_session_id: Some(u64::MAX),
+        correlation_id: Some(b"delivery 1"),
         origin_state_id: Some(3),
         event_timestamp: time(),
         subscriber: Subscriber { msisdn: Some("821012345678"), imsi: Some("450050000000001") },
@@ -146,6 +153,12 @@ fn ccr() -> Message {
 fn a_credit_control_answer_survives_the_wire() {
     let rules = ["permit in ip from any to 10.0.0.1"];
     let ids = ["walled-garden"];
+    let pools = [
+        PoolReference { identifier: 1, unit_type: CcUnitType::Money, digits: 12, exponent: -1 },
+        PoolReference { identifier: 2, unit_type: CcUnitType::Time, digits: 1, exponent: 0 },
+    ];
+    // a User-Name of the IETF's without a value
+    let failed = [FailedAvp(&[0, 0, 0, 1, 0x40, 0, 0, 8])];
     let identifiers = [1, 2];
     let services = [
         ServiceAnswer {
@@ -167,6 +180,11 @@ fn a_credit_control_answer_survives_the_wire() {
                 filter_rules: (&rules).into(),
                 filter_ids: (&ids).into(),
             }),
+            tariff_change_usage: Some(TariffChangeUsage::After),
+            pools: (&pools).into(),
+            trigger: Some(List::EMPTY),
+            quota_consumption_time: Some(2),
+            refund_information: Some(b"debit 7"),
         },
         ServiceAnswer {
             rating_group: Some(20),
@@ -184,6 +202,11 @@ fn a_credit_control_answer_survives_the_wire() {
         check_balance: Some(CheckBalanceResult::NoCredit),
         session_failover: Some(CcSessionFailover::Supported),
         failure_handling: Some(FailureHandling::RetryAndTerminate),
+        debiting_failure_handling: Some(DebitingFailureHandling::Continue),
+        cost_unit: Some("day"),
+        remaining_balance: Some(Money { digits: 9_900, exponent: 0, currency: Some(410) }),
+        low_balance: Some(true),
+        failed_avps: (&failed).into(),
         ..CcAnswer::new(Outcome::SUCCESS, CcRequestType::Update, 4)
     };
     let message = answer_to(&ccr(), |to, out| answer.encode(to, &origin(), out));

@@ -122,6 +122,88 @@ fn addresses_fit_their_family() {
 }
 
 #[test]
+fn identities_are_visible_at_any_length() {
+    // eight octets are looked at together
+    for length in 1..40 {
+        let good = vec![b'a'; length];
+        check_value(read(&good, |avp| avp.identity().map(str::len)), Ok(length));
+        for at in 0..length {
+            for strange in [0, b' ', 0x7f, 0x80, 0xff] {
+                let mut bad = good.clone();
+                bad[at] = strange;
+                check_value(read(&bad, |avp| avp.identity().map(str::len)), Err(5004));
+            }
+            for edge in [b'!', b'~'] {
+                let mut visible = good.clone();
+                visible[at] = edge;
+                check_value(read(&visible, |avp| avp.identity().map(str::len)), Ok(length));
+            }
+        }
+    }
+}
+
+#[test]
+fn uris_name_a_host_and_how_to_reach_it() {
+    #[track_caller]
+    fn check(text: &str, expected: Result<(bool, &str, u16, Option<&str>), u32>) {
+        let got = read(text.as_bytes(), |avp| {
+            avp.uri().map(|uri| (uri.secure, uri.host.to_owned(), uri.port, uri.transport.map(str::to_owned)))
+        });
+        let got = got.as_ref().map(|(secure, host, port, transport)| (*secure, &**host, *port, transport.as_deref()));
+        assert_eq!(got.map_err(|code| *code), expected, "{text}");
+    }
+    check("aaa://host.example", Ok((false, "host.example", 3868, None)));
+    check("aaas://host.example", Ok((true, "host.example", 5658, None)));
+    check("aaa://host.example:6666;transport=tcp", Ok((false, "host.example", 6666, Some("tcp"))));
+    check("aaa://host.example;transport=sctp;protocol=radius", Ok((false, "host.example", 3868, Some("sctp"))));
+    for bad in [
+        "",
+        "host.example",
+        "http://host.example",
+        "aaa://",
+        "aaa://host.example:x",
+        "aaa://host.example:70000",
+        "aaa://host.example;transport=pigeon",
+        "aaa://host.example;transport",
+        "aaa://a host",
+        "aaa://회선",
+    ] {
+        check(bad, Err(5004));
+    }
+}
+
+#[test]
+fn filter_rules_have_an_action_a_direction_and_two_ends() {
+    #[track_caller]
+    fn check(text: &str, expected: Result<(bool, bool, &str, &str, &str), u32>) {
+        let got = read(text.as_bytes(), |avp| {
+            avp.filter_rule().map(|rule| {
+                let [protocol, from, to] = [rule.protocol, rule.from, rule.to].map(str::to_owned);
+                (rule.permit, rule.out, protocol, from, to)
+            })
+        });
+        let got = got.as_ref().map(|(permit, out, protocol, from, to)| (*permit, *out, &**protocol, &**from, &**to));
+        assert_eq!(got.map_err(|code| *code), expected, "{text}");
+    }
+    check("permit in ip from any to any", Ok((true, false, "ip", "any", "any")));
+    check(
+        "deny out 6 from 10.0.0.0/8 80,443 to assigned established",
+        Ok((false, true, "6", "10.0.0.0/8 80,443", "assigned established")),
+    );
+    for bad in [
+        "",
+        "permit",
+        "allow in ip from any to any",
+        "permit up ip from any to any",
+        "permit in ip any to any",
+        "permit in ip from any",
+        "permit in ip from any to ",
+    ] {
+        check(bad, Err(5004));
+    }
+}
+
+#[test]
 fn time_turns_over_in_2036() {
     let unix = |data: [u8; 4]| read(&data, |avp| avp.time().map(Time::unix_seconds));
     check_value(unix([0x83, 0xaa, 0x7e, 0x80]), Ok(0));

@@ -19,13 +19,12 @@ fn every_avp_is_found_under_its_own_key() {
 }
 
 #[test]
-fn every_command_is_found_and_its_grammar_fits_the_counters() {
+fn every_command_is_found_and_its_grammar_names_an_avp_once() {
     for command in dict::COMMANDS {
         let application = command.application.unwrap_or(dict::application::CREDIT_CONTROL);
         let found = dict::find_command(application, command.code).unwrap();
         assert_eq!(found.name, command.name);
-        for rules in [command.request, command.answer] {
-            assert!(rules.len() <= 64, "{}", command.name);
+        for rules in [command.request.rules(), command.answer.rules()] {
             let keys: HashSet<_> = rules.iter().map(|rule| rule.avp.key()).collect();
             assert_eq!(keys.len(), rules.len(), "{} names an AVP twice", command.name);
         }
@@ -84,6 +83,7 @@ const UNKNOWN: AvpDef = AvpDef {
     name: "Unknown",
     data_type: DataType::OctetString,
     mandatory: MandatoryBit::M,
+    value_names: &[],
 };
 
 #[test]
@@ -142,6 +142,21 @@ fn a_lenient_check_reports_what_it_lets_pass() {
         writer.text(&bits, "x");
     });
     check(&bits, &[3009], &[], &[3009]);
+    // a V bit with Vendor-Id 0, before the value
+    let no_vendor = changed(&[], |writer| {
+        writer.encoded(&[0, 0, 0, 1, 0xc0, 0, 0, 13, 0, 0, 0, 0, b'x', 0, 0, 0]);
+    });
+    check(&no_vendor, &[3009], &[], &[3009]);
+    // what a closed group does not name
+    let closed = changed(&[], |writer| {
+        writer.group(&dict::SUBSCRIPTION_ID, |group| {
+            group
+                .i32(&dict::SUBSCRIPTION_ID_TYPE, 1)
+                .text(&dict::SUBSCRIPTION_ID_DATA, "450050000000001")
+                .u32(&dict::RATING_GROUP, 1);
+        });
+    });
+    check(&closed, &[5008], &[], &[5008]);
     // unknown without the M bit is passed over
     let optional = AvpDef { mandatory: MandatoryBit::Never, ..UNKNOWN };
     let optional = changed(&[], |writer| {
@@ -172,4 +187,76 @@ fn the_header_is_checked_first() {
     let both = CommandFlags::REQUEST.with(CommandFlags::ERROR);
     check(Header { flags: both, ..Header::request(272, 4, true) }, Some(3008));
     check(Header::request(272, 4, true), None);
+}
+
+#[test]
+fn what_is_wrong_in_a_group_is_shown_within_it() {
+    let bad = changed(&[], |writer| {
+        writer.group(&dict::MULTIPLE_SERVICES_CREDIT_CONTROL, |service| {
+            service.u32(&dict::RATING_GROUP, 1).group(&dict::USED_SERVICE_UNIT, |used| {
+                used.u64(&dict::CC_TOTAL_OCTETS, 1).octets(&dict::CC_TIME, &[1, 2]);
+            });
+        });
+        writer.group(&dict::SUBSCRIPTION_ID, |group| {
+            group.i32(&dict::SUBSCRIPTION_ID_TYPE, 1);
+        });
+    });
+    let report = dict::check(&bad, Strictness::Strict);
+    let [length, missing] = &report.errors[..] else { panic!("two errors") };
+    // the AVP alone, in its groups without their other members
+    assert_eq!((length.code, length.result_code().0), (420, 5014));
+    let services = [0, 0, 1, 200, 0x40, 0, 0, 28];
+    let used = [0, 0, 1, 190, 0x40, 0, 0, 20];
+    let time = [0, 0, 1, 164, 0x40, 0, 0, 10, 1, 2, 0, 0];
+    assert_eq!(length.failed_avp(), [&services[..], &used, &time].concat());
+    assert_eq!((missing.code, missing.result_code().0), (444, 5005));
+    assert_eq!(missing.failed_avp(), [0, 0, 1, 187, 0x40, 0, 0, 16, 0, 0, 1, 188, 0x40, 0, 0, 8]);
+}
+
+#[test]
+fn an_avp_may_occur_as_often_as_its_rule_says() {
+    #[track_caller]
+    fn check(times: usize, expected: &[u32]) {
+        let data = changed_s6a(|writer| {
+            writer.group(&dict::SUBSCRIPTION_DATA, |data| {
+                for code in 0..times {
+                    data.octets(&dict::REGIONAL_SUBSCRIPTION_ZONE_CODE, &[0, code as u8]);
+                }
+            });
+        });
+        let report = dict::check(&data, Strictness::Strict);
+        let codes: Vec<u32> = report.errors.iter().map(|error| error.result_code().0).collect();
+        assert_eq!(codes, expected, "{times} times");
+    }
+    // `*10[ Regional-Subscription-Zone-Code ]`
+    check(0, &[]);
+    check(10, &[]);
+    check(11, &[5009]);
+    check(30, &[5009]);
+}
+
+fn changed_s6a(added: impl FnOnce(&mut Writer<'_>)) -> Message {
+    message(|out| {
+        let header = numbered(Header::request(dict::command::INSERT_SUBSCRIBER_DATA, dict::application::S6A, true));
+        let mut writer = Writer::begin(out, &header);
+        writer
+            .text(&dict::SESSION_ID, "a;1;2")
+            .i32(&dict::AUTH_SESSION_STATE, 1)
+            .text(&dict::ORIGIN_HOST, "a.example")
+            .text(&dict::ORIGIN_REALM, "example")
+            .text(&dict::DESTINATION_HOST, "mme.example")
+            .text(&dict::DESTINATION_REALM, "example")
+            .text(&dict::USER_NAME, "450050000000001");
+        added(&mut writer);
+        writer.finish();
+    })
+}
+
+#[test]
+fn values_have_names() {
+    assert_eq!(dict::CC_REQUEST_TYPE.value_name(2), Some("UPDATE_REQUEST"));
+    assert_eq!(dict::RESULT_CODE.value_name(5030), Some("USER_UNKNOWN"));
+    assert_eq!(dict::LP_ACTION.value_name(6), Some("RECONNECT"));
+    assert_eq!(dict::CC_REQUEST_TYPE.value_name(9), None);
+    assert_eq!(dict::RATING_GROUP.value_name(1), None);
 }

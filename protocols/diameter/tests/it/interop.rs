@@ -29,6 +29,9 @@ fn dictionary() -> Arc<Dictionary> {
         // it comes without these
         let missing = [
             (&dict::REPORTING_REASON, AvpType::Enumerated),
+            (&dict::TRIGGER, AvpType::Grouped),
+            (&dict::TRIGGER_TYPE, AvpType::Enumerated),
+            (&dict::REFUND_INFORMATION, AvpType::OctetString),
             (&dict::TGPP_CHARGING_ID, AvpType::OctetString),
             (&dict::TGPP_SGSN_MCC_MNC, AvpType::UTF8String),
             (&dict::TGPP_IMSI_MCC_MNC, AvpType::UTF8String),

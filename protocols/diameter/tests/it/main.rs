@@ -1,10 +1,12 @@
 //! Behaviour of the crate through its public interface.
 #![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod allocation;
 mod answer;
 mod apps;
 mod codec;
 mod dictionary;
+mod extension;
 mod interop;
 mod peer;
 mod replay;

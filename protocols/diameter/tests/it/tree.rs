@@ -6,7 +6,7 @@ use linegate_diameter::apps::gy::{CcRequest, CcRequestType, ServiceRequest, Subs
 use linegate_diameter::apps::lp::{self, Access, Action, Characteristics, ProvisionRequest};
 use linegate_diameter::apps::s6a::{self, S6aAnswer, UpdateLocationRequest};
 use linegate_diameter::codec::{Message, Time, Writer};
-use linegate_diameter::dictionary::{self as dict, AvpDef, DataType, MandatoryBit, Strictness, key};
+use linegate_diameter::dictionary::{self as dict, AvpDef, DataType, Dictionary, MandatoryBit, Strictness, key};
 use linegate_diameter::{names, tree};
 use proptest::prelude::*;
 
@@ -16,7 +16,7 @@ use crate::{message, numbered, origin, route};
 fn text(octets: &Bytes) -> (String, bool) {
     let (mut out, mut good, mut rest) = (String::new(), true, octets.clone());
     while !rest.is_empty() {
-        let shown = tree::write_front(&rest, &mut out).unwrap();
+        let shown = tree::write_front(&rest, Dictionary::standard(), &mut out).unwrap();
         good &= shown.good;
         rest = rest.slice(shown.octets..);
     }

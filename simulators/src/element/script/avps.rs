@@ -1,7 +1,7 @@
 //! Lists of AVPs in a script.
 
 use linegate_diameter::dictionary::{
-    AvpDef, CommandDef, DataType, MandatoryBit, Rule, application, group_rules, vendor,
+    AvpDef, CommandDef, DataType, Dictionary, Grammar, MandatoryBit, Rule, application, vendor,
 };
 use linegate_diameter::names;
 
@@ -24,14 +24,17 @@ pub(super) struct Context {
 
 impl Context {
     pub(super) fn of(command: &CommandDef, is_request: bool) -> Self {
-        let rules = if is_request { command.request } else { command.answer };
+        let rules = if is_request { command.request } else { command.answer }.rules();
         let own = command.application == Some(application::LINE_PROVISIONING);
         Self { rules, vendor: if own { vendor::EXAMPLE } else { vendor::TGPP } }
     }
 
     fn inside(self, group: &AvpDef) -> Self {
         let vendor = if group.vendor == 0 { self.vendor } else { group.vendor };
-        Self { rules: group_rules(group.key()).unwrap_or_default(), vendor }
+        Self {
+            rules: Dictionary::standard().grammar_of(group.vendor, group.code).map(Grammar::rules).unwrap_or_default(),
+            vendor,
+        }
     }
 }
 
@@ -112,7 +115,7 @@ impl Parser<'_> {
             return self.fail("avp(code, vendor, flags)");
         }
         let (data_type, mandatory) = (DataType::OctetString, MandatoryBit::MayClear);
-        Ok((AvpDef { code, vendor, name: "avp", data_type, mandatory }, flags))
+        Ok((AvpDef { code, vendor, name: "avp", data_type, mandatory, value_names: &[] }, flags))
     }
 
     fn value(&mut self, def: &AvpDef) -> Result<Given, ScriptError> {
@@ -136,7 +139,7 @@ impl Parser<'_> {
 
     /// The AVP of a name.
     pub(super) fn resolve(&self, name: &str, context: Context) -> Result<AvpDef, ScriptError> {
-        let in_grammar = |def: &&AvpDef| context.rules.iter().any(|rule| rule.key == def.key());
+        let in_grammar = |def: &&AvpDef| context.rules.iter().any(|rule| rule.avp.key() == def.key());
         let of_vendor = |def: &&AvpDef| def.vendor == context.vendor;
         let found = names::avps_named(name).find(in_grammar);
         let found = found.or_else(|| names::avps_named(name).find(of_vendor));

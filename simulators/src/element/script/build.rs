@@ -96,10 +96,10 @@ fn is_protocol_error(outgoing: &Outgoing) -> bool {
 
 /// What the grammar requires and the script neither gives nor omits.
 fn fill_in(outgoing: &Outgoing, header: &Header, around: &Around<'_>, out: &mut BytesMut) {
-    let rules = if outgoing.is_request { outgoing.command.request } else { outgoing.command.answer };
+    let grammar = if outgoing.is_request { outgoing.command.request } else { outgoing.command.answer };
     let given = |key: u64| outgoing.avps.iter().any(|avp| avp.def.key() == key);
-    for rule in rules {
-        let key = rule.key;
+    for rule in grammar.rules() {
+        let key = rule.avp.key();
         let outcome = key == key::RESULT_CODE && !given(key::EXPERIMENTAL_RESULT);
         let accounting = key == key::ACCT_APPLICATION_ID && header.command_code == command::ACCOUNTING;
         let wanted = rule.min > 0 || outcome || accounting;

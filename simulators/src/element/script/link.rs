@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use linegate_diameter::codec::{DecodeError, frame_length};
+use linegate_diameter::dictionary::Dictionary;
 use linegate_diameter::{MESSAGE_LENGTH_MAX, Message, tree};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -121,7 +122,7 @@ fn cut(input: &mut BytesMut) -> Option<Arrival> {
 
 fn undecodable(octets: &Bytes, error: &DecodeError) -> String {
     let mut text = String::new();
-    match tree::write_front(octets, &mut text) {
+    match tree::write_front(octets, Dictionary::standard(), &mut text) {
         Ok(_) => text,
         Err(_) => error.to_string(),
     }

@@ -1,8 +1,8 @@
 //! Whether a message is what the script expects.
 
 use linegate_diameter::codec::{Avp, Avps};
-use linegate_diameter::dictionary::DataType;
-use linegate_diameter::{Message, names, tree};
+use linegate_diameter::dictionary::{DataType, Dictionary};
+use linegate_diameter::{Message, tree};
 
 use super::build::{self, Mistake};
 use super::syntax::{Expectation, Given, GivenAvp, command_name};
@@ -98,7 +98,7 @@ fn value(given: &GivenAvp, octets: &[u8]) -> String {
     match (given.def.data_type, word, long) {
         (DataType::Unsigned32, Ok(word), _) => word.to_string(),
         (DataType::Integer32, Ok(word), _) => word.cast_signed().to_string(),
-        (DataType::Enumerated, Ok(word), _) => match names::value(given.def.key(), word.cast_signed()) {
+        (DataType::Enumerated, Ok(word), _) => match given.def.value_name(word.cast_signed()) {
             Some(name) => name.to_owned(),
             None => word.cast_signed().to_string(),
         },
@@ -115,6 +115,6 @@ fn value(given: &GivenAvp, octets: &[u8]) -> String {
 pub(super) fn printed(message: &Message) -> String {
     let mut text = String::new();
     // a String takes everything
-    let _whole = tree::write_message(message, &mut text);
+    let _whole = tree::write_message(message, Dictionary::standard(), &mut text);
     text
 }

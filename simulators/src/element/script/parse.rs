@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use linegate_diameter::apps::base::DisconnectCause;
 use linegate_diameter::codec::CommandFlags;
-use linegate_diameter::dictionary::{CommandDef, key};
+use linegate_diameter::dictionary::{self as dict, CommandDef};
 use linegate_diameter::names;
 
 use super::ScriptError;
@@ -253,7 +253,7 @@ impl Parser<'_> {
             return Ok(Action::Leave(DisconnectCause::Rebooting));
         };
         self.at += 1;
-        let value = names::number(key::DISCONNECT_CAUSE, &name);
+        let value = dict::DISCONNECT_CAUSE.value_named(&name);
         match DisconnectCause::ALL.iter().find(|cause| Some(cause.value()) == value) {
             Some(cause) => Ok(Action::Leave(*cause)),
             None => self.fail(format!("no Disconnect-Cause is called {name}")),

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use linegate_diameter::dictionary::{AvpDef, DataType};
-use linegate_diameter::names;
 
 use super::syntax::Literal;
 use crate::clock;
@@ -26,7 +25,7 @@ pub(super) fn octets(def: &AvpDef, literal: &Literal) -> Result<Bytes, String> {
         DataType::Unsigned32 => word(narrow(number(text)).ok_or_else(|| wrong("an Unsigned32"))?),
         DataType::Integer32 => word(narrow::<i32>(number(text)).ok_or_else(|| wrong("an Integer32"))?.cast_unsigned()),
         DataType::Enumerated => {
-            let value = names::number(def.key(), text).or_else(|| narrow(number(text)));
+            let value = def.value_named(text).or_else(|| narrow(number(text)));
             word(value.ok_or_else(|| wrong("a value of it, by number or name"))?.cast_unsigned())
         }
         DataType::Unsigned64 => {

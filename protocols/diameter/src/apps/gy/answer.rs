@@ -3,9 +3,9 @@
 use bytes::BytesMut;
 
 use super::request::CcRequestType;
-use super::units::{Money, Units};
+use super::units::{Money, PoolReference, TariffChangeUsage, Units, read_trigger, write_trigger};
 use crate::answer::{Origin, ReplyTo};
-use crate::apps::route::{Answered, need};
+use crate::apps::route::{Answered, need, need_in};
 use crate::apps::{FromAvp, List, enumerated};
 use crate::codec::{Avp, AvpError, Message, Time, Writer};
 use crate::dictionary::{self as dict, application, key};
@@ -30,6 +30,32 @@ enumerated! {
         Continue = 1,
         /// Try another server, then end the service.
         RetryAndTerminate = 2,
+    }
+}
+
+enumerated! {
+    /// Direct-Debiting-Failure-Handling 428 (RFC 8506 section 8.15).
+    DebitingFailureHandling, "a Direct-Debiting-Failure-Handling" {
+        /// Refuse the service, or keep the request and send it later.
+        TerminateOrBuffer = 0,
+        /// Serve all the same.
+        Continue = 1,
+    }
+}
+
+/// What one Failed-AVP 279 holds: whole, padded AVPs (RFC 6733 section 7.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FailedAvp<'a>(pub &'a [u8]);
+
+impl<'a> From<&'a AvpError> for FailedAvp<'a> {
+    fn from(error: &'a AvpError) -> Self {
+        Self(error.failed_avp())
+    }
+}
+
+impl<'a> FromAvp<'a> for FailedAvp<'a> {
+    fn from_avp(avp: &Avp<'a>) -> Result<Self, AvpError> {
+        Ok(Self(avp.octets()))
     }
 }
 
@@ -124,6 +150,18 @@ pub struct ServiceAnswer<'a> {
     pub unit_threshold: Option<u32>,
     /// Final-Unit-Indication 430.
     pub final_unit: Option<FinalUnit<'a>>,
+    /// Tariff-Change-Usage 452: the side of a tariff change that the grant
+    /// is for, where two grants of one service were given.
+    pub tariff_change_usage: Option<TariffChangeUsage>,
+    /// G-S-U-Pool-Reference 457.
+    pub pools: List<'a, PoolReference>,
+    /// Trigger 1264: the Trigger-Types 870 at which to ask again; an empty
+    /// one switches all of them off.
+    pub trigger: Option<List<'a, i32>>,
+    /// Quota-Consumption-Time 881, seconds without traffic that still count.
+    pub quota_consumption_time: Option<u32>,
+    /// Refund-Information 2022, to be sent back with a refund.
+    pub refund_information: Option<&'a [u8]>,
 }
 
 /// Credit-Control-Answer (RFC 8506 section 3.2). An answer with the E bit is
@@ -154,6 +192,16 @@ pub struct CcAnswer<'a> {
     pub session_failover: Option<CcSessionFailover>,
     /// Credit-Control-Failure-Handling 427.
     pub failure_handling: Option<FailureHandling>,
+    /// Direct-Debiting-Failure-Handling 428.
+    pub debiting_failure_handling: Option<DebitingFailureHandling>,
+    /// Cost-Unit 424 of the cost: what the price is for.
+    pub cost_unit: Option<&'a str>,
+    /// Remaining-Balance 2021 (TS 32.299 section 7.2).
+    pub remaining_balance: Option<Money>,
+    /// Low-Balance-Indication 2020: true is YES (TS 32.299 section 7.2).
+    pub low_balance: Option<bool>,
+    /// Failed-AVP 279: what was wrong with the request.
+    pub failed_avps: List<'a, FailedAvp<'a>>,
 }
 
 impl<'a> CcAnswer<'a> {
@@ -172,6 +220,11 @@ impl<'a> CcAnswer<'a> {
             check_balance: None,
             session_failover: None,
             failure_handling: None,
+            debiting_failure_handling: None,
+            cost_unit: None,
+            remaining_balance: None,
+            low_balance: None,
+            failed_avps: List::EMPTY,
         }
     }
 
@@ -182,78 +235,105 @@ impl<'a> CcAnswer<'a> {
             .u32(&dict::AUTH_APPLICATION_ID, application::CREDIT_CONTROL)
             .i32(&dict::CC_REQUEST_TYPE, self.request_type.value())
             .u32(&dict::CC_REQUEST_NUMBER, self.request_number);
-        if let Some(failover) = self.session_failover {
-            writer.i32(&dict::CC_SESSION_FAILOVER, failover.value());
-        }
-        if let Some(state) = self.origin_state_id {
-            writer.u32(&dict::ORIGIN_STATE_ID, state);
-        }
+        writer
+            .some_i32(&dict::CC_SESSION_FAILOVER, self.session_failover.map(CcSessionFailover::value))
+            .some_u32(&dict::ORIGIN_STATE_ID, self.origin_state_id);
         if let Some(grant) = &self.granted {
             grant.write(&mut writer);
         }
-        for service in self.services.values() {
-            service.write(&mut writer);
-        }
-        if let Some(cost) = self.cost {
-            writer.group(&dict::COST_INFORMATION, |group| cost.write(group));
-        }
+        self.services.each(|service| service.write(&mut writer));
+        self.write_account(&mut writer);
         if let Some(final_unit) = &self.final_unit {
             final_unit.write(&mut writer);
         }
-        if let Some(result) = self.check_balance {
-            writer.i32(&dict::CHECK_BALANCE_RESULT, result.value());
-        }
-        if let Some(handling) = self.failure_handling {
-            writer.i32(&dict::CREDIT_CONTROL_FAILURE_HANDLING, handling.value());
-        }
-        if let Some(seconds) = self.validity_time {
-            writer.u32(&dict::VALIDITY_TIME, seconds);
-        }
+        writer
+            .some_i32(&dict::CHECK_BALANCE_RESULT, self.check_balance.map(CheckBalanceResult::value))
+            .some_i32(&dict::CREDIT_CONTROL_FAILURE_HANDLING, self.failure_handling.map(FailureHandling::value))
+            .some_i32(
+                &dict::DIRECT_DEBITING_FAILURE_HANDLING,
+                self.debiting_failure_handling.map(DebitingFailureHandling::value),
+            )
+            .some_u32(&dict::VALIDITY_TIME, self.validity_time);
+        self.failed_avps.each(|failed| {
+            writer.octets(&dict::FAILED_AVP, failed.0);
+        });
         writer.finish();
+    }
+
+    /// What the answer says of money.
+    fn write_account(&self, writer: &mut Writer<'_>) {
+        if let Some(cost) = self.cost {
+            writer.group(&dict::COST_INFORMATION, |group| {
+                cost.write(group);
+                if let Some(unit) = self.cost_unit {
+                    group.text(&dict::COST_UNIT, unit);
+                }
+            });
+        }
+        if let Some(balance) = self.remaining_balance {
+            writer.group(&dict::REMAINING_BALANCE, |group| balance.write(group));
+        }
+        writer.some_i32(&dict::LOW_BALANCE_INDICATION, self.low_balance.map(i32::from));
     }
 
     /// Reads an answer without the E bit.
     pub fn parse(message: &'a Message) -> Result<Self, AvpError> {
-        let avps = message.avps();
         let outcome = Answered::parse(message)?.outcome;
         let (mut request_type, mut request_number) = (None, None);
-        let mut answer = Self {
-            services: List::wire(avps, key::MULTIPLE_SERVICES_CREDIT_CONTROL),
-            ..Self::new(outcome, CcRequestType::Event, 0)
-        };
-        for avp in avps {
+        let mut answer = Self::new(outcome, CcRequestType::Event, 0);
+        let mut avps = message.avps();
+        loop {
+            let from = avps;
+            let Some(avp) = avps.next() else { break };
             match avp.key() {
+                key::MULTIPLE_SERVICES_CREDIT_CONTROL => answer.services.came(from),
+                key::FAILED_AVP => answer.failed_avps.came(from),
                 key::CC_REQUEST_TYPE => request_type = Some(CcRequestType::read(&avp)?),
                 key::CC_REQUEST_NUMBER => request_number = Some(avp.u32()?),
-                key::ORIGIN_STATE_ID => answer.origin_state_id = Some(avp.u32()?),
-                key::GRANTED_SERVICE_UNIT => answer.granted = Some(Grant::read(&avp)?),
-                key::VALIDITY_TIME => answer.validity_time = Some(avp.u32()?),
-                key::FINAL_UNIT_INDICATION => answer.final_unit = Some(FinalUnit::read(&avp)?),
-                key::COST_INFORMATION => answer.cost = Some(Money::read(&avp)?),
-                key::CHECK_BALANCE_RESULT => {
-                    answer.check_balance = Some(CheckBalanceResult::read(&avp)?);
-                }
-                key::CC_SESSION_FAILOVER => {
-                    answer.session_failover = Some(CcSessionFailover::read(&avp)?);
-                }
-                key::CREDIT_CONTROL_FAILURE_HANDLING => {
-                    answer.failure_handling = Some(FailureHandling::read(&avp)?);
-                }
-                _ => {}
+                _ => answer.read(&avp)?,
             }
         }
         answer.request_type = need(request_type, &dict::CC_REQUEST_TYPE)?;
         answer.request_number = need(request_number, &dict::CC_REQUEST_NUMBER)?;
         Ok(answer)
     }
+
+    fn read(&mut self, avp: &Avp<'a>) -> Result<(), AvpError> {
+        match avp.key() {
+            key::ORIGIN_STATE_ID => self.origin_state_id = Some(avp.u32()?),
+            key::GRANTED_SERVICE_UNIT => self.granted = Some(Grant::read(avp)?),
+            key::VALIDITY_TIME => self.validity_time = Some(avp.u32()?),
+            key::FINAL_UNIT_INDICATION => self.final_unit = Some(FinalUnit::read(avp)?),
+            key::COST_INFORMATION => {
+                self.cost = Some(Money::read(avp)?);
+                self.cost_unit = avp.grouped()?.find(key::COST_UNIT).map(|unit| unit.text()).transpose()?;
+            }
+            key::CHECK_BALANCE_RESULT => self.check_balance = Some(CheckBalanceResult::read(avp)?),
+            key::CC_SESSION_FAILOVER => self.session_failover = Some(CcSessionFailover::read(avp)?),
+            key::CREDIT_CONTROL_FAILURE_HANDLING => self.failure_handling = Some(FailureHandling::read(avp)?),
+            key::DIRECT_DEBITING_FAILURE_HANDLING => {
+                self.debiting_failure_handling = Some(DebitingFailureHandling::read(avp)?);
+            }
+            key::REMAINING_BALANCE => self.remaining_balance = Some(Money::read(avp)?),
+            key::LOW_BALANCE_INDICATION => {
+                self.low_balance = match avp.enumerated()? {
+                    0 => Some(false),
+                    1 => Some(true),
+                    _ => return Err(avp.value_error("a Low-Balance-Indication")),
+                };
+            }
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
 impl<'a> ServiceAnswer<'a> {
     fn read(avp: &Avp<'a>) -> Result<Self, AvpError> {
-        let members = avp.grouped()?;
-        let mut service = Self { service_identifiers: List::wire(members, key::SERVICE_IDENTIFIER), ..Self::default() };
-        for member in members {
+        let mut service = Self::default();
+        avp.read_members(|member, from| {
             match member.key() {
+                key::SERVICE_IDENTIFIER => service.service_identifiers.came(from),
                 key::RESULT_CODE => service.result_code = Some(ResultCode(member.u32()?)),
                 key::RATING_GROUP => service.rating_group = Some(member.u32()?),
                 key::GRANTED_SERVICE_UNIT => service.granted = Some(Grant::read(&member)?),
@@ -265,9 +345,17 @@ impl<'a> ServiceAnswer<'a> {
                 key::FINAL_UNIT_INDICATION => {
                     service.final_unit = Some(FinalUnit::read(&member)?);
                 }
+                key::TARIFF_CHANGE_USAGE => {
+                    service.tariff_change_usage = Some(TariffChangeUsage::read(&member)?);
+                }
+                key::G_S_U_POOL_REFERENCE => service.pools.came(from),
+                key::TRIGGER => service.trigger = Some(read_trigger(&member)?),
+                key::QUOTA_CONSUMPTION_TIME => service.quota_consumption_time = Some(member.u32()?),
+                key::REFUND_INFORMATION => service.refund_information = Some(member.octets()),
                 _ => {}
             }
-        }
+            Ok(())
+        })?;
         Ok(service)
     }
 
@@ -276,25 +364,28 @@ impl<'a> ServiceAnswer<'a> {
             if let Some(grant) = &self.granted {
                 grant.write(group);
             }
-            for identifier in self.service_identifiers.values() {
-                group.u32(&dict::SERVICE_IDENTIFIER, identifier);
-            }
-            let numbers = [
-                (&dict::RATING_GROUP, self.rating_group),
-                (&dict::VALIDITY_TIME, self.validity_time),
-                (&dict::RESULT_CODE, self.result_code.map(|code| code.0)),
-                (&dict::TIME_QUOTA_THRESHOLD, self.time_threshold),
-                (&dict::VOLUME_QUOTA_THRESHOLD, self.volume_threshold),
-                (&dict::UNIT_QUOTA_THRESHOLD, self.unit_threshold),
-                (&dict::QUOTA_HOLDING_TIME, self.quota_holding_time),
-            ];
-            for (def, value) in numbers {
-                if let Some(value) = value {
-                    group.u32(def, value);
-                }
-            }
+            group.some_i32(&dict::TARIFF_CHANGE_USAGE, self.tariff_change_usage.map(TariffChangeUsage::value));
+            self.service_identifiers.each(|identifier| {
+                group.u32(&dict::SERVICE_IDENTIFIER, *identifier);
+            });
+            group.some_u32(&dict::RATING_GROUP, self.rating_group);
+            self.pools.each(|pool| pool.write(group));
+            group
+                .some_u32(&dict::VALIDITY_TIME, self.validity_time)
+                .some_u32(&dict::RESULT_CODE, self.result_code.map(|code| code.0))
+                .some_u32(&dict::TIME_QUOTA_THRESHOLD, self.time_threshold)
+                .some_u32(&dict::VOLUME_QUOTA_THRESHOLD, self.volume_threshold)
+                .some_u32(&dict::UNIT_QUOTA_THRESHOLD, self.unit_threshold)
+                .some_u32(&dict::QUOTA_HOLDING_TIME, self.quota_holding_time)
+                .some_u32(&dict::QUOTA_CONSUMPTION_TIME, self.quota_consumption_time);
             if let Some(final_unit) = &self.final_unit {
                 final_unit.write(group);
+            }
+            if let Some(types) = &self.trigger {
+                write_trigger(types, group);
+            }
+            if let Some(octets) = self.refund_information {
+                group.octets(&dict::REFUND_INFORMATION, octets);
             }
         });
     }
@@ -303,12 +394,13 @@ impl<'a> ServiceAnswer<'a> {
 impl Grant {
     fn read(avp: &Avp<'_>) -> Result<Self, AvpError> {
         let mut grant = Self::default();
-        for member in avp.grouped()? {
+        avp.read_members(|member, _| {
             match member.key() {
                 key::TARIFF_TIME_CHANGE => grant.tariff_time_change = Some(member.time()?),
                 _ => grant.units.read(&member)?,
             }
-        }
+            Ok(())
+        })?;
         Ok(grant)
     }
 
@@ -329,32 +421,30 @@ impl<'a> FinalUnit<'a> {
     }
 
     fn read(avp: &Avp<'a>) -> Result<Self, AvpError> {
-        let members = avp.grouped()?;
         let (mut action, mut redirect) = (None, None);
-        for member in members {
+        let (mut filter_rules, mut filter_ids) = (List::EMPTY, List::EMPTY);
+        avp.read_members(|member, from| {
             match member.key() {
                 key::FINAL_UNIT_ACTION => action = Some(FinalUnitAction::read(&member)?),
                 key::REDIRECT_SERVER => redirect = Some(RedirectServer::read(&member)?),
+                key::RESTRICTION_FILTER_RULE => filter_rules.came(from),
+                key::FILTER_ID => filter_ids.came(from),
                 _ => {}
             }
-        }
-        Ok(Self {
-            action: need(action, &dict::FINAL_UNIT_ACTION)?,
-            redirect,
-            filter_rules: List::wire(members, key::RESTRICTION_FILTER_RULE),
-            filter_ids: List::wire(members, key::FILTER_ID),
-        })
+            Ok(())
+        })?;
+        Ok(Self { action: need_in(avp, action, &dict::FINAL_UNIT_ACTION)?, redirect, filter_rules, filter_ids })
     }
 
     fn write(&self, writer: &mut Writer<'_>) {
         writer.group(&dict::FINAL_UNIT_INDICATION, |group| {
             group.i32(&dict::FINAL_UNIT_ACTION, self.action.value());
-            for rule in self.filter_rules.values() {
+            self.filter_rules.each(|rule| {
                 group.text(&dict::RESTRICTION_FILTER_RULE, rule);
-            }
-            for id in self.filter_ids.values() {
+            });
+            self.filter_ids.each(|id| {
                 group.text(&dict::FILTER_ID, id);
-            }
+            });
             if let Some(redirect) = self.redirect {
                 group.group(&dict::REDIRECT_SERVER, |server| {
                     server
@@ -369,16 +459,17 @@ impl<'a> FinalUnit<'a> {
 impl<'a> RedirectServer<'a> {
     fn read(avp: &Avp<'a>) -> Result<Self, AvpError> {
         let (mut kind, mut address) = (None, None);
-        for member in avp.grouped()? {
+        avp.read_members(|member, _| {
             match member.key() {
                 key::REDIRECT_ADDRESS_TYPE => kind = Some(RedirectAddressType::read(&member)?),
                 key::REDIRECT_SERVER_ADDRESS => address = Some(member.text()?),
                 _ => {}
             }
-        }
+            Ok(())
+        })?;
         Ok(Self {
-            kind: need(kind, &dict::REDIRECT_ADDRESS_TYPE)?,
-            address: need(address, &dict::REDIRECT_SERVER_ADDRESS)?,
+            kind: need_in(avp, kind, &dict::REDIRECT_ADDRESS_TYPE)?,
+            address: need_in(avp, address, &dict::REDIRECT_SERVER_ADDRESS)?,
         })
     }
 }

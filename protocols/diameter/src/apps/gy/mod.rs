@@ -10,9 +10,9 @@ mod service_information;
 mod units;
 
 pub use answer::{
-    CcAnswer, CcSessionFailover, CheckBalanceResult, FailureHandling, FinalUnit, FinalUnitAction, Grant,
-    RedirectAddressType, RedirectServer, ServiceAnswer,
+    CcAnswer, CcSessionFailover, CheckBalanceResult, DebitingFailureHandling, FailedAvp, FailureHandling, FinalUnit,
+    FinalUnitAction, Grant, RedirectAddressType, RedirectServer, ServiceAnswer,
 };
 pub use request::{CcRequest, CcRequestType, RequestedAction, ServiceRequest, UserEquipment, UserEquipmentType};
 pub use service_information::{PsInformation, ServiceData, ServiceInformation, Subscriber, TrafficVolume};
-pub use units::{Money, ReportingReason, TariffChangeUsage, Units, UsedUnit};
+pub use units::{CcUnitType, Money, PoolReference, ReportingReason, TariffChangeUsage, Units, UsedUnit};

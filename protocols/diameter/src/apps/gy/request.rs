@@ -3,9 +3,9 @@
 use bytes::BytesMut;
 
 use super::service_information::{ServiceInformation, Subscriber};
-use super::units::{ReportingReason, Units, UsedUnit};
+use super::units::{PoolReference, ReportingReason, Units, UsedUnit, read_trigger, write_trigger};
 use crate::apps::base::TerminationCause;
-use crate::apps::route::{Route, RouteReader, need};
+use crate::apps::route::{Route, RouteReader, need, need_in};
 use crate::apps::{FromAvp, List, enumerated};
 use crate::codec::{Avp, AvpError, Header, Message, Time, Writer};
 use crate::dictionary::{self as dict, application, command, key};
@@ -77,6 +77,12 @@ pub struct ServiceRequest<'a> {
     pub used: List<'a, UsedUnit>,
     /// Reporting-Reason 872 of the whole service.
     pub reporting_reason: Option<ReportingReason>,
+    /// G-S-U-Pool-Reference 457: the pools that the service draws from.
+    pub pools: List<'a, PoolReference>,
+    /// Trigger 1264: the Trigger-Types 870 that made the client report.
+    pub trigger: Option<List<'a, i32>>,
+    /// Refund-Information 2022: what the server said when it debited.
+    pub refund_information: Option<&'a [u8]>,
 }
 
 /// Credit-Control-Request (RFC 8506 section 3.1).
@@ -92,6 +98,10 @@ pub struct CcRequest<'a> {
     pub request_number: u32,
     /// User-Name 1.
     pub user_name: Option<&'a str>,
+    /// CC-Sub-Session-Id 419.
+    pub sub_session_id: Option<u64>,
+    /// CC-Correlation-Id 411: what belongs to one service delivery.
+    pub correlation_id: Option<&'a [u8]>,
     /// Origin-State-Id 278.
     pub origin_state_id: Option<u32>,
     /// Event-Timestamp 55: when the usage was measured.
@@ -132,6 +142,8 @@ impl<'a> CcRequest<'a> {
             request_type,
             request_number,
             user_name: None,
+            sub_session_id: None,
+            correlation_id: None,
             origin_state_id: None,
             event_timestamp: None,
             subscriber: Subscriber::default(),
@@ -159,24 +171,28 @@ impl<'a> CcRequest<'a> {
 
     /// Reads a request.
     pub fn parse(message: &'a Message) -> Result<Self, AvpError> {
-        let avps = message.avps();
         let mut route = RouteReader::default();
         let (mut context, mut request_type, mut request_number) = (None, None, None);
         // replaced by what the message has before it is returned
         let blank =
             Route { session_id: "", origin_host: "", origin_realm: "", destination_host: None, destination_realm: "" };
-        let mut request = Self {
-            services: List::wire(avps, key::MULTIPLE_SERVICES_CREDIT_CONTROL),
-            used: List::wire(avps, key::USED_SERVICE_UNIT),
-            ..Self::new(blank, "", CcRequestType::Event, 0)
-        };
-        for avp in avps {
+        let mut request = Self::new(blank, "", CcRequestType::Event, 0);
+        let mut avps = message.avps();
+        loop {
+            let from = avps;
+            let Some(avp) = avps.next() else { break };
             match avp.key() {
+                key::SESSION_ID
+                | key::ORIGIN_HOST
+                | key::ORIGIN_REALM
+                | key::DESTINATION_HOST
+                | key::DESTINATION_REALM => route.read(&avp)?,
                 key::SERVICE_CONTEXT_ID => context = Some(avp.text()?),
                 key::CC_REQUEST_TYPE => request_type = Some(CcRequestType::read(&avp)?),
                 key::CC_REQUEST_NUMBER => request_number = Some(avp.u32()?),
-                key::MULTIPLE_SERVICES_CREDIT_CONTROL | key::USED_SERVICE_UNIT => {}
-                _ => request.read(&avp, &mut route)?,
+                key::MULTIPLE_SERVICES_CREDIT_CONTROL => request.services.came(from),
+                key::USED_SERVICE_UNIT => request.used.came(from),
+                _ => request.read(&avp)?,
             }
         }
         request.route = route.finish()?;
@@ -186,13 +202,20 @@ impl<'a> CcRequest<'a> {
         Ok(request)
     }
 
-    fn read(&mut self, avp: &Avp<'a>, route: &mut RouteReader<'a>) -> Result<(), AvpError> {
+    #[inline(always)]
+    fn read(&mut self, avp: &Avp<'a>) -> Result<(), AvpError> {
         match avp.key() {
             key::USER_NAME => self.user_name = Some(avp.text()?),
             key::ORIGIN_STATE_ID => self.origin_state_id = Some(avp.u32()?),
             key::EVENT_TIMESTAMP => self.event_timestamp = Some(avp.time()?),
             key::SUBSCRIPTION_ID => self.subscriber.read(avp)?,
+            key::SUBSCRIPTION_ID_EXTENSION => self.subscriber.read_extension(avp)?,
             key::USER_EQUIPMENT_INFO => self.user_equipment = Some(UserEquipment::read(avp)?),
+            key::USER_EQUIPMENT_INFO_EXTENSION => {
+                self.user_equipment = UserEquipment::read_extension(avp)?.or(self.user_equipment);
+            }
+            key::CC_SUB_SESSION_ID => self.sub_session_id = Some(avp.u64()?),
+            key::CC_CORRELATION_ID => self.correlation_id = Some(avp.octets()),
             key::REQUESTED_ACTION => self.requested_action = Some(RequestedAction::read(avp)?),
             key::TERMINATION_CAUSE => self.termination_cause = Some(TerminationCause::read(avp)?),
             key::MULTIPLE_SERVICES_INDICATOR => {
@@ -207,7 +230,7 @@ impl<'a> CcRequest<'a> {
             key::SERVICE_INFORMATION => {
                 self.service_information = Some(ServiceInformation::read(avp)?);
             }
-            _ => route.read(avp)?,
+            _ => {}
         }
         Ok(())
     }
@@ -224,16 +247,17 @@ impl<'a> CcRequest<'a> {
         if let Some(name) = self.user_name {
             writer.text(&dict::USER_NAME, name);
         }
-        if let Some(state) = self.origin_state_id {
-            writer.u32(&dict::ORIGIN_STATE_ID, state);
-        }
+        writer
+            .some_u64(&dict::CC_SUB_SESSION_ID, self.sub_session_id)
+            .some_u32(&dict::ORIGIN_STATE_ID, self.origin_state_id);
         if let Some(time) = self.event_timestamp {
             writer.time(&dict::EVENT_TIMESTAMP, time);
         }
         self.subscriber.write(&mut writer);
         self.write_service(&mut writer);
-        for service in self.services.values() {
-            service.write(&mut writer);
+        self.services.each(|service| service.write(&mut writer));
+        if let Some(id) = self.correlation_id {
+            writer.octets(&dict::CC_CORRELATION_ID, id);
         }
         if let Some(equipment) = &self.user_equipment {
             equipment.write(&mut writer);
@@ -257,9 +281,7 @@ impl<'a> CcRequest<'a> {
         if let Some(action) = self.requested_action {
             writer.i32(&dict::REQUESTED_ACTION, action.value());
         }
-        for used in self.used.values() {
-            used.write(writer);
-        }
+        self.used.each(|used| used.write(writer));
         if self.multiple_services {
             writer.i32(&dict::MULTIPLE_SERVICES_INDICATOR, 1);
         }
@@ -268,24 +290,25 @@ impl<'a> CcRequest<'a> {
 
 impl<'a> ServiceRequest<'a> {
     fn read(avp: &Avp<'a>) -> Result<Self, AvpError> {
-        let members = avp.grouped()?;
-        let mut service = Self {
-            service_identifiers: List::wire(members, key::SERVICE_IDENTIFIER),
-            used: List::wire(members, key::USED_SERVICE_UNIT),
-            ..Self::default()
-        };
-        for member in members {
+        let mut service = Self::default();
+        avp.read_members(|member, from| {
             match member.key() {
                 key::RATING_GROUP => service.rating_group = Some(member.u32()?),
+                key::SERVICE_IDENTIFIER => service.service_identifiers.came(from),
+                key::USED_SERVICE_UNIT => service.used.came(from),
                 key::REQUESTED_SERVICE_UNIT => {
                     service.requested = Some(Units::read_group(&member)?);
                 }
                 key::REPORTING_REASON => {
                     service.reporting_reason = Some(ReportingReason::read(&member)?);
                 }
+                key::G_S_U_POOL_REFERENCE => service.pools.came(from),
+                key::TRIGGER => service.trigger = Some(read_trigger(&member)?),
+                key::REFUND_INFORMATION => service.refund_information = Some(member.octets()),
                 _ => {}
             }
-        }
+            Ok(())
+        })?;
         Ok(service)
     }
 
@@ -294,17 +317,18 @@ impl<'a> ServiceRequest<'a> {
             if let Some(units) = &self.requested {
                 units.write_group(&dict::REQUESTED_SERVICE_UNIT, group);
             }
-            for used in self.used.values() {
-                used.write(group);
+            self.used.each(|used| used.write(group));
+            self.service_identifiers.each(|identifier| {
+                group.u32(&dict::SERVICE_IDENTIFIER, *identifier);
+            });
+            group.some_u32(&dict::RATING_GROUP, self.rating_group);
+            self.pools.each(|pool| pool.write(group));
+            group.some_i32(&dict::REPORTING_REASON, self.reporting_reason.map(ReportingReason::value));
+            if let Some(types) = &self.trigger {
+                write_trigger(types, group);
             }
-            for identifier in self.service_identifiers.values() {
-                group.u32(&dict::SERVICE_IDENTIFIER, identifier);
-            }
-            if let Some(rating_group) = self.rating_group {
-                group.u32(&dict::RATING_GROUP, rating_group);
-            }
-            if let Some(reason) = self.reporting_reason {
-                group.i32(&dict::REPORTING_REASON, reason.value());
+            if let Some(octets) = self.refund_information {
+                group.octets(&dict::REFUND_INFORMATION, octets);
             }
         });
     }
@@ -313,17 +337,36 @@ impl<'a> ServiceRequest<'a> {
 impl<'a> UserEquipment<'a> {
     fn read(avp: &Avp<'a>) -> Result<Self, AvpError> {
         let (mut kind, mut value) = (None, None);
-        for member in avp.grouped()? {
+        avp.read_members(|member, _| {
             match member.key() {
                 key::USER_EQUIPMENT_INFO_TYPE => kind = Some(UserEquipmentType::read(&member)?),
                 key::USER_EQUIPMENT_INFO_VALUE => value = Some(member.octets()),
                 _ => {}
             }
-        }
+            Ok(())
+        })?;
         Ok(Self {
-            kind: need(kind, &dict::USER_EQUIPMENT_INFO_TYPE)?,
-            value: need(value, &dict::USER_EQUIPMENT_INFO_VALUE)?,
+            kind: need_in(avp, kind, &dict::USER_EQUIPMENT_INFO_TYPE)?,
+            value: need_in(avp, value, &dict::USER_EQUIPMENT_INFO_VALUE)?,
         })
+    }
+
+    /// User-Equipment-Info-Extension 653 (RFC 8506 section 8.52); an IMEI
+    /// without a software version has no type here and is passed over.
+    fn read_extension(avp: &Avp<'a>) -> Result<Option<Self>, AvpError> {
+        let mut found = None;
+        avp.read_members(|member, _| {
+            let kind = match member.key() {
+                key::USER_EQUIPMENT_INFO_IMEISV => UserEquipmentType::Imeisv,
+                key::USER_EQUIPMENT_INFO_MAC => UserEquipmentType::Mac,
+                key::USER_EQUIPMENT_INFO_EUI64 => UserEquipmentType::Eui64,
+                key::USER_EQUIPMENT_INFO_MODIFIEDEUI64 => UserEquipmentType::ModifiedEui64,
+                _ => return Ok(()),
+            };
+            found = Some(Self { kind, value: member.octets() });
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     fn write(&self, writer: &mut Writer<'_>) {

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use crate::apps::route::need;
+use crate::apps::route::need_in;
 use crate::apps::{FromAvp, List};
 use crate::codec::{Avp, AvpError, Time, Writer};
 use crate::dictionary::{self as dict, AvpDef, key};
@@ -23,20 +23,33 @@ pub struct Subscriber<'a> {
 impl<'a> Subscriber<'a> {
     pub(in crate::apps) fn read(&mut self, avp: &Avp<'a>) -> Result<(), AvpError> {
         let (mut kind, mut data) = (None, None);
-        for member in avp.grouped()? {
+        avp.read_members(|member, _| {
             match member.key() {
                 key::SUBSCRIPTION_ID_TYPE => kind = Some(member.enumerated()?),
                 key::SUBSCRIPTION_ID_DATA => data = Some(member.text()?),
                 _ => {}
             }
-        }
-        let data = need(data, &dict::SUBSCRIPTION_ID_DATA)?;
-        match need(kind, &dict::SUBSCRIPTION_ID_TYPE)? {
+            Ok(())
+        })?;
+        let data = need_in(avp, data, &dict::SUBSCRIPTION_ID_DATA)?;
+        match need_in(avp, kind, &dict::SUBSCRIPTION_ID_TYPE)? {
             E164 => self.msisdn = Some(data),
             IMSI => self.imsi = Some(data),
             _ => {}
         }
         Ok(())
+    }
+
+    /// Subscription-Id-Extension 659 (RFC 8506 section 8.58).
+    pub(super) fn read_extension(&mut self, avp: &Avp<'a>) -> Result<(), AvpError> {
+        avp.read_members(|member, _| {
+            match member.key() {
+                key::SUBSCRIPTION_ID_E164 => self.msisdn = Some(member.text()?),
+                key::SUBSCRIPTION_ID_IMSI => self.imsi = Some(member.text()?),
+                _ => {}
+            }
+            Ok(())
+        })
     }
 
     pub(in crate::apps) fn write(&self, writer: &mut Writer<'_>) {
@@ -62,13 +75,14 @@ pub struct ServiceInformation<'a> {
 impl<'a> ServiceInformation<'a> {
     pub(in crate::apps) fn read(avp: &Avp<'a>) -> Result<Self, AvpError> {
         let mut information = Self::default();
-        for member in avp.grouped()? {
+        avp.read_members(|member, _| {
             match member.key() {
                 key::SUBSCRIPTION_ID => information.subscriber.read(&member)?,
                 key::PS_INFORMATION => information.ps = Some(PsInformation::read(&member)?),
                 _ => {}
             }
-        }
+            Ok(())
+        })?;
         Ok(information)
     }
 
@@ -113,11 +127,8 @@ pub struct PsInformation<'a> {
 
 impl<'a> PsInformation<'a> {
     fn read(avp: &Avp<'a>) -> Result<Self, AvpError> {
-        let members = avp.grouped()?;
-        let traffic = List::wire(members, key::TRAFFIC_DATA_VOLUMES);
-        let service_data = List::wire(members, key::SERVICE_DATA_CONTAINER);
-        let mut ps = Self { traffic, service_data, ..Self::default() };
-        for member in members {
+        let mut ps = Self::default();
+        avp.read_members(|member, from| {
             match member.key() {
                 key::CALLED_STATION_ID => ps.called_station_id = Some(member.text()?),
                 key::TGPP_CHARGING_ID => ps.charging_id = Some(member.octets()),
@@ -131,9 +142,12 @@ impl<'a> PsInformation<'a> {
                 key::PDP_ADDRESS => first(&mut ps.pdp_address, &member)?,
                 key::SGSN_ADDRESS => first(&mut ps.sgsn_address, &member)?,
                 key::GGSN_ADDRESS => first(&mut ps.ggsn_address, &member)?,
+                key::TRAFFIC_DATA_VOLUMES => ps.traffic.came(from),
+                key::SERVICE_DATA_CONTAINER => ps.service_data.came(from),
                 _ => {}
             }
-        }
+            Ok(())
+        })?;
         Ok(ps)
     }
 
@@ -163,12 +177,8 @@ impl<'a> PsInformation<'a> {
                     group.address(def, value);
                 }
             }
-            for volume in self.traffic.values() {
-                volume.write(group);
-            }
-            for container in self.service_data.values() {
-                container.write(group);
-            }
+            self.traffic.each(|volume| volume.write(group));
+            self.service_data.each(|container| container.write(group));
         });
     }
 }
@@ -199,7 +209,7 @@ pub struct TrafficVolume {
 impl TrafficVolume {
     fn read(avp: &Avp<'_>) -> Result<Self, AvpError> {
         let mut volume = Self::default();
-        for member in avp.grouped()? {
+        avp.read_members(|member, _| {
             match member.key() {
                 key::ACCOUNTING_INPUT_OCTETS => volume.input_octets = Some(member.u64()?),
                 key::ACCOUNTING_OUTPUT_OCTETS => volume.output_octets = Some(member.u64()?),
@@ -211,7 +221,8 @@ impl TrafficVolume {
                 }
                 _ => {}
             }
-        }
+            Ok(())
+        })?;
         Ok(volume)
     }
 

@@ -90,13 +90,14 @@ impl<'a> UpdateLocationRequest<'a> {
                 key::ULR_FLAGS => ulr_flags = Some(avp.u32()?),
                 key::VISITED_PLMN_ID => visited_plmn_id = Some(avp.octets()),
                 key::TERMINAL_INFORMATION => {
-                    for member in avp.grouped()? {
+                    avp.read_members(|member, _| {
                         match member.key() {
                             key::IMEI => imei = Some(member.text()?),
                             key::SOFTWARE_VERSION => software_version = Some(member.text()?),
                             _ => {}
                         }
-                    }
+                        Ok(())
+                    })?;
                 }
                 _ => {}
             }
@@ -319,9 +320,9 @@ impl<'a> DeleteSubscriberDataRequest<'a> {
     pub fn encode(&self, header: &Header, out: &mut BytesMut) {
         let mut writer = begin(&self.route, self.user_name, header, out);
         writer.u32(&dict::DSR_FLAGS, self.dsr_flags);
-        for identifier in self.context_identifiers.values() {
-            writer.u32(&dict::CONTEXT_IDENTIFIER, identifier);
-        }
+        self.context_identifiers.each(|identifier| {
+            writer.u32(&dict::CONTEXT_IDENTIFIER, *identifier);
+        });
         writer.finish();
     }
 }

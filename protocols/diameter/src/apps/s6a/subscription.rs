@@ -1,6 +1,6 @@
 //! Subscription-Data 1400 (TS 29.272 section 7.3.2): what the gateway sets.
 
-use crate::apps::route::need;
+use crate::apps::route::need_in;
 use crate::apps::{FromAvp, List, enumerated};
 use crate::codec::{Avp, AvpError, Writer};
 use crate::dictionary::{self as dict, key};
@@ -126,8 +126,8 @@ impl Ambr {
         let uplink = members.find(key::MAX_REQUESTED_BANDWIDTH_UL);
         let downlink = members.find(key::MAX_REQUESTED_BANDWIDTH_DL);
         Ok(Self {
-            uplink: need(uplink, &dict::MAX_REQUESTED_BANDWIDTH_UL)?.u32()?,
-            downlink: need(downlink, &dict::MAX_REQUESTED_BANDWIDTH_DL)?.u32()?,
+            uplink: need_in(avp, uplink, &dict::MAX_REQUESTED_BANDWIDTH_UL)?.u32()?,
+            downlink: need_in(avp, downlink, &dict::MAX_REQUESTED_BANDWIDTH_DL)?.u32()?,
         })
     }
 
@@ -161,32 +161,34 @@ impl<'a> ApnConfiguration<'a> {
     fn read(avp: &Avp<'a>) -> Result<Self, AvpError> {
         let (mut context_identifier, mut pdn_type, mut service_selection) = (None, None, None);
         let (mut qci, mut priority_level, mut ambr) = (None, None, None);
-        for member in avp.grouped()? {
+        avp.read_members(|member, _| {
             match member.key() {
                 key::CONTEXT_IDENTIFIER => context_identifier = Some(member.u32()?),
                 key::PDN_TYPE => pdn_type = Some(PdnType::read(&member)?),
                 key::SERVICE_SELECTION => service_selection = Some(member.text()?),
                 key::AMBR => ambr = Some(Ambr::read(&member)?),
                 key::EPS_SUBSCRIBED_QOS_PROFILE => {
-                    for part in member.grouped()? {
+                    member.read_members(|part, _| {
                         match part.key() {
                             key::QOS_CLASS_IDENTIFIER => qci = Some(part.enumerated()?),
                             key::ALLOCATION_RETENTION_PRIORITY => {
                                 let level = part.grouped()?.find(key::PRIORITY_LEVEL);
-                                let level = need(level, &dict::PRIORITY_LEVEL)?;
+                                let level = need_in(&part, level, &dict::PRIORITY_LEVEL)?;
                                 priority_level = Some(level.u32()?);
                             }
                             _ => {}
                         }
-                    }
+                        Ok(())
+                    })?;
                 }
                 _ => {}
             }
-        }
+            Ok(())
+        })?;
         Ok(Self {
-            context_identifier: need(context_identifier, &dict::CONTEXT_IDENTIFIER)?,
-            pdn_type: need(pdn_type, &dict::PDN_TYPE)?,
-            service_selection: need(service_selection, &dict::SERVICE_SELECTION)?,
+            context_identifier: need_in(avp, context_identifier, &dict::CONTEXT_IDENTIFIER)?,
+            pdn_type: need_in(avp, pdn_type, &dict::PDN_TYPE)?,
+            service_selection: need_in(avp, service_selection, &dict::SERVICE_SELECTION)?,
             qci,
             priority_level,
             ambr,
@@ -236,9 +238,9 @@ impl<'a> ApnProfile<'a> {
         let members = avp.grouped()?;
         let default = members.find(key::CONTEXT_IDENTIFIER);
         let def = &dict::ALL_APN_CONFIGURATIONS_INCLUDED_INDICATOR;
-        let included = need(members.find(def.key()), def)?;
+        let included = need_in(avp, members.find(def.key()), def)?;
         Ok(Self {
-            default_context: need(default, &dict::CONTEXT_IDENTIFIER)?.u32()?,
+            default_context: need_in(avp, default, &dict::CONTEXT_IDENTIFIER)?.u32()?,
             all_included: match included.enumerated()? {
                 0 => true,
                 1 => false,
@@ -254,9 +256,7 @@ impl<'a> ApnProfile<'a> {
             group
                 .u32(&dict::CONTEXT_IDENTIFIER, self.default_context)
                 .i32(&dict::ALL_APN_CONFIGURATIONS_INCLUDED_INDICATOR, indicator);
-            for apn in self.apns.values() {
-                apn.write(group);
-            }
+            self.apns.each(|apn| apn.write(group));
         });
     }
 }
@@ -287,7 +287,7 @@ pub struct SubscriptionData<'a> {
 impl<'a> SubscriptionData<'a> {
     pub(super) fn read(avp: &Avp<'a>) -> Result<Self, AvpError> {
         let mut data = Self::default();
-        for member in avp.grouped()? {
+        avp.read_members(|member, _| {
             match member.key() {
                 key::SUBSCRIBER_STATUS => {
                     data.subscriber_status = Some(SubscriberStatus::read(&member)?);
@@ -312,7 +312,8 @@ impl<'a> SubscriptionData<'a> {
                 }
                 _ => {}
             }
-        }
+            Ok(())
+        })?;
         Ok(data)
     }
 
