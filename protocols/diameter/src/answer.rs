@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::codec::{AvpError, CommandFlags, DecodeError, Header, Message, Writer};
-use crate::dictionary::{self as dict, Report, key};
+use crate::codec::{Avp, AvpError, CommandFlags, DecodeError, HEADER_LENGTH, Header, Message, Writer};
+use crate::dictionary::{self as dict, Report, Strictness, key};
 use crate::result_code::{Outcome, ResultCode};
 
 /// Octets of an answer beside what it repeats of the request, about.
@@ -30,7 +30,7 @@ impl Origin {
         let mut writer = Writer::begin(&mut out, &Header::request(0, 0, false));
         writer.text(&dict::ORIGIN_HOST, host).text(&dict::ORIGIN_REALM, realm);
         writer.finish();
-        let avps = out.freeze().slice(crate::codec::HEADER_LENGTH..);
+        let avps = out.freeze().slice(HEADER_LENGTH..);
         Self { host: host.into(), realm: realm.into(), avps }
     }
 
@@ -206,7 +206,7 @@ fn echoed(request: &Message, failed: &[AvpError]) -> Option<BytesMut> {
         avp.flags = rule.avp.flags();
         let reported = failed.iter().any(|error| error.vendor == avp.vendor_id() && error.code == avp.code);
         // a report keeps the first errors only: this one may be a later one's
-        if reported || !dict::is_good(&avp) {
+        if reported || !is_good(header, &avp) {
             return None;
         }
         if key != key::SESSION_ID {
@@ -214,6 +214,17 @@ fn echoed(request: &Message, failed: &[AvpError]) -> Option<BytesMut> {
         }
     }
     Some(out)
+}
+
+/// True where the AVP, taken by itself, is right: in a message without a
+/// grammar.
+fn is_good(request: &Header, avp: &Avp<'_>) -> bool {
+    let generic = Header { flags: CommandFlags::ERROR, ..request.answer() };
+    let mut octets = BytesMut::with_capacity(HEADER_LENGTH + avp.length() + 3);
+    let mut writer = Writer::begin(&mut octets, &generic);
+    writer.avp(avp);
+    writer.finish();
+    Message::decode(octets.freeze()).is_ok_and(|alone| dict::check(&alone, Strictness::Strict).errors.is_empty())
 }
 
 pub(crate) fn write_outcome(writer: &mut Writer<'_>, outcome: Outcome) {

@@ -187,7 +187,20 @@ impl Checker<'_> {
     fn value(&mut self, mut start: Avps<'_>) {
         let Some(avp) = start.next() else { return };
         let Some(def) = avp.definition(self.dictionary) else { return };
-        if let Err(error) = typed(&avp, def.data_type) {
+        let result = match def.data_type {
+            DataType::OctetString | DataType::Grouped => Ok(()),
+            DataType::Integer32 | DataType::Enumerated => avp.i32().map(drop),
+            DataType::Integer64 => avp.i64().map(drop),
+            DataType::Unsigned32 => avp.u32().map(drop),
+            DataType::Unsigned64 => avp.u64().map(drop),
+            DataType::Address => avp.address().map(drop),
+            DataType::Time => avp.time().map(drop),
+            DataType::UTF8String => avp.text().map(drop),
+            DataType::DiameterIdentity => avp.identity().map(drop),
+            DataType::DiameterURI => avp.uri().map(drop),
+            DataType::IPFilterRule => avp.filter_rule().map(drop),
+        };
+        if let Err(error) = result {
             self.error(error);
         }
     }
@@ -219,37 +232,5 @@ impl Checker<'_> {
             }
             Strictness::Lenient => {}
         }
-    }
-}
-
-/// True where a known AVP, taken by itself, has a value of its type, and a
-/// group the members that its grammar wants.
-pub(crate) fn is_good(avp: &Avp<'_>) -> bool {
-    let dictionary = Dictionary::standard();
-    let kind = dictionary.kinds[dictionary.index(avp.vendor_id(), avp.code)];
-    let Content::Group(group) = kind.content else {
-        return avp.definition(dictionary).is_none_or(|def| typed(avp, def.data_type).is_ok());
-    };
-    let Ok(members) = avp.members() else { return false };
-    let mut report = Report::default();
-    let strictness = Strictness::Strict;
-    Checker { dictionary, strictness, report: &mut report }.chain(members, dictionary.group(group));
-    report.errors.is_empty()
-}
-
-/// Whether a value is of its type; the members of a group are looked at elsewhere.
-fn typed(avp: &Avp<'_>, data_type: DataType) -> Result<(), AvpError> {
-    match data_type {
-        DataType::OctetString | DataType::Grouped => Ok(()),
-        DataType::Integer32 | DataType::Enumerated => avp.i32().map(drop),
-        DataType::Integer64 => avp.i64().map(drop),
-        DataType::Unsigned32 => avp.u32().map(drop),
-        DataType::Unsigned64 => avp.u64().map(drop),
-        DataType::Address => avp.address().map(drop),
-        DataType::Time => avp.time().map(drop),
-        DataType::UTF8String => avp.text().map(drop),
-        DataType::DiameterIdentity => avp.identity().map(drop),
-        DataType::DiameterURI => avp.uri().map(drop),
-        DataType::IPFilterRule => avp.filter_rule().map(drop),
     }
 }

@@ -16,7 +16,6 @@ mod notation;
 mod table;
 
 pub use avps::*;
-pub(crate) use check::is_good;
 pub use check::{Report, Strictness, check};
 pub use commands::{COMMANDS, CommandDef};
 pub use extension::{AddedAvp, AddedRule, AddedRules, DictionaryError, DictionaryProblem, Extension, GrammarPlace};

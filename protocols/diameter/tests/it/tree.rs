@@ -165,6 +165,7 @@ fn an_unknown_avp_is_kept_and_only_a_lenient_peer_may_set_its_m_bit() {
         name: "none",
         data_type: DataType::OctetString,
         mandatory: MandatoryBit::M,
+        value_names: &[],
     };
     const OPTIONAL: AvpDef = AvpDef { code: 65_000, vendor: 0, mandatory: MandatoryBit::Never, ..VENDORS_OWN };
     let request = changed(&update(), key::MULTIPLE_SERVICES_CREDIT_CONTROL, |writer| {

@@ -2,7 +2,8 @@
 
 use linegate_diameter::apps::gy::*;
 use linegate_diameter::apps::{List, base::TerminationCause};
-use linegate_diameter::codec::{Header, Message};
+use linegate_diameter::codec::{AvpError, Header, Message};
+use linegate_diameter::dictionary as dict;
 use linegate_diameter::{Outcome, ResultCode};
 
 use super::kind::{
@@ -10,6 +11,13 @@ use super::kind::{
     same_again,
 };
 use super::{Source, kind};
+
+/// Filters in the notation of RFC 6733 section 4.3.1.
+const FILTER_RULES: [&str; 3] = [
+    "permit in ip from any to 10.0.0.1",
+    "deny out ip from any to any",
+    "permit out 17 from 2001:db8::/32 53 to assigned frag",
+];
 
 /// CCR and CCA.
 pub const KINDS: &[Kind] = &[
@@ -42,6 +50,8 @@ fn readable_request(request: &CcRequest<'_>) -> bool {
         && request.services.iter().all(|service| {
             service.is_ok_and(|service| {
                 service.used.iter().all(|used| used.is_ok())
+                    && service.pools.iter().all(|pool| pool.is_ok())
+                    && service.trigger.is_none_or(|trigger| trigger.iter().all(|kind| kind.is_ok()))
                     && service.service_identifiers.iter().all(|identifier| identifier.is_ok())
             })
         })
@@ -57,6 +67,8 @@ fn readable_answer(answer: &CcAnswer<'_>) -> bool {
         && answer.services.iter().all(|service| {
             service.is_ok_and(|service| {
                 service.service_identifiers.iter().all(|identifier| identifier.is_ok())
+                    && service.pools.iter().all(|pool| pool.is_ok())
+                    && service.trigger.is_none_or(|trigger| trigger.iter().all(|kind| kind.is_ok()))
                     && readable_final(service.final_unit)
             })
         })
@@ -64,6 +76,20 @@ fn readable_answer(answer: &CcAnswer<'_>) -> bool {
 
 fn money(source: &mut Source<'_>) -> Money {
     Money { digits: source.u64() as i64, exponent: source.i32(), currency: source.option(Source::u32) }
+}
+
+/// A cost or balance always has its currency.
+fn price(source: &mut Source<'_>) -> Money {
+    Money { currency: Some(source.u32()), ..money(source) }
+}
+
+fn pool(source: &mut Source<'_>) -> PoolReference {
+    PoolReference {
+        identifier: source.u32(),
+        unit_type: source.pick(CcUnitType::ALL),
+        digits: source.u64() as i64,
+        exponent: source.i32(),
+    }
 }
 
 fn units(source: &mut Source<'_>) -> Units {
@@ -154,6 +180,7 @@ fn build_request(source: &mut Source<'_>) -> Message {
     let volumes = volumes(source);
     let whole = source.list(used);
     let listed = source.list(|source| (source.list(Source::u32), source.list(used)));
+    let (pools, triggers) = (source.list(pool), source.list(Source::i32));
     let services: Vec<_> = listed
         .iter()
         .map(|(identifiers, used)| ServiceRequest {
@@ -162,11 +189,16 @@ fn build_request(source: &mut Source<'_>) -> Message {
             requested: source.option(units),
             used: used.into(),
             reporting_reason: source.option(|source| source.pick(ReportingReason::ALL)),
+            pools: (&pools).into(),
+            trigger: source.option(|_| (&triggers).into()),
+            refund_information: source.option(Source::octets),
         })
         .collect();
     let kind = source.pick(CcRequestType::ALL);
     let request = CcRequest {
         user_name: source.option(Source::text),
+        sub_session_id: source.option(Source::u64),
+        correlation_id: source.option(Source::octets),
         origin_state_id: source.option(Source::u32),
         event_timestamp: source.option(Source::time),
         subscriber: subscriber(source),
@@ -200,8 +232,9 @@ fn final_unit<'a, 's: 'a>(source: &mut Source<'s>, rules: &'a [&'a str], ids: &'
 }
 
 fn build_answer(source: &mut Source<'_>) -> Message {
-    let (rules, ids) = (source.list(Source::text), source.list(Source::text));
+    let (rules, ids) = (source.list(|source| source.pick(&FILTER_RULES)), source.list(Source::text));
     let identifiers = source.list(|source| source.list(Source::u32));
+    let (pools, triggers) = (source.list(pool), source.list(Source::i32));
     let services: Vec<_> = identifiers
         .iter()
         .map(|identifiers| ServiceAnswer {
@@ -215,21 +248,33 @@ fn build_answer(source: &mut Source<'_>) -> Message {
             time_threshold: source.option(Source::u32),
             unit_threshold: source.option(Source::u32),
             final_unit: source.flag().then(|| final_unit(source, &rules, &ids)),
+            tariff_change_usage: source.option(|source| source.pick(TariffChangeUsage::ALL)),
+            pools: (&pools).into(),
+            trigger: source.option(|_| (&triggers).into()),
+            quota_consumption_time: source.option(Source::u32),
+            refund_information: source.option(Source::octets),
         })
         .collect();
+    let missing = source.list(|source| AvpError::missing(source.pick(dict::AVPS)));
+    let failed: Vec<_> = missing.iter().map(FailedAvp::from).collect();
     let kind = source.pick(CcRequestType::ALL);
     let outcome: Outcome = source.result();
+    let cost = source.option(price);
     let answer = CcAnswer {
         origin_state_id: source.option(Source::u32),
         services: (&services).into(),
         granted: source.option(grant),
         validity_time: source.option(Source::u32),
         final_unit: source.flag().then(|| final_unit(source, &rules, &ids)),
-        // a cost always has its currency
-        cost: source.option(|source| Money { currency: Some(source.u32()), ..money(source) }),
+        cost,
         check_balance: source.option(|source| source.pick(CheckBalanceResult::ALL)),
         session_failover: source.option(|source| source.pick(CcSessionFailover::ALL)),
         failure_handling: source.option(|source| source.pick(FailureHandling::ALL)),
+        debiting_failure_handling: source.option(|source| source.pick(DebitingFailureHandling::ALL)),
+        cost_unit: cost.and_then(|_| source.option(Source::text)),
+        remaining_balance: source.option(price),
+        low_balance: source.option(Source::flag),
+        failed_avps: (&failed).into(),
         ..CcAnswer::new(outcome, kind, source.u32())
     };
     answer_built!(source, answer, CcAnswer, CcRequest::header())

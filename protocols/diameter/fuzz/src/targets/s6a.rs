@@ -72,13 +72,17 @@ fn ambr(source: &mut Source<'_>) -> Ambr {
 }
 
 fn apns<'a>(source: &mut Source<'a>) -> Vec<ApnConfiguration<'a>> {
-    source.list(|source| ApnConfiguration {
-        context_identifier: source.u32(),
-        pdn_type: source.pick(PdnType::ALL),
-        service_selection: source.text(),
-        qci: source.option(Source::i32),
-        priority_level: source.option(Source::u32),
-        ambr: source.option(ambr),
+    source.list(|source| {
+        // a QoS profile has both or is not there
+        let qos = source.option(|source| (source.i32(), source.u32()));
+        ApnConfiguration {
+            context_identifier: source.u32(),
+            pdn_type: source.pick(PdnType::ALL),
+            service_selection: source.text(),
+            qci: qos.map(|(qci, _)| qci),
+            priority_level: qos.map(|(_, level)| level),
+            ambr: source.option(ambr),
+        }
     })
 }
 
