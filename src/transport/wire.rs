@@ -19,6 +19,8 @@ const READ_BYTES: usize = 16 << 10;
 pub struct Wire {
     stream: TcpStream,
     tls: Option<Box<rustls::Connection>>,
+    /// Decrypted and not taken yet, bytes: what came behind the handshake.
+    plaintext: usize,
 }
 
 /// What a read gave.
@@ -54,7 +56,7 @@ impl Write for Ready<'_> {
 impl Wire {
     /// Without TLS.
     pub const fn plain(stream: TcpStream) -> Self {
-        Self { stream, tls: None }
+        Self { stream, tls: None, plaintext: 0 }
     }
 
     /// The server's side of TLS; [`Wire::handshake`] comes next.
@@ -75,7 +77,7 @@ impl Wire {
 
     fn tls(stream: TcpStream, mut tls: rustls::Connection) -> Self {
         tls.set_buffer_limit(Some(TLS_BUFFER_BYTES));
-        Self { stream, tls: Some(Box::new(tls)) }
+        Self { stream, tls: Some(Box::new(tls)), plaintext: 0 }
     }
 
     /// The TCP stream below.
@@ -118,6 +120,11 @@ impl Wire {
         }
     }
 
+    /// Waits until there is something to read.
+    pub async fn readable(&self) -> io::Result<()> {
+        if self.plaintext > 0 { Ok(()) } else { self.stream.readable().await }
+    }
+
     /// Reads what is there into `into`, at most about [`READ_BYTES`] at once.
     pub fn try_read(&mut self, into: &mut BytesMut) -> io::Result<Received> {
         into.reserve(READ_BYTES);
@@ -129,6 +136,9 @@ impl Wire {
                 Err(error) => Err(error),
             };
         };
+        if self.plaintext > 0 {
+            return self.take_plaintext(into);
+        }
         match tls.read_tls(&mut Ready(&self.stream)) {
             Ok(0) => return Ok(Received::End),
             Ok(_) => {}
@@ -141,6 +151,7 @@ impl Wire {
 
     fn take_plaintext(&mut self, into: &mut BytesMut) -> io::Result<Received> {
         let Some(tls) = &mut self.tls else { return Ok(Received::Nothing) };
+        self.plaintext = 0;
         let before = into.len();
         loop {
             let start = into.len();
@@ -165,7 +176,8 @@ impl Wire {
         let processed = tls.process_new_packets();
         // an alert that says why goes out, where it can
         let flushed = self.flush();
-        processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        let state = processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        self.plaintext = state.plaintext_bytes_to_read();
         flushed.map(drop)
     }
 

@@ -236,7 +236,9 @@ async fn a_client_that_lost_its_sessions_gets_their_reservations_back_and_no_lat
     gateway.charging.sessions_lost("PGW.example");
     let open = async |n: usize| gateway.charging.view(&account(n)).await.unwrap().unwrap().sessions.len();
     for n in 1..=3 {
-        assert_eq!(open(n).await, 0);
+        while open(n).await > 0 {
+            tokio::task::yield_now().await;
+        }
     }
     // what it opens afterwards is its own
     let session = SessionId::from("pgw;new");

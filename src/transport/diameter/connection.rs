@@ -207,7 +207,7 @@ impl Connection {
                         self.lost();
                     }
                 }
-                ready = self.wire.stream().readable(), if may_read => self.read(ready),
+                ready = self.wire.readable(), if may_read => self.read(ready),
                 () = sleep_until(deadline) => self.timeout(),
                 () = stop.cancelled(), if self.leaving == Leaving::No => self.leaving = Leaving::Answering,
             }

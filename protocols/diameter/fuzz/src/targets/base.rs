@@ -155,7 +155,10 @@ fn build_cea(source: &mut Source<'_>) -> Message {
     let cea = encoded(|out| sent.encode_answer(&to, outcome, out));
     passes(&cea);
     assert_eq!(Answered::parse(&cea).expect("what we encode parses").outcome, outcome);
-    assert_eq!(Capabilities::parse(&cea), Ok(sent));
+    // with the E bit it has the generic grammar, without capabilities
+    if !cea.header.is_error() {
+        assert_eq!(Capabilities::parse(&cea), Ok(sent));
+    }
     cea
 }
 
