@@ -3,12 +3,15 @@
 use linegate_diameter::apps::List;
 use linegate_diameter::apps::base::TerminationCause;
 use linegate_diameter::apps::gy::{
-    CcAnswer, CcRequest, CcRequestType, CcSessionFailover, CheckBalanceResult, FailureHandling, FinalUnit,
-    FinalUnitAction, Grant, Money, PsInformation, RedirectAddressType, RedirectServer, ReportingReason,
-    RequestedAction, ServiceAnswer, ServiceData, ServiceInformation, ServiceRequest, Subscriber, TariffChangeUsage,
-    TrafficVolume, Units, UsedUnit, UserEquipment, UserEquipmentType,
+    CcAnswer, CcRequest, CcRequestType, CcSessionFailover, CcUnitType, CheckBalanceResult, DebitingFailureHandling,
+    FailedAvp, FailureHandling, FinalUnit, FinalUnitAction, Grant, Money, PoolReference, PsInformation,
+    RedirectAddressType, RedirectServer, ReportingReason, RequestedAction, ServiceAnswer, ServiceData,
+    ServiceInformation, ServiceRequest, Subscriber, TariffChangeUsage, TrafficVolume, Units, UsedUnit, UserEquipment,
+    UserEquipmentType,
 };
 use linegate_diameter::apps::rf::{AccountingAnswer, AccountingRequest, RecordType};
+use linegate_diameter::codec::AvpError;
+use linegate_diameter::dictionary as dict;
 use linegate_diameter::{Outcome, ResultCode};
 
 use super::{Samples, time, to_gateway};
@@ -68,6 +71,8 @@ pub fn gy(samples: &mut Samples) {
     requests(samples);
     grants(samples);
     final_units(samples);
+    pools_and_triggers(samples);
+    balances(samples);
     events(samples);
 }
 
@@ -207,6 +212,71 @@ fn final_units(samples: &mut Samples) {
         let answer = CcAnswer { final_unit: Some(unit), ..CcAnswer::new(Outcome::SUCCESS, CcRequestType::Update, 5) };
         samples.answer("CCA, final unit", &ccr, |to, origin, out| answer.encode(to, origin, out));
     }
+}
+
+fn pools_and_triggers(samples: &mut Samples) {
+    let pools = CcUnitType::ALL.iter().zip(1..).map(|(&unit_type, identifier)| PoolReference {
+        identifier,
+        unit_type,
+        digits: 15,
+        exponent: -1,
+    });
+    let pools: Vec<PoolReference> = pools.collect();
+    let triggers = [1, 2, 3];
+    let asked = [ServiceRequest {
+        rating_group: Some(10),
+        requested: Some(Units::octets(1)),
+        pools: (&pools).into(),
+        trigger: Some((&triggers).into()),
+        refund_information: Some(b"order-7"),
+        ..ServiceRequest::default()
+    }];
+    let request = CcRequest {
+        sub_session_id: Some(3),
+        correlation_id: Some(b"call-1"),
+        services: (&asked).into(),
+        ..CcRequest::new(to_gateway(), CONTEXT, CcRequestType::Update, 6)
+    };
+    let ccr = samples.request("CCR, pools", CcRequest::header(), |header, out| request.encode(header, out));
+    for usage in TariffChangeUsage::ALL {
+        let services = [ServiceAnswer {
+            rating_group: Some(10),
+            result_code: Some(ResultCode::SUCCESS),
+            granted: Some(Grant { units: Units::octets(1_000), tariff_time_change: time() }),
+            tariff_change_usage: Some(*usage),
+            pools: (&pools).into(),
+            trigger: Some((&triggers).into()),
+            quota_consumption_time: Some(30),
+            refund_information: Some(b"order-7"),
+            ..ServiceAnswer::default()
+        }];
+        let answer =
+            CcAnswer { services: (&services).into(), ..CcAnswer::new(Outcome::SUCCESS, CcRequestType::Update, 6) };
+        samples.answer("CCA, pools", &ccr, |to, origin, out| answer.encode(to, origin, out));
+    }
+}
+
+fn balances(samples: &mut Samples) {
+    let request = CcRequest::new(to_gateway(), CONTEXT, CcRequestType::Event, 0);
+    let ccr = samples.request("CCR", CcRequest::header(), |header, out| request.encode(header, out));
+    for handling in [DebitingFailureHandling::TerminateOrBuffer, DebitingFailureHandling::Continue] {
+        let answer = CcAnswer {
+            cost: Some(WON),
+            cost_unit: Some("MB"),
+            remaining_balance: Some(WON),
+            low_balance: Some(handling == DebitingFailureHandling::Continue),
+            debiting_failure_handling: Some(handling),
+            ..CcAnswer::new(Outcome::SUCCESS, CcRequestType::Event, 0)
+        };
+        samples.answer("CCA, balances", &ccr, |to, origin, out| answer.encode(to, origin, out));
+    }
+    let missing = [AvpError::missing(&dict::REQUESTED_ACTION), AvpError::missing(&dict::RATING_GROUP)];
+    let failed: Vec<FailedAvp<'_>> = missing.iter().map(FailedAvp::from).collect();
+    let answer = CcAnswer {
+        failed_avps: (&failed).into(),
+        ..CcAnswer::new(ResultCode::MISSING_AVP.into(), CcRequestType::Event, 0)
+    };
+    samples.answer("CCA, failed AVPs", &ccr, |to, origin, out| answer.encode(to, origin, out));
 }
 
 fn events(samples: &mut Samples) {
