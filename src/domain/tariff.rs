@@ -218,7 +218,9 @@ impl FinalUnit {
                 let fits = match to.address_type {
                     AddressType::Ipv4 => to.address.parse::<std::net::Ipv4Addr>().is_ok(),
                     AddressType::Ipv6 => to.address.parse::<std::net::Ipv6Addr>().is_ok(),
-                    AddressType::Url => to.address.split_once("://").is_some_and(|(s, rest)| s != "" && rest != ""),
+                    AddressType::Url => {
+                        to.address.split_once("://").is_some_and(|(s, rest)| !s.is_empty() && !rest.is_empty())
+                    }
                     AddressType::SipUri => to.address.starts_with("sip:") || to.address.starts_with("sips:"),
                 };
                 (!fits).then_some("quota.final_unit redirects to an address that is not of its address_type")
