@@ -127,7 +127,7 @@ fn answer_of(request: &DiameterMessage, dictionary: Arc<Dictionary>) -> Diameter
         Arc::clone(&dictionary),
     );
     if let Some(session) = request.get_avp(263) {
-        answer.add_avp(263, None, M, UTF8String::new(&session.get_utf8string().unwrap().value().to_string()).into());
+        answer.add_avp(263, None, M, UTF8String::new(session.get_utf8string().unwrap().value()).into());
     }
     answer.add_avp(268, None, M, Unsigned32::new(2001).into());
     answer.add_avp(264, None, M, Identity::new("server.example").into());
