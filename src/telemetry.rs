@@ -88,6 +88,7 @@ metrics! {
     diameter_request_seconds: HistogramVec = histograms("linegate_diameter_request_seconds", "Time from a received request to its answer, by command.", &["command"], LATENCY_BUCKETS);
     diameter_sent: IntCounterVec = counters("linegate_diameter_sent_total", "Diameter requests that we sent, by command and outcome.", &["command", "outcome"]);
     diameter_pending: IntGauge = gauge("linegate_diameter_pending_requests", "Requests received and not answered yet, over all peers.");
+    diameter_remembered: IntGauge = gauge("linegate_diameter_peers_remembered", "Origin-Hosts that are remembered, with a connection and without.");
     diameter_failovers: IntCounter = counter("linegate_diameter_failovers_total", "Requests of ours sent again, with the T flag, to another peer.");
     diameter_replayed: IntCounter = counter("linegate_diameter_replayed_total", "Repeated requests that got their stored answer by Origin-Host and end-to-end id.");
     diameter_answers_forgotten: IntCounter = counter("linegate_diameter_answers_forgotten_total", "Answers kept for repeats that made room for others before their time.");

@@ -302,7 +302,9 @@ impl Peers {
     fn decide(&self, id: ConnectionId, ask: impl FnOnce(&mut Table) -> Vec<Decision>) -> Option<Verdict> {
         let mut state = self.lock();
         let mut own = None;
-        for Decision { connection, verdict } in ask(&mut state.table) {
+        let decisions = ask(&mut state.table);
+        metrics().diameter_remembered.set(i64::try_from(state.table.len()).unwrap_or(i64::MAX));
+        for Decision { connection, verdict } in decisions {
             if connection == id {
                 own = Some(verdict);
             } else if let Some(link) = state.links.get(&connection) {
