@@ -14,8 +14,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use diameter::avp::flags::M;
-use diameter::avp::{Address, Enumerated, Grouped, Identity, UTF8String, Unsigned32, Unsigned64};
-use diameter::dictionary::{DEFAULT_DICT_XML, Dictionary};
+use diameter::avp::{Address, AvpType, Enumerated, Grouped, Identity, UTF8String, Unsigned32, Unsigned64};
+use diameter::dictionary::{AvpDefinition, DEFAULT_DICT_XML, Dictionary};
 use diameter::transport::{DiameterServer, DiameterServerConfig};
 use diameter::{ApplicationId, CommandCode, DiameterMessage};
 use linegate::adapters::memory::MemoryStore;
@@ -25,7 +25,7 @@ use linegate::domain::rating::request::{ChargeAnswer, ChargeRequest, Grant, Grou
 use linegate::ports::intake::{Reply, RequestIntake};
 use linegate::services::activation::Devices;
 use linegate::transport::diameter::{DiameterServices, Listeners, Peers, start};
-use linegate_diameter::dictionary::Dictionary as OwnDictionary;
+use linegate_diameter::dictionary::{DataType, Dictionary as OwnDictionary};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -88,7 +88,8 @@ impl RequestIntake for GrantAll {
 
 async fn serve_node() {
     linegate::telemetry::start_logs(&Config::load(None, []).unwrap().log).ok();
-    let settings = Config::load(None, []).unwrap().diameter;
+    let mut settings = Config::load(None, []).unwrap().diameter;
+    (settings.connections_max, settings.connections_per_address_max) = (4000, 4000);
     let services = DiameterServices {
         charging: Arc::new(GrantAll),
         devices: Arc::new(Devices::new(Arc::new(MemoryStore::new()))),
@@ -104,7 +105,7 @@ async fn serve_node() {
 }
 
 async fn serve_crate() {
-    let dictionary = Arc::new(Dictionary::new(&[&DEFAULT_DICT_XML]));
+    let dictionary = crates_dictionary();
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut server =
         DiameterServer::new(&address.to_string(), DiameterServerConfig { native_tls: None }).await.unwrap();
@@ -115,6 +116,28 @@ async fn serve_crate() {
         async move { Ok(answer_of(&request, dictionary)) }
     };
     server.listen(answer, dictionary).await.unwrap();
+}
+
+/// Its own dictionary with the AVPs that the client sends and it lacks.
+fn crates_dictionary() -> Arc<Dictionary> {
+    let mut dictionary = Dictionary::new(&[&DEFAULT_DICT_XML]);
+    for def in OwnDictionary::standard().avps() {
+        let (code, vendor_id) = (def.code, Some(def.vendor).filter(|vendor| *vendor != 0));
+        let avp_type = match def.data_type {
+            DataType::Unsigned32 => AvpType::Unsigned32,
+            DataType::Unsigned64 => AvpType::Unsigned64,
+            DataType::Integer32 => AvpType::Integer32,
+            DataType::Enumerated => AvpType::Enumerated,
+            DataType::UTF8String => AvpType::UTF8String,
+            DataType::Grouped => AvpType::Grouped,
+            DataType::Address => AvpType::Address,
+            _ => AvpType::OctetString,
+        };
+        if dictionary.get_avp(code, vendor_id).is_none() {
+            dictionary.add_avp(AvpDefinition { code, vendor_id, name: def.name.into(), avp_type, m_flag: false });
+        }
+    }
+    Arc::new(dictionary)
 }
 
 fn answer_of(request: &DiameterMessage, dictionary: Arc<Dictionary>) -> DiameterMessage {

@@ -50,22 +50,19 @@ impl<'a> Envelope<'a> {
     /// and, because some clients count carelessly, everything else in it but the
     /// way it took. `None` where a stored answer would not fit: the agents on the
     /// way have their own Proxy-Info in each copy.
-    pub(super) fn identity(&self, message: &Message, keys: &[RandomState; 2]) -> Option<u128> {
+    pub(super) fn identity(&self, message: &Message, key: &RandomState) -> Option<u64> {
         if self.has_proxy_info {
             return None;
         }
-        let half = |state: &RandomState| {
-            let mut hasher = state.build_hasher();
-            hasher.write_u32(message.header.end_to_end);
-            hasher.write_u32(message.header.command_code);
-            hasher.write_u32(message.header.application_id);
-            for avp in message.avps().filter(|avp| avp.key() != key::ROUTE_RECORD) {
-                hasher.write_u64(avp.key());
-                hasher.write(avp.data);
-            }
-            u128::from(hasher.finish())
-        };
-        Some(half(&keys[0]) << 64 | half(&keys[1]))
+        let mut hasher = key.build_hasher();
+        hasher.write_u32(message.header.end_to_end);
+        hasher.write_u32(message.header.command_code);
+        hasher.write_u32(message.header.application_id);
+        for avp in message.avps().filter(|avp| avp.key() != key::ROUTE_RECORD) {
+            hasher.write_u64(avp.key());
+            hasher.write(avp.data);
+        }
+        Some(hasher.finish())
     }
 }
 

@@ -63,15 +63,24 @@ impl Connection {
             return self.refuse(&message, ResultCode::APPLICATION_UNSUPPORTED, name, started);
         }
         let identity = self.node.duplicates.identify(&message, &envelope);
-        if let Some(stored) = identity.and_then(|identity| self.node.duplicates.find(identity, started)) {
-            metrics().diameter_replayed.inc();
-            self.machine.send_answer(|out| replay(&stored, &message.header, out));
+        if identity.is_some_and(|identity| self.replayed(identity, &message, started)) {
             return;
         }
         let request = Request { message, name, started, identity };
         if self.is_good(&request) {
             self.hand_over(&request);
         }
+    }
+
+    /// Sends the answer that this request got before; false where there is none.
+    fn replayed(&mut self, identity: Identity, message: &Message, now: Instant) -> bool {
+        let machine = &mut self.machine;
+        let replay = |stored: &[u8]| machine.send_answer(|out| replay(stored, &message.header, out));
+        let found = self.node.duplicates.find(identity, now, replay).is_some();
+        if found {
+            metrics().diameter_replayed.inc();
+        }
+        found
     }
 
     /// Notes whose request it is: hosts behind an agent, and another life of a host.
@@ -102,8 +111,9 @@ impl Connection {
         let report = self.node.dictionary.check(&request.message, strictness);
         if let Some(code) = report.result_code() {
             let origin = self.machine.origin().clone();
-            self.answer(request.identity, code, |out| {
+            self.answer(request.identity, |out| {
                 refuse_report(&request.message, &report, &origin, out);
+                code
             });
             count(request.name, code, request.started);
             return false;
@@ -133,7 +143,10 @@ impl Connection {
             Ok(Some(code)) => self.refuse(&request.message, code, request.name, request.started),
             Err(error) => {
                 let (origin, code) = (self.machine.origin().clone(), error.result_code());
-                self.answer(request.identity, code, |out| refuse_avp(&request.message, &error, &origin, out));
+                self.answer(request.identity, |out| {
+                    refuse_avp(&request.message, &error, &origin, out);
+                    code
+                });
                 count(request.name, code, request.started);
             }
         }
@@ -175,11 +188,9 @@ impl Connection {
         let code = match result {
             Ok(answer) => {
                 let node = Arc::clone(&self.node);
-                let mut code = ResultCode::SUCCESS;
-                let written = self.written(|out| {
-                    code = encode_answer(&node, &waiting, &answer, &origin, out);
-                });
-                self.keep(waiting.identity, code, &written);
+                let write = |out: &mut BytesMut| encode_answer(&node, &waiting, &answer, &origin, out);
+                // A connection that is gone has no use for it: the client repeats.
+                let Some(code) = self.answer(waiting.identity, write) else { return };
                 code
             }
             // The outcome of the write is unknown: nobody is answered.
@@ -196,8 +207,10 @@ impl Connection {
 
     pub(super) fn late(&mut self, late: Late) {
         self.late_outstanding = self.late_outstanding.saturating_sub(1);
-        self.machine.send_answer(|out| out.extend_from_slice(&late.bytes));
-        self.keep(late.identity, late.result, &late.bytes);
+        self.answer(late.identity, |out| {
+            out.extend_from_slice(&late.bytes);
+            late.result
+        });
         count(late.command, late.result, late.started);
     }
 
@@ -207,28 +220,24 @@ impl Connection {
         count(name, code, started);
     }
 
-    /// Sends an answer and keeps it for a repeat.
-    fn answer(&mut self, identity: Option<Identity>, code: ResultCode, write: impl FnOnce(&mut BytesMut)) {
-        let written = self.written(write);
-        self.keep(identity, code, &written);
-    }
-
-    /// Sends an answer; gives what was written, where a repeat may want it.
-    fn written(&mut self, write: impl FnOnce(&mut BytesMut)) -> BytesMut {
-        let mut copy = BytesMut::new();
+    /// Sends an answer and keeps it for a repeat; `write` gives its result code. A
+    /// protocol error says something of this moment: a repeat is judged anew.
+    fn answer(
+        &mut self,
+        identity: Option<Identity>,
+        write: impl FnOnce(&mut BytesMut) -> ResultCode,
+    ) -> Option<ResultCode> {
+        let duplicates = &self.node.duplicates;
+        let mut result = None;
         self.machine.send_answer(|out| {
             let start = out.len();
-            write(out);
-            copy.extend_from_slice(&out[start..]);
+            let code = write(out);
+            result = Some(code);
+            if let Some(identity) = identity.filter(|_| !code.is_protocol_error()) {
+                duplicates.keep(identity, &out[start..], SystemClock::instant());
+            }
         });
-        copy
-    }
-
-    /// A protocol error says something of this moment; a repeat is judged anew.
-    fn keep(&self, identity: Option<Identity>, code: ResultCode, answer: &[u8]) {
-        if let Some(identity) = identity.filter(|_| !code.is_protocol_error() && !answer.is_empty()) {
-            self.node.duplicates.keep(identity, answer, SystemClock::instant());
-        }
+        result
     }
 }
 
