@@ -59,6 +59,8 @@ impl World {
         let mail = MailSink::start(any).await?;
         config.data.folder = folder.path().to_path_buf();
         config.diameter.listen = any;
+        // An element that comes back is asked once, not for two watchdog periods.
+        config.diameter.reopen_answers = 1;
         config.mqtt.listen = any;
         config.http.listen = any.to_string();
         config.sms.url = format!("{}/sms", sms.url());
