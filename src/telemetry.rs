@@ -107,6 +107,7 @@ metrics! {
     hot_commit_seconds: Histogram = histogram("linegate_hot_commit_seconds", "Time of one durable write.", LATENCY_BUCKETS);
     shard_queue: IntGaugeVec = gauges("linegate_shard_queue_requests", "Requests that wait for their shard.", &["shard"]);
     shard_refused: IntCounter = counter("linegate_shard_refused_total", "Requests refused because a shard's queue was full.");
+    sweeps_refused: IntCounter = counter("linegate_session_sweeps_refused_total", "Restarted clients whose lost sessions are not searched for, because too many wait for it.");
     accounts: IntGauge = gauge("linegate_accounts", "Charging accounts in memory.");
     sessions: IntGauge = gauge("linegate_charging_sessions", "Charging sessions open.");
     drain_lag: IntGauge = gauge("linegate_drain_lag_entries", "Hot-log entries not yet in the relational store.");

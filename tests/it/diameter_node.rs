@@ -354,6 +354,13 @@ fn tls_peers_are_who_their_certificate_says() {
             answered += 1;
         }
     }
+    // it stops reading, and is gone with answers still encrypted and unsent
+    named.sock.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+    while named.write_all(&request).is_ok() {}
+    drop(named);
+    let gone = || gateway.metric("linegate_diameter_peers_up") == 0;
+    wait_for("the end of a broken TLS connection", Duration::from_secs(10), gone, || gateway.tail());
+
     let mut other = client(folder.path(), "pgw.example.net", listen);
     assert_eq!(outcome(&introduce(&mut other, "mme.example.net").unwrap()), ResultCode::UNKNOWN_PEER.into());
 

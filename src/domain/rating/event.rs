@@ -15,7 +15,7 @@ use crate::domain::account::{Account, AccountLimits, KeySeen, LineTotal};
 use crate::domain::ids::LineId;
 use crate::domain::ledger::{LedgerSide, Posting, Unit};
 use crate::domain::money::Money;
-use crate::domain::tariff::{Tariff, UsagePrice};
+use crate::domain::tariff::{ChargingSource, Tariff, UsagePrice};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{SuspenseReason, UsageOutcome, UsageRecord};
 
@@ -62,6 +62,10 @@ pub(super) fn one_time(
 /// What a debit or refund was answered; where that is forgotten, that it was done.
 fn stored_answer(account: &Account, key: u64, request: &ChargeRequest) -> ChargeAnswer {
     let stored = account.event_answers.iter().find(|(known, _)| *known == key).map(|(_, answer)| answer.clone());
+    // of several groups some may have been refused: that is not made up
+    if stored.is_none() && request.groups.len() > 1 {
+        return ChargeAnswer { repeated: true, ..ChargeAnswer::bare(Outcome::RatingFailed) };
+    }
     let mut answer = stored.unwrap_or_else(|| {
         let groups = request.groups.iter().map(|g| moved(g.rating_group, g.wanted, None)).collect();
         ChargeAnswer { groups, ..ChargeAnswer::bare(Outcome::Success) }
@@ -131,7 +135,7 @@ impl<'a> Event<'a> {
     fn refund(&mut self, at: usize) -> Result<GroupAnswer, Outcome> {
         let group = &self.request.groups[at];
         let prices = self.prices()?;
-        let (octets, charged) = self.charged();
+        let (octets, charged) = self.charged_by_us()?;
         let (octets_after, priced) = match group.wanted {
             Wanted::Octets(back) => {
                 let after = octets.checked_sub(back).ok_or(Outcome::RefundTooLarge)?;
@@ -211,6 +215,18 @@ impl<'a> Event<'a> {
         let plan = self.account.lines[self.place.line].plan_at(self.place.now);
         let plan = plan.and_then(|id| self.tariff.plan(id));
         plan.and_then(|p| p.usage.as_ref()).ok_or(Outcome::RatingFailed)
+    }
+
+    /// What the open cycle has charged, where this source charges it: nothing is given
+    /// back that another one has charged.
+    fn charged_by_us(&self) -> Result<(u64, i64), Outcome> {
+        let line = &self.account.lines[self.place.line];
+        let plan = line.plan_at(self.place.now).and_then(|id| self.tariff.plan(id));
+        let fixed = line.source.or(plan.map(|plan| plan.source)).and_then(ChargingSource::fixed);
+        let total = self.account.buckets.last().and_then(|open| open.total(line.no));
+        let charges = fixed.or(total.and_then(|total| total.source));
+        let ours = charges.is_none_or(|source| source == self.request.key.source());
+        if ours { Ok(self.charged()) } else { Err(Outcome::RefundTooLarge) }
     }
 
     /// Octets and minor units of the line's open cycle.

@@ -4,7 +4,7 @@ use super::price::price;
 use super::{Place, RatingSettings};
 use crate::domain::account::{Account, LineCharging};
 use crate::domain::ids::PlanId;
-use crate::domain::rating::request::{ChargeRequest, Used};
+use crate::domain::rating::request::{ChargeRequest, Phase, Used};
 use crate::domain::tariff::{Plan, Tariff};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{RecordKey, SuspenseReason, UsageOutcome, UsageRecord};
@@ -133,7 +133,10 @@ pub(super) fn move_totals(
     record.plan = Some(id);
     let total = account.buckets[accumulation.bucket].total_mut(no);
     let charges = fixed.or(total.source).unwrap_or(source);
-    total.source = Some(charges);
+    // a one-time event is no meter: who charges the cycle is left open
+    if !matches!(request.phase, Phase::OneTime(_)) {
+        total.source = Some(charges);
+    }
     if charges != source {
         total.reconcile(source, usage.octets);
         return Ok(UsageOutcome::Reconciled);

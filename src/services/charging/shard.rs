@@ -122,7 +122,13 @@ struct Sweep {
     peer: Arc<str>,
     before: Timestamp,
     left: Vec<AccountId>,
+    /// It has lost them once more meanwhile.
+    again: Option<Timestamp>,
 }
+
+/// Clients whose lost sessions are searched for or wait for that; those of more give
+/// their reservations back when they expire.
+const SWEEPS_MAX: usize = 64;
 
 /// The task's state.
 pub(super) struct Shard {
@@ -221,10 +227,7 @@ impl Shard {
                 self.closed_through = self.closed_through.max(Some(cycle));
                 self.closing.push(Closing { cycle, left, to });
             }
-            Work::SessionsLost { peer, before } => {
-                let left = self.accounts.slots.keys().cloned().collect();
-                self.sweeps.push(Sweep { peer, before, left });
-            }
+            Work::SessionsLost { peer, before } => self.sessions_lost(peer, before),
             Work::Stop => {
                 self.stopping = true;
                 self.queue.close();
@@ -378,6 +381,17 @@ impl Shard {
         !self.closing.is_empty() || !self.sweeps.is_empty()
     }
 
+    fn sessions_lost(&mut self, peer: Arc<str>, before: Timestamp) {
+        if let Some(sweep) = self.sweeps.iter_mut().find(|sweep| sweep.peer == peer) {
+            sweep.again = Some(before);
+        } else if self.sweeps.len() < SWEEPS_MAX {
+            let left = self.accounts.slots.keys().cloned().collect();
+            self.sweeps.push(Sweep { peer, before, left, again: None });
+        } else {
+            metrics().sweeps_refused.inc();
+        }
+    }
+
     /// Looks through some more accounts for sessions that their client has lost.
     fn go_on_sweeping(&mut self, batch_max: usize) {
         let Some(sweep) = self.sweeps.first_mut() else { return };
@@ -385,7 +399,10 @@ impl Shard {
         let some = sweep.left.split_off(sweep.left.len().saturating_sub(room));
         let (peer, before) = (Arc::clone(&sweep.peer), sweep.before);
         if sweep.left.is_empty() {
-            self.sweeps.remove(0);
+            let swept = self.sweeps.remove(0);
+            if let Some(before) = swept.again {
+                self.sessions_lost(swept.peer, before);
+            }
         }
         let limits = &self.shared.settings.rating.limits;
         for id in &some {

@@ -110,6 +110,7 @@ pub(super) async fn serve(wire: Wire, node: Arc<Node>, opening: Opening, stop: C
         partial_since: None,
         output: BytesMut::new(),
         closing: false,
+        gone: false,
         arriving: None,
         peer: None,
         charging: HashMap::new(),
@@ -161,6 +162,8 @@ pub(super) struct Connection {
     partial_since: Option<Instant>,
     output: BytesMut,
     closing: bool,
+    /// The stream failed: nothing can be written any more.
+    gone: bool,
     /// Said its capabilities, not admitted yet.
     arriving: Option<Box<Opened>>,
     pub(super) peer: Option<Known>,
@@ -234,7 +237,7 @@ impl Connection {
     }
 
     fn wants_write(&self) -> bool {
-        !self.output.is_empty() || self.wire.wants_write()
+        !self.gone && (!self.output.is_empty() || self.wire.wants_write())
     }
 
     /// The half-message timer stands still while we do not read ourselves.
@@ -271,6 +274,7 @@ impl Connection {
         self.machine.handle_input(Input::TransportDown, SystemClock::instant());
         self.output.clear();
         self.closing = true;
+        self.gone = true;
     }
 
     /// Cuts whole messages off the input and feeds them to the machine.
@@ -331,6 +335,9 @@ impl Connection {
 
     /// Writes what the socket takes at this moment.
     fn flush(&mut self) -> io::Result<()> {
+        if self.gone {
+            return Ok(());
+        }
         self.wire.flush()?;
         while !self.output.is_empty() {
             match self.wire.try_write(&self.output) {
@@ -353,7 +360,9 @@ impl Connection {
             }
         })
         .await;
-        self.wire.say_goodbye();
+        if !self.gone {
+            self.wire.say_goodbye();
+        }
     }
 
     fn take_mail(&mut self) {
@@ -377,7 +386,7 @@ impl Connection {
             }
             Event::Open => self.opened(),
             Event::Alive => self.with_host(|node, host, id| node.peers.alive(host, id)),
-            Event::OriginState(state) => self.with_host(|node, host, _| node.note_origin_state(host, state)),
+            Event::OriginState(state) => self.with_host(|node, host, _| node.note_origin_state(host, state, host)),
             Event::Request(message) => self.request(message),
             Event::Answer { token, message } => self.answered(token, Ok(message)),
             Event::RequestFailed { token, why } => self.answered(token, Err(why)),
@@ -433,7 +442,7 @@ impl Connection {
         metrics().diameter_peers_up.inc();
         self.node.peers.opened(self.opening.id, &opened);
         if let Some(state) = opened.peer.origin_state_id {
-            self.node.note_origin_state(&host, state);
+            self.node.note_origin_state(&host, state, &host);
         }
         let strictness = self.node.settings.strictness(&host);
         let applications = opened.applications;
@@ -454,6 +463,9 @@ impl Connection {
             (None, None) => self.opening.dialled.clone(),
         };
         let host = self.opening.dialled.clone().or(host);
+        if let (Some(host), false) = (&host, self.ended.welcome) {
+            self.node.peers.dismissed(host);
+        }
         self.node.closed(host.as_deref(), self.opening.id, &self.opening.mailbox, self.failed);
         metrics().diameter_pending.sub(i64::try_from(self.charging.len()).unwrap_or(0));
     }
@@ -475,6 +487,11 @@ impl Connection {
     }
 
     fn send(&mut self, outbound: Outbound) {
+        if self.output.len() >= self.node.settings.output_bytes_max {
+            metrics().diameter_refused.with_label_values(&["output_bytes_max"]).inc();
+            let _gone = outbound.answer.send(Err(RequestFailure::TooMany));
+            return;
+        }
         let token = self.node.fresh_tag();
         let now = SystemClock::instant();
         let application = outbound.message.header.application_id;

@@ -13,7 +13,7 @@ use linegate_diameter::apps::lp::{
 use linegate_diameter::apps::{Answered, List, Route};
 use linegate_diameter::dictionary::application;
 use linegate_diameter::peer::RequestFailure;
-use linegate_diameter::{Header, Message, Outcome, ResultCode};
+use linegate_diameter::{Header, Message, Outcome, ResultCode, names};
 use tracing::debug;
 
 use super::peers::Peers;
@@ -126,8 +126,11 @@ pub(super) struct Towards<'a> {
 
 fn outcome_label(answer: &Message) -> String {
     match Answered::parse(answer).map(|a| a.outcome) {
-        Ok(Outcome::Result(code)) => code.0.to_string(),
-        Ok(Outcome::Experimental { code, .. }) => format!("experimental-{code}"),
+        Ok(Outcome::Result(code)) if code.name().is_some() => code.0.to_string(),
+        Ok(Outcome::Experimental { vendor, code }) if names::experimental_result(vendor, code).is_some() => {
+            format!("experimental-{code}")
+        }
+        Ok(_) => "other".to_owned(),
         Err(_) => "unreadable".to_owned(),
     }
 }

@@ -218,16 +218,15 @@ async fn keep_connected(node: Arc<Node>, peer: PeerSettings, to: SocketAddr, sto
                     let opening = Opening { id, mailbox, dialled: Some(peer.host.as_str().into()) };
                     let ended = connection::serve(wire, Arc::clone(&node), opening, stop.clone()).await;
                     if !ended.welcome {
-                        info!(peer = peer.host, "does not want to talk to us: not connecting again");
-                        return;
+                        info!(peer = peer.host, "does not want to talk to us: not connecting until it comes itself");
                     }
-                    lasted = ended.was_open;
+                    lasted = ended.was_open && ended.welcome;
                 }
                 None => node.peers.closed(Some(&peer.host), id, false),
             }
         } else {
-            // the peer has connected to us
-            lasted = true;
+            // the peer has connected to us, or does not want to be connected to
+            lasted = node.peers.is_open(&peer.host);
             node.peers.closed(None, id, false);
         }
         pause = if lasted { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };
@@ -331,8 +330,8 @@ impl Node {
     }
 
     /// A client says which life of it this is; its sessions from the one before are lost.
-    fn note_origin_state(&self, host: &str, state: u32) {
-        if self.peers.origin_state(host, state) {
+    fn note_origin_state(&self, host: &str, state: u32, from: &str) {
+        if self.peers.origin_state(host, state, from) {
             info!(host, "Origin-State-Id has risen: its sessions are over");
             metrics().diameter_restarts.inc();
             self.services.charging.sessions_lost(host);

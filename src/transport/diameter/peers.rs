@@ -197,11 +197,12 @@ impl Peers {
     ) -> Result<Message, RequestFailure> {
         let deadline = SystemClock::instant() + timeout;
         let mut failure = RequestFailure::NotOpen;
-        let mut last_answer = None;
+        let (mut last_answer, mut lost) = (None, false);
         for (at, hop) in hops.iter().enumerate() {
             let left = deadline.saturating_duration_since(SystemClock::instant());
             if left.is_zero() {
-                return last_answer.ok_or(RequestFailure::Timeout);
+                failure = RequestFailure::Timeout;
+                break;
             }
             let alternates: Arc<[Box<str>]> = hops[at + 1..].into();
             match self.send(hop, &message, left, alternates).await {
@@ -217,11 +218,13 @@ impl Peers {
                     metrics().diameter_failovers.inc();
                     message.header.flags = message.header.flags.with(CommandFlags::RETRANSMITTED);
                     failure = RequestFailure::Disconnected;
+                    lost = true;
                 }
                 Err(why) => return Err(why),
             }
         }
-        last_answer.ok_or(failure)
+        // Whoever got it and was lost may have carried it out: a refusal from before says nothing of that.
+        if lost { Err(failure) } else { last_answer.ok_or(failure) }
     }
 
     async fn send(
@@ -288,8 +291,21 @@ impl Peers {
     }
 
     /// See [`Table::origin_state`].
-    pub(super) fn origin_state(&self, host: &str, state: u32) -> bool {
-        self.lock().table.origin_state(host, state)
+    /// One with a connection of its own speaks for itself alone.
+    pub(super) fn origin_state(&self, host: &str, id: u32, from: &str) -> bool {
+        let mut state = self.lock();
+        let by_another = !host.eq_ignore_ascii_case(from) && state.table.is_open(host);
+        !by_another && state.table.origin_state(host, id)
+    }
+
+    /// See [`Table::dismissed`].
+    pub(super) fn dismissed(&self, host: &str) {
+        self.lock().table.dismissed(host);
+    }
+
+    /// See [`Table::is_open`].
+    pub(super) fn is_open(&self, host: &str) -> bool {
+        self.lock().table.is_open(host)
     }
 
     /// A host behind an agent has sent a request.

@@ -94,7 +94,7 @@ impl Connection {
         let same = |(known, before): &(Box<str>, u32)| **known == *host && *before == state;
         if !peer.state.as_ref().is_some_and(same) {
             peer.state = Some((host.into(), state));
-            self.node.note_origin_state(host, state);
+            self.node.note_origin_state(host, state, &peer.host);
         }
     }
 
@@ -264,7 +264,9 @@ fn encode_answer(
 fn count(name: &'static str, code: ResultCode, started: Instant) {
     let metrics = metrics();
     let mut digits = [0u8; 10];
-    metrics.diameter_requests.with_label_values(&[name, decimal(code.0, &mut digits)]).inc();
+    // what an element behind us answers may be any number
+    let label = if code.name().is_some() { decimal(code.0, &mut digits) } else { "other" };
+    metrics.diameter_requests.with_label_values(&[name, label]).inc();
     let elapsed = SystemClock::instant().saturating_duration_since(started);
     metrics.diameter_request_seconds.with_label_values(&[name]).observe(elapsed.as_secs_f64());
 }

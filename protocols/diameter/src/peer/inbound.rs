@@ -110,6 +110,8 @@ impl Peer {
                 let code = ResultCode::UNABLE_TO_COMPLY;
                 refuse(&message, code, &[], None, &self.config.origin, &mut self.out);
             }
+            // Closing: the peer has our DPR and sends its requests elsewhere
+            (true, _) if matches!(self.state, State::Closing { .. }) => {}
             // Open, Rcv-Message: Process -> Open
             (true, _) => self.events.push_back(Event::Request(message)),
             (false, _) => self.events.push_back(match self.pending.take(&header) {

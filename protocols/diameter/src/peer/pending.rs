@@ -19,6 +19,7 @@ struct Waiting {
 pub(super) struct Pending {
     waiting: HashMap<u32, Waiting>,
     deadlines: BTreeSet<(Instant, u32)>,
+    tokens: HashMap<Token, u32>,
 }
 
 impl Pending {
@@ -32,6 +33,7 @@ impl Pending {
         let before = self.waiting.insert(header.hop_by_hop, waiting);
         assert!(before.is_none(), "hop-by-hop ids do not wrap onto a waiting request");
         self.deadlines.insert((deadline, header.hop_by_hop));
+        self.tokens.insert(token, header.hop_by_hop);
     }
 
     pub(super) fn has(&self, hop_by_hop: u32) -> bool {
@@ -47,15 +49,15 @@ impl Pending {
         }
         let waiting = self.waiting.remove(&answer.hop_by_hop)?;
         self.deadlines.remove(&(waiting.deadline, answer.hop_by_hop));
+        self.tokens.remove(&waiting.token);
         Some(waiting.token)
     }
 
     /// Forgets the request with this token.
     pub(super) fn withdraw(&mut self, token: Token) -> bool {
-        let found = self.waiting.iter().find(|(_, waiting)| waiting.token == token);
-        let Some((&hop_by_hop, waiting)) = found else { return false };
-        self.deadlines.remove(&(waiting.deadline, hop_by_hop));
-        self.waiting.remove(&hop_by_hop).is_some()
+        let Some(hop_by_hop) = self.tokens.remove(&token) else { return false };
+        let Some(waiting) = self.waiting.remove(&hop_by_hop) else { return false };
+        self.deadlines.remove(&(waiting.deadline, hop_by_hop))
     }
 
     /// One request whose time is up.
@@ -65,7 +67,9 @@ impl Pending {
             return None;
         }
         self.deadlines.pop_first();
-        self.waiting.remove(&hop_by_hop).map(|waiting| waiting.token)
+        let token = self.waiting.remove(&hop_by_hop)?.token;
+        self.tokens.remove(&token);
+        Some(token)
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -82,6 +86,7 @@ impl Pending {
             .collect();
         self.waiting.clear();
         self.deadlines.clear();
+        self.tokens.clear();
         tokens
     }
 }

@@ -18,6 +18,9 @@ use std::collections::BTreeMap;
 
 use crate::result_code::ResultCode;
 
+/// The longest name of a peer, in octets (RFC 1035 section 2.3.4).
+const ORIGIN_HOST_MAX: usize = 255;
+
 /// One connection, from before it is up to after it has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub u64);
@@ -88,6 +91,8 @@ struct Entry {
     reopen: bool,
     /// The highest Origin-State-Id heard.
     origin_state: Option<u32>,
+    /// Not to be dialled.
+    unwelcome: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -145,7 +150,7 @@ impl Table {
     /// A table of a node called `local`. `per_identity_max` connections may be
     /// open to one peer: 1, but for peers that run several processes under one
     /// name (RFC 6733 section 2.1). `remembered_max` identities are kept;
-    /// past it those without a connection are forgotten.
+    /// past it one without a connection goes for each new one.
     pub fn new(local: &str, policy: PeerPolicy, per_identity_max: usize, remembered_max: usize) -> Self {
         let local = local.to_ascii_lowercase().into();
         Self { local, policy, per_identity_max: per_identity_max.max(1), remembered_max, peers: BTreeMap::new() }
@@ -156,7 +161,7 @@ impl Table {
     pub fn dial(&mut self, host: &str, id: ConnectionId) -> bool {
         let entry = self.entry(host);
         // Closed, Start: I-Snd-Conn-Req -> Wait-Conn-Ack
-        let wanted = entry.is_idle();
+        let wanted = entry.is_idle() && !entry.unwelcome;
         if wanted {
             entry.dial = Some(Dial { id, connected: false });
         }
@@ -188,7 +193,8 @@ impl Table {
         origin_state: Option<u32>,
         dialled: Option<&str>,
     ) -> Vec<Decision> {
-        let stranger = host.eq_ignore_ascii_case(&self.local)
+        let stranger = host.len() > ORIGIN_HOST_MAX
+            || host.eq_ignore_ascii_case(&self.local)
             || !self.policy.serves(host)
             || dialled.is_some_and(|meant| !meant.eq_ignore_ascii_case(host));
         if stranger {
@@ -221,6 +227,7 @@ impl Table {
     fn other_arrived(&mut self, id: ConnectionId, host: &str, restarted: bool, out: &mut Vec<Decision>) {
         let (wins, per_identity_max) = (self.wins_against(host), self.per_identity_max);
         let entry = self.entry(host);
+        entry.unwelcome = false;
         if entry.waiting.is_some() {
             let verdict = Verdict::Refuse(ResultCode::ELECTION_LOST);
             out.push(Decision { connection: id, verdict });
@@ -254,7 +261,7 @@ impl Table {
     /// The connection that waits for its admission has waited long enough.
     pub fn patience_over(&mut self, host: &str, id: ConnectionId) -> Vec<Decision> {
         let mut out = Vec::new();
-        let entry = self.entry(host);
+        let Some(entry) = self.known(host) else { return out };
         match entry.waiting {
             Some(Waiting { id: waiting, on }) if waiting == id => {
                 match (on, entry.dial.take()) {
@@ -277,7 +284,7 @@ impl Table {
     /// The peer of an open connection has answered a probe.
     pub fn alive(&mut self, host: &str, id: ConnectionId) -> Vec<Decision> {
         let mut out = Vec::new();
-        let entry = self.entry(host);
+        let Some(entry) = self.known(host) else { return out };
         if entry.waiting.is_some_and(|waiting| waiting.on == WaitsOn::Probe(id)) {
             // R-Open or I-Open, R-Conn-CER: R-Reject
             entry.reject_waiting(&mut out);
@@ -289,7 +296,7 @@ impl Table {
     /// [`super::CloseReason::must_reopen`].
     pub fn closed(&mut self, host: &str, id: ConnectionId, failed: bool) -> Vec<Decision> {
         let mut out = Vec::new();
-        let entry = self.entry(host);
+        let Some(entry) = self.known(host) else { return out };
         let before = entry.open.len();
         entry.open.retain(|open| *open != id);
         if entry.open.len() < before {
@@ -310,11 +317,30 @@ impl Table {
     }
 
     /// Notes the Origin-State-Id that `host` has sent. True where it has risen:
-    /// the sessions from before are lost (RFC 6733 section 8.16).
+    /// the sessions from before are lost (RFC 6733 section 8.16). Nothing follows
+    /// from 0, from a lower one than before, or where several processes of one
+    /// name count for themselves.
     pub fn origin_state(&mut self, host: &str, state: u32) -> bool {
+        if state == 0 || self.per_identity_max > 1 || host.len() > ORIGIN_HOST_MAX {
+            return false;
+        }
         let known = &mut self.entry(host).origin_state;
-        let before = known.replace(state);
+        let before = *known;
+        *known = before.max(Some(state));
         before.is_some_and(|before| before < state)
+    }
+
+    /// The peer does not want to be connected to (DO_NOT_WANT_TO_TALK_TO_YOU,
+    /// RFC 6733 section 5.4.3); it holds until the peer comes by itself.
+    pub fn dismissed(&mut self, host: &str) {
+        if let Some(entry) = self.known(host) {
+            entry.unwelcome = true;
+        }
+    }
+
+    /// Whether a connection of this host is open.
+    pub fn is_open(&self, host: &str) -> bool {
+        self.peers.get(host.to_ascii_lowercase().as_str()).is_some_and(|entry| !entry.open.is_empty())
     }
 
     /// Identities that are remembered.
@@ -328,6 +354,9 @@ impl Table {
     }
 
     fn is_restart(&self, host: &str, state: u32) -> bool {
+        if self.per_identity_max > 1 {
+            return false;
+        }
         let known = self.peers.get(host.to_ascii_lowercase().as_str()).and_then(|entry| entry.origin_state);
         known.is_some_and(|before| before < state)
     }
@@ -337,10 +366,15 @@ impl Table {
         *self.local > *host.to_ascii_lowercase()
     }
 
+    fn known(&mut self, host: &str) -> Option<&mut Entry> {
+        self.peers.get_mut(host.to_ascii_lowercase().as_str())
+    }
+
     fn entry(&mut self, host: &str) -> &mut Entry {
         let key: Box<str> = host.to_ascii_lowercase().into();
         if self.peers.len() >= self.remembered_max && !self.peers.contains_key(&key) {
-            self.peers.retain(|_, entry| !entry.is_idle());
+            let idle = self.peers.iter().find(|(_, entry)| entry.is_idle()).map(|(host, _)| host.clone());
+            idle.and_then(|idle| self.peers.remove(&idle));
         }
         self.peers.entry(key).or_default()
     }

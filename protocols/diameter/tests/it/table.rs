@@ -126,7 +126,9 @@ fn a_higher_origin_state_id_takes_the_old_connection_s_place() {
     assert!(!table.origin_state(LOWER, 7));
     assert_eq!(table.arrived(id(2), LOWER, Some(8), None), [abandon(1), reopen(2)]);
     assert!(table.origin_state(LOWER, 8));
-    assert!(!table.origin_state(LOWER, 8));
+    for nothing_new in [8, 0, 3, 8] {
+        assert!(!table.origin_state(LOWER, nothing_new), "{nothing_new}");
+    }
 }
 
 #[test]
@@ -147,6 +149,31 @@ fn the_next_connection_knows_how_the_last_one_ended() {
     };
     assert_eq!(after(true), [reopen(2)]);
     assert_eq!(after(false), [admit(2)]);
+}
+
+#[test]
+fn whoever_does_not_want_to_be_dialled_is_not_until_it_comes_itself() {
+    let mut table = table();
+    table.arrived(id(1), LOWER, None, None);
+    table.closed(LOWER, id(1), false);
+    table.dismissed(LOWER);
+    assert!(!table.dial(LOWER, id(2)));
+    table.arrived(id(3), LOWER, None, None);
+    table.closed(LOWER, id(3), false);
+    assert!(table.dial(LOWER, id(4)));
+}
+
+#[test]
+fn strangers_leave_nothing_behind() {
+    let mut table = Table::new(LOCAL, PeerPolicy::Known(vec!["pgw.example".into()]), 1, 10);
+    table.arrived(id(1), "other.example", None, None);
+    table.closed("other.example", id(1), true);
+    assert!(table.is_empty());
+    let endless = "x".repeat(256);
+    let mut table = self::table();
+    assert_eq!(table.arrived(id(1), &endless, None, None), [refuse(1, ResultCode::UNKNOWN_PEER)]);
+    assert!(!table.origin_state(&endless, 1));
+    assert!(table.is_empty());
 }
 
 #[test]

@@ -223,3 +223,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn nothing_is_given_back_that_another_source_has_charged() {
+    let mut world = World::on("by-modem");
+    let used = world.event(RecordKey::Modem(DeviceId::from("dev-1"), 1, 1, 1), 700_000);
+    world.apply(&used);
+    let before = world.total();
+    assert!(before.1 > 0, "the modem's usage is charged");
+    world.once(Action::Debit, 1, OCTETS(500));
+    assert_eq!(world.once(Action::Refund, 2, OCTETS(500)).0, Outcome::RefundTooLarge);
+    assert_eq!(world.total(), before);
+}
