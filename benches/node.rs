@@ -22,8 +22,9 @@ use linegate::adapters::memory::MemoryStore;
 use linegate::adapters::system::{SeededIds, SystemClock};
 use linegate::config::Config;
 use linegate::domain::rating::request::{ChargeAnswer, ChargeRequest, Grant, GroupAnswer, Outcome};
+use linegate::domain::usage::UsageRecord;
 use linegate::ports::intake::{Reply, RequestIntake};
-use linegate::services::activation::Devices;
+use linegate::services::device_states::{DeviceStateSettings, DeviceStates};
 use linegate::transport::diameter::{DiameterServices, Listeners, Peers, start};
 use linegate_diameter::dictionary::{DataType, Dictionary as OwnDictionary};
 use tokio::net::TcpListener;
@@ -83,6 +84,8 @@ impl RequestIntake for GrantAll {
         reply.to.reply(reply.tag, Ok(answer));
     }
 
+    fn suspend(&self, _record: UsageRecord, _reply: Reply) {}
+
     fn sessions_lost(&self, _peer: &str) {}
 }
 
@@ -90,16 +93,21 @@ async fn serve_node() {
     linegate::telemetry::start_logs(&Config::load(None, []).unwrap().log).ok();
     let mut settings = Config::load(None, []).unwrap().diameter;
     (settings.connections_max, settings.connections_per_address_max) = (4000, 4000);
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let services = DiameterServices {
         charging: Arc::new(GrantAll),
-        devices: Arc::new(Devices::new(Arc::new(MemoryStore::new()))),
+        devices: DeviceStates::start(
+            Arc::new(MemoryStore::new()),
+            &DeviceStateSettings::default(),
+            stop.clone(),
+            &tasks,
+        ),
         clock: Arc::new(SystemClock),
         ids: Arc::new(SeededIds::from_os()),
         origin_state_id: 1,
     };
     let listeners = Listeners { tcp: TcpListener::bind("127.0.0.1:0").await.unwrap(), tls: None };
     let peers = Peers::new(&settings, 0, 1);
-    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     println!("{}", start(listeners, settings, *OwnDictionary::standard(), peers, services, stop, &tasks).unwrap());
     std::future::pending::<()>().await;
 }

@@ -40,8 +40,9 @@ use crate::ports::hot::HotStore;
 use crate::ports::relational::{Relational, Write};
 use crate::ports::{Clock, Ids};
 use crate::saga::Engine;
-use crate::services::activation::{self, Devices, Outside};
+use crate::services::activation::{self, Outside};
 use crate::services::charging::{Charging, ChargingTasks};
+use crate::services::device_states::DeviceStates;
 use crate::services::drain::Drain;
 use crate::services::fieldwork::Fieldwork;
 use crate::services::imports::Imports;
@@ -51,7 +52,7 @@ use crate::services::outbox::{Outbox, Senders};
 use crate::services::saga_store::RelationalSagas;
 use crate::services::scheduling::Scheduling;
 use crate::transport::diameter::{self, DiameterElements, DiameterServices, Peers};
-use crate::transport::mqtt::{ModemRegistry, MqttServer, MqttServices};
+use crate::transport::mqtt::{self, MessageIntake, ModemRegistry, MqttListeners};
 
 /// Name of the stored Origin-State-Id.
 const ORIGIN_STATE_ID: &str = "diameter.origin-state-id";
@@ -103,7 +104,7 @@ struct Built {
     ids: Arc<dyn Ids>,
     charging: Charging,
     drain: Arc<Drain>,
-    devices: Arc<Devices>,
+    devices: DeviceStates,
     engine: Arc<Engine<Write>>,
     peers: Peers,
     modems: ModemRegistry,
@@ -156,6 +157,7 @@ fn guard_listeners(config: &Config) -> anyhow::Result<()> {
     let guarded = [
         ("diameter.listen", config.diameter.listen, config.diameter.peers.is_empty(), "diameter.peers"),
         ("mqtt.listen", config.mqtt.listen, config.mqtt.devices.is_empty(), "mqtt.devices"),
+        ("mqtt.tls.listen", config.mqtt.tls.listen, config.mqtt.devices.is_empty(), "mqtt.devices"),
         ("http.listen", http, config.http.tokens.is_empty(), "http.tokens"),
     ];
     for (key, address, open, guard) in guarded {
@@ -186,7 +188,7 @@ impl Gateway {
         let http_listener = bind("http.listen", http_wanted).await?;
         let http = http_listener.local_addr()?;
 
-        let (built, charging) = build(&config).await?;
+        let (built, charging) = build(&config, &stop, &services).await?;
         spawn_services(&built, mode, &stop, &services);
         let router = api::router(ApiState::new(api_parts(&config, &built, Arc::clone(&readiness)).await?));
         let (http_settings, http_stop) = (config.http.clone(), stop.http.clone());
@@ -230,10 +232,16 @@ impl Gateway {
                 None => None,
             },
         };
-        let mqtt = bind("mqtt.listen", config.mqtt.listen).await?;
+        let listeners = MqttListeners {
+            tcp: bind("mqtt.listen", config.mqtt.listen).await?,
+            tls: match config.mqtt.tls.load("mqtt.tls")? {
+                Some(tls) => Some((bind("mqtt.tls.listen", config.mqtt.tls.listen).await?, tls)),
+                None => None,
+            },
+        };
         let services = DiameterServices {
             charging: Arc::new(built.charging.clone()),
-            devices: Arc::clone(&built.devices),
+            devices: built.devices.clone(),
             clock: Arc::clone(&built.clock),
             ids: Arc::clone(&built.ids),
             origin_state_id: origin_state_id(built).await?,
@@ -242,14 +250,14 @@ impl Gateway {
         let dictionary = config.diameter.load_dictionary()?;
         let settings = config.diameter.clone();
         self.diameter = diameter::start(diameter, settings, dictionary, peers, services, stop, &self.connections)?;
-        let services = MqttServices {
-            charging: built.charging.clone(),
-            devices: Arc::clone(&built.devices),
-            clock: Arc::clone(&built.clock),
-        };
+        let intake = Arc::new(MessageIntake::new(
+            Arc::new(built.charging.clone()),
+            built.devices.clone(),
+            Arc::clone(&built.clock),
+            config.mqtt.desired_expiry_s,
+        ));
         let (registry, stop) = (built.modems.clone(), self.stop.connections.clone());
-        let server = MqttServer::start(mqtt, config.mqtt.clone(), registry, services, stop, &self.connections)?;
-        self.mqtt = server.address;
+        self.mqtt = mqtt::start(listeners, config.mqtt.clone(), registry, intake, stop, &self.connections)?;
         Ok(())
     }
 
@@ -279,7 +287,7 @@ impl Gateway {
 }
 
 /// Opens the stores and builds every service over them.
-async fn build(config: &Config) -> anyhow::Result<(Built, ChargingTasks)> {
+async fn build(config: &Config, stop: &Stops, tasks: &TaskTracker) -> anyhow::Result<(Built, ChargingTasks)> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ids: Arc<dyn Ids> = Arc::new(SeededIds::from_os());
     let tariff: SharedTariff = Arc::new(tariff(config)?);
@@ -291,7 +299,7 @@ async fn build(config: &Config) -> anyhow::Result<(Built, ChargingTasks)> {
     drain.check().await?;
     let newest_closed = store.newest_closed().await.context("read the newest closed month")?;
     let (of_charging, settings) = (Arc::clone(&clock), config.charging.clone());
-    let (charging, tasks) =
+    let (charging, charging_tasks) =
         Charging::start(Arc::clone(&hot), Arc::clone(&tariff), of_charging, settings, newest_closed)
             .await
             .context("recover charging")?;
@@ -325,7 +333,8 @@ async fn build(config: &Config) -> anyhow::Result<(Built, ChargingTasks)> {
         waiting.signal_all(&format!("element {host}:"));
     });
 
-    let devices = Arc::new(Devices::new(Arc::clone(&store)));
+    // It stops when the connections have: the last of them tell it that modems have gone.
+    let devices = DeviceStates::start(Arc::clone(&store), &config.device_states, stop.drain.clone(), tasks);
     let built = Built {
         store,
         sqlite,
@@ -342,7 +351,7 @@ async fn build(config: &Config) -> anyhow::Result<(Built, ChargingTasks)> {
         webhooks,
         documents,
     };
-    Ok((built, tasks))
+    Ok((built, charging_tasks))
 }
 
 fn tariff(config: &Config) -> anyhow::Result<Tariff> {

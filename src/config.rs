@@ -20,6 +20,7 @@ use crate::api::HttpSettings;
 use crate::saga::SagaSettings;
 use crate::services::activation::ActivationSettings;
 use crate::services::charging::ChargingSettings;
+use crate::services::device_states::DeviceStateSettings;
 use crate::services::drain::DrainSettings;
 use crate::services::imports::ImportSettings;
 use crate::services::month::BillingSettings;
@@ -157,6 +158,7 @@ pub struct Config {
     pub drain: DrainSettings,
     pub diameter: DiameterSettings,
     pub mqtt: MqttSettings,
+    pub device_states: DeviceStateSettings,
     pub http: HttpSettings,
     pub ordering: OrderingSettings,
     pub saga: SagaSettings,

@@ -98,8 +98,10 @@ metrics! {
     diameter_refused: IntCounterVec = counters("linegate_diameter_refused_total", "Connections and messages refused at a limit, by reason.", &["reason"]);
     // MQTT
     mqtt_sessions: IntGauge = gauge("linegate_mqtt_sessions", "Modems connected.");
+    mqtt_sessions_kept: IntGauge = gauge("linegate_mqtt_sessions_kept", "Modems that are away and whose session or presence is kept.");
     mqtt_publishes: IntCounterVec = counters("linegate_mqtt_publishes_total", "Publishes received, by topic kind and outcome.", &["topic", "outcome"]);
     mqtt_refused: IntCounterVec = counters("linegate_mqtt_refused_total", "Connections and packets refused, by reason.", &["reason"]);
+    device_states_waiting: IntGauge = gauge("linegate_device_states_waiting_changes", "Changes of modems' presence and reported state, and of MMEs, that wait to be stored.");
     // Rating
     usage_records: IntCounterVec = counters("linegate_usage_records_total", "Usage records by source and outcome (rated, reconciled, repeated, or the reason of suspense).", &["source", "outcome"]);
     hot_commits: IntCounter = counter("linegate_hot_commits_total", "Durable writes to the hot store.");

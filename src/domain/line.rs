@@ -106,12 +106,37 @@ impl LineState {
 pub struct SessionState {
     /// Whether the modem's MQTT session is up.
     pub modem_online: bool,
-    /// When the modem was last heard of.
+    /// When the modem came, went or reported last.
     pub modem_seen: Option<Timestamp>,
+    /// The newest of its sessions that the modem told of, by its own count.
+    #[serde(default)]
+    pub modem_session: Option<u64>,
     /// The desired-state version that the modem last reported as reached.
     pub modem_version: Option<u64>,
+    /// Why the modem has not reached the present version, in its own words.
+    #[serde(default)]
+    pub modem_refusal: Option<String>,
     /// Origin-Host of the serving MME (TS 29.272), while attached.
     pub serving_mme: Option<String>,
+}
+
+impl SessionState {
+    /// Notes that the modem came or went at `at`, in its session `session` where
+    /// it counts them. The end of an old session may be heard of after the next
+    /// one began: it changes nothing. Hearing the same again changes nothing.
+    pub fn notice(&mut self, online: bool, session: Option<u64>, at: Timestamp) {
+        let is_old = match (session, self.modem_session) {
+            (Some(told), Some(newest)) => told < newest,
+            _ => !online && self.modem_seen.is_some_and(|seen| at < seen),
+        };
+        let is_known = online == self.modem_online && (session.is_none() || session == self.modem_session);
+        if is_old || is_known {
+            return;
+        }
+        self.modem_online = online;
+        self.modem_seen = Some(at);
+        self.modem_session = session.or(self.modem_session);
+    }
 }
 
 /// What the line is on the network; changed by a `modify` order.

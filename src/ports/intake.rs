@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use crate::domain::line::Line;
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest};
+use crate::domain::usage::UsageRecord;
 
 /// Where an answer goes.
 #[derive(Clone)]
@@ -45,6 +46,10 @@ pub trait RequestIntake: Send + Sync + 'static {
     /// Never blocks. An overload is answered at once: new sessions are shed
     /// first, terminations last. After a fatal error nothing is answered.
     fn submit(&self, request: ChargeRequest, reply: Reply);
+
+    /// Makes a record durable in suspense that could not become a request: an
+    /// unreadable payload. Its answer comes through `reply`.
+    fn suspend(&self, record: UsageRecord, reply: Reply);
 
     /// The client `peer` (its Origin-Host) has lost its sessions from before now:
     /// what is reserved for them is given back (RFC 6733 section 8.16).

@@ -372,8 +372,9 @@ pub trait OrderReads: Send + Sync {
 pub trait LineReads: Send + Sync {
     /// One line.
     async fn line(&self, id: &LineId) -> Stored<Option<Line>>;
-    /// The line that has the device now: not terminated, newest first.
-    async fn line_of_device(&self, device: &DeviceId) -> Stored<Option<Line>>;
+    /// For each device the line that has it now, which is not terminated, else the
+    /// one that had it last; of several the newest.
+    async fn lines_of_devices(&self, devices: &[DeviceId]) -> Stored<Vec<Line>>;
     /// The line that has the IMSI now: not terminated, newest first.
     async fn line_of_imsi(&self, imsi: &str) -> Stored<Option<Line>>;
     /// Lines by id.
@@ -383,6 +384,8 @@ pub trait LineReads: Send + Sync {
     async fn lines_by_account(&self, after: Option<&AccountId>, limit: u64) -> Stored<Vec<Line>>;
     /// What a line's device does now.
     async fn session(&self, id: &LineId) -> Stored<SessionState>;
+    /// The same of many lines; those of which nothing was ever heard are left out.
+    async fn sessions(&self, ids: &[LineId]) -> Stored<Vec<(LineId, SessionState)>>;
 }
 
 /// Scheduling and field work.

@@ -188,7 +188,9 @@ async fn nobody_known_is_answered_online_and_kept_in_suspense_offline() {
     assert_eq!(online.outcome, Outcome::UnknownSession);
     let offline = charging.charge(file(5, "row-1", 7)).await.unwrap();
     assert_eq!((offline.outcome, offline.suspense), (Outcome::Success, Some(SuspenseReason::UnknownLine)));
-    charging.suspend_record(record("unreadable")).await.unwrap();
+    let (to, mut replies) = tokio::sync::mpsc::unbounded_channel();
+    charging.suspend(record("unreadable"), Reply { tag: 7, to: Arc::new(to) });
+    assert_eq!(replies.recv().await.unwrap().0, 7);
     let kept: Vec<&str> = logged(hot.as_ref()).await.iter().map(|r| r.outcome.as_str()).collect();
     assert_eq!(kept, ["unknown-line", "bad-record"]);
 }

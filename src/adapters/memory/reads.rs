@@ -83,8 +83,18 @@ impl LineReads for MemoryStore {
         Ok(self.state().lines.get(id).cloned())
     }
 
-    async fn line_of_device(&self, device: &DeviceId) -> Stored<Option<Line>> {
-        Ok(self.newest_living(|line| line.profile.device.as_ref() == Some(device)))
+    async fn lines_of_devices(&self, devices: &[DeviceId]) -> Stored<Vec<Line>> {
+        let state = self.state();
+        let mut found: BTreeMap<&DeviceId, &Line> = BTreeMap::new();
+        let rank = |line: &Line| (line.actual != LineState::Terminated, line.created, line.id.clone());
+        for line in state.lines.values() {
+            let Some(device) = line.profile.device.as_ref().filter(|device| devices.contains(device)) else { continue };
+            let best = found.entry(device).or_insert(line);
+            if rank(line) > rank(best) {
+                *best = line;
+            }
+        }
+        Ok(found.into_values().cloned().collect())
     }
 
     async fn line_of_imsi(&self, imsi: &str) -> Stored<Option<Line>> {
@@ -114,6 +124,11 @@ impl LineReads for MemoryStore {
 
     async fn session(&self, id: &LineId) -> Stored<SessionState> {
         Ok(self.state().sessions.get(id).cloned().unwrap_or_default())
+    }
+
+    async fn sessions(&self, ids: &[LineId]) -> Stored<Vec<(LineId, SessionState)>> {
+        let state = self.state();
+        Ok(ids.iter().filter_map(|id| Some((id.clone(), state.sessions.get(id)?.clone()))).collect())
     }
 }
 

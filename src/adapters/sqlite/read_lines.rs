@@ -2,10 +2,11 @@
 
 use async_trait::async_trait;
 use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
 
 use super::SqliteStore;
 use super::read_orders::{list_and_count, narrow};
-use super::row::{body, signed, statement};
+use super::row::{body, json_list, signed, statement};
 use crate::domain::ids::{AccountId, DeviceId, LineId};
 use crate::domain::line::{Line, SessionState};
 use crate::ports::relational::{LineFilter, LineReads, Page, Paged, Stored};
@@ -16,10 +17,14 @@ impl LineReads for SqliteStore {
         self.one_body("read line", "SELECT body FROM lines WHERE id = $1", id.as_str()).await
     }
 
-    async fn line_of_device(&self, device: &DeviceId) -> Stored<Option<Line>> {
-        let sql = "SELECT body FROM lines WHERE device = $1 AND state <> 'terminated'
-                   ORDER BY created DESC, id DESC LIMIT 1";
-        self.one_body("read line of device", sql, device.as_str()).await
+    async fn lines_of_devices(&self, devices: &[DeviceId]) -> Stored<Vec<Line>> {
+        let sql = "SELECT body FROM
+                       (SELECT body, ROW_NUMBER() OVER
+                            (PARTITION BY device ORDER BY state = 'terminated', created DESC, id DESC) AS place
+                        FROM lines WHERE device IN (SELECT value FROM json_each($1)))
+                   WHERE place = 1";
+        self.all("read lines of devices", statement(sql).bind(json_list(devices.iter().map(DeviceId::as_str))), body)
+            .await
     }
 
     async fn line_of_imsi(&self, imsi: &str) -> Stored<Option<Line>> {
@@ -60,5 +65,11 @@ impl LineReads for SqliteStore {
     async fn session(&self, id: &LineId) -> Stored<SessionState> {
         let found = self.one_body("read session", "SELECT body FROM line_sessions WHERE line = $1", id.as_str());
         Ok(found.await?.unwrap_or_default())
+    }
+
+    async fn sessions(&self, ids: &[LineId]) -> Stored<Vec<(LineId, SessionState)>> {
+        let sql = "SELECT line, body FROM line_sessions WHERE line IN (SELECT value FROM json_each($1))";
+        let read = |row: &SqliteRow| Ok((LineId::new(row.try_get::<String, _>("line")?), body(row)?));
+        self.all("read sessions", statement(sql).bind(json_list(ids.iter().map(LineId::as_str))), read).await
     }
 }

@@ -35,6 +35,11 @@ pub(super) fn body<T: DeserializeOwned>(row: &SqliteRow) -> Result<T, sqlx::Erro
     from_json(row.try_get("body")?)
 }
 
+/// Texts as one parameter, for `json_each`.
+pub(super) fn json_list<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    serde_json::Value::from(texts.collect::<Vec<_>>()).to_string()
+}
+
 /// A count as SQLite keeps it; saturates at 2^63 - 1.
 pub(super) fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)

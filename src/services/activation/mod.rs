@@ -34,7 +34,6 @@ use crate::saga::{Engine, SagaSettings, StepContext, StepError};
 use crate::services::ordering::{Follower, tmf};
 use crate::services::saga_store::RelationalSagas;
 
-pub use self::modem::{Attach, Desired, Devices, Reported};
 pub(crate) use self::visit::call_id;
 
 /// Limits of activation.

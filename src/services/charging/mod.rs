@@ -90,6 +90,15 @@ impl RequestIntake for Charging {
         self.route(request, Answer::Queue(reply));
     }
 
+    fn suspend(&self, record: UsageRecord, reply: Reply) {
+        let reason = match record.outcome {
+            UsageOutcome::Suspense(reason) => reason,
+            UsageOutcome::Rated | UsageOutcome::Reconciled => SuspenseReason::BadRecord,
+        };
+        let record = UsageRecord { outcome: UsageOutcome::Suspense(reason), ..record };
+        self.admit_loose(vec![record], ChargeAnswer::bare(Outcome::Success), Answer::Queue(reply));
+    }
+
     fn sessions_lost(&self, peer: &str) {
         let before = self.shared.clock.now();
         for queue in &self.shared.queues {
@@ -129,19 +138,6 @@ impl Charging {
         let (to, answer) = oneshot::channel();
         self.route(request, Answer::One(to));
         answer.await.unwrap_or(Err(ChargingError::Fatal))
-    }
-
-    /// Makes a record durable in suspense that could not become a request: an
-    /// unreadable payload or row.
-    pub async fn suspend_record(&self, record: UsageRecord) -> Result<(), ChargingError> {
-        let (to, answer) = oneshot::channel();
-        let reason = match record.outcome {
-            UsageOutcome::Suspense(reason) => reason,
-            UsageOutcome::Rated | UsageOutcome::Reconciled => SuspenseReason::BadRecord,
-        };
-        let record = UsageRecord { outcome: UsageOutcome::Suspense(reason), ..record };
-        self.admit_loose(vec![record], ChargeAnswer::bare(Outcome::Success), Answer::One(to));
-        answer.await.unwrap_or(Err(ChargingError::Fatal)).map(|_| ())
     }
 
     /// Carries a command out on an account, in the order of its queue; durable

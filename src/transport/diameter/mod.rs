@@ -45,7 +45,7 @@ use self::duplicates::Duplicates;
 use self::tolerated::Tolerated;
 use crate::ports::intake::RequestIntake;
 use crate::ports::{Clock, Ids};
-use crate::services::activation::Devices;
+use crate::services::device_states::DeviceStates;
 use crate::telemetry::metrics;
 use crate::transport::mailbox::Mailbox;
 use crate::transport::tls::Tls;
@@ -63,7 +63,7 @@ pub struct DiameterServices {
     /// Where usage goes.
     pub charging: Arc<dyn RequestIntake>,
     /// Lines by IMSI, serving MME.
-    pub devices: Arc<Devices>,
+    pub devices: DeviceStates,
     /// Wall-clock time, for records.
     pub clock: Arc<dyn Clock>,
     /// Seeds of connections.

@@ -32,7 +32,7 @@ use crate::domain::ids::LineId;
 use crate::domain::line::{LineState, Profile};
 use crate::ports::network::{Cancellation, NetworkError};
 use crate::ports::relational::{StoreError, Stored};
-use crate::services::activation::{Attach, Devices};
+use crate::services::device_states::{Attach, DeviceStates};
 use crate::telemetry::metrics;
 use crate::transport::mailbox::Mailbox;
 
@@ -218,11 +218,11 @@ impl Moves {
         Self { elements: DiameterElements::new(settings, peers.clone()), places }
     }
 
-    fn tell(&self, devices: &Arc<Devices>, line: &LineId, imsi: &str, former: String) {
+    fn tell(&self, devices: &DeviceStates, line: &LineId, imsi: &str, former: String) {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             return metrics().s6a_moves.with_label_values(&["too-many"]).inc();
         };
-        let (devices, elements) = (Arc::clone(devices), self.elements.clone());
+        let (devices, elements) = (devices.clone(), self.elements.clone());
         let (line, imsi) = (line.clone(), imsi.to_owned());
         // Not among the tasks that a shutdown waits for: nothing depends on it.
         tokio::spawn(async move {
@@ -235,7 +235,7 @@ impl Moves {
 }
 
 async fn tell_of_move(
-    devices: &Devices,
+    devices: &DeviceStates,
     elements: &DiameterElements,
     line: &LineId,
     imsi: &str,

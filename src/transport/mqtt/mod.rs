@@ -1,15 +1,16 @@
 //! The broker side of modems' MQTT sessions.
 //!
-//! Owns: the listener, one task for each connection, takeover, sessions that
-//! outlive a connection, wills with their delay, who a device is. Does **not**
-//! own the protocol (`linegate_mqtt`), what usage costs or what state a line is
-//! to be in (services).
+//! Owns: the listeners, one task for each connection, takeover, sessions that
+//! outlive a connection, when a modem that has gone is given up, who a device is,
+//! payloads. Does **not** own the protocol (`linegate_mqtt`), what usage costs or
+//! what state a line is to be in (services).
 //!
 //! Invariants: a usage publish is acknowledged after its records are durable;
 //! the desired state comes from the store each time a modem subscribes.
 
 mod connection;
 mod identity;
+mod intake;
 mod registry;
 mod usage;
 
@@ -19,20 +20,22 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use linegate_mqtt::session::Limits;
+use rustls::ServerConfig;
 use serde::Deserialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use crate::adapters::system::SystemClock;
 use crate::domain::ids::DeviceId;
-use crate::ports::Clock;
-use crate::ports::modem::Modems;
-use crate::services::activation::Devices;
-use crate::services::charging::Charging;
+use crate::ports::modem::{ModemIntake, Modems};
 use crate::telemetry::metrics;
+use crate::transport::tls::ServerTlsSettings;
+use crate::transport::wire::Wire;
 
 pub use identity::{DeviceCredential, Identities};
+pub use intake::MessageIntake;
 use registry::Registry;
 
 /// `[mqtt]`
@@ -49,42 +52,39 @@ pub struct MqttSettings {
     pub packet_bytes_max: usize,
     /// QoS 1 publishes of one modem that may wait for their PUBACK; said as Receive Maximum.
     pub receive_max: u16,
-    /// Usage records of one connection that may wait for their commit.
-    pub records_outstanding_max: usize,
+    /// Payload bytes of one connection that may wait for their commit; reading stops at it.
+    pub unacknowledged_bytes_max: usize,
     /// Longest life of a session after its connection, seconds.
     pub session_expiry_s: u32,
     /// Longest keep alive that a modem may ask for, seconds; 0 leaves it to the modem.
     pub keep_alive_max_s: u16,
-    /// Sessions kept for modems that are away.
+    /// Sessions kept for modems that are away; past it the one that would end first ends.
     pub sessions_kept_max: usize,
+    /// A modem whose link is lost is recorded as offline after so many seconds, if
+    /// it has not come back; its will's delay counts where that is longer.
+    pub offline_after_s: u32,
+    /// Seconds after which a desired state that was sent lapses, said in it; 0 never.
+    pub desired_expiry_s: u32,
+    /// TLS beside plain TCP.
+    pub tls: ServerTlsSettings,
     /// Modems that may connect, with their tokens; empty: any, on loopback only.
     pub devices: Vec<DeviceCredential>,
 }
 
-/// What a connection needs from the rest of the gateway.
-pub struct MqttServices {
-    /// Where usage goes.
-    pub charging: Charging,
-    /// Desired and reported state, presence.
-    pub devices: Arc<Devices>,
-    /// Wall-clock time, for records.
-    pub clock: Arc<dyn Clock>,
-}
-
 struct Server {
-    services: MqttServices,
+    intake: Arc<dyn ModemIntake>,
     settings: MqttSettings,
     limits: Arc<Limits>,
     identities: Identities,
     registry: Registry,
 }
 
-/// The running listener; also the modem port that activation nudges.
-#[derive(Clone)]
-pub struct MqttServer {
-    registry: Registry,
-    /// The address that is listened on.
-    pub address: SocketAddr,
+/// Where modems come in.
+pub struct MqttListeners {
+    /// Plain TCP.
+    pub tcp: TcpListener,
+    /// TLS, where it is set up.
+    pub tls: Option<(TcpListener, Arc<ServerConfig>)>,
 }
 
 /// Sessions that live on without their connection, and the connections
@@ -99,52 +99,63 @@ impl Modems for ModemRegistry {
     }
 }
 
-impl MqttServer {
-    /// Serves modems on `listener` until `stop`; tasks are tracked in `tasks`.
-    pub fn start(
-        listener: TcpListener,
-        settings: MqttSettings,
-        registry: ModemRegistry,
-        services: MqttServices,
-        stop: CancellationToken,
-        tasks: &TaskTracker,
-    ) -> std::io::Result<Self> {
-        let address = listener.local_addr()?;
-        let limits = Limits {
-            connect_timeout: Duration::from_millis(settings.connect_timeout_ms),
-            packet_bytes_max: settings.packet_bytes_max,
-            receive_max: settings.receive_max,
-            session_expiry_secs_max: settings.session_expiry_s,
-            keep_alive_secs_max: settings.keep_alive_max_s,
-            ..Limits::default()
-        };
-        let registry = registry.0;
-        let server = Arc::new(Server {
-            identities: Identities::new(&settings.devices),
-            services,
-            limits: Arc::new(limits),
-            registry: registry.clone(),
-            settings,
-        });
-        tasks.spawn(accept(listener, server, stop, tasks.clone()));
-        info!(%address, "listening for modems");
-        Ok(Self { registry, address })
-    }
-
+impl ModemRegistry {
     /// Modems connected at this moment.
     pub fn connected(&self) -> usize {
-        self.registry.connected()
+        self.0.connected()
     }
 }
 
-async fn accept(listener: TcpListener, server: Arc<Server>, stop: CancellationToken, tasks: TaskTracker) {
+/// Serves modems until `stop`; tasks are tracked in `tasks`. Gives the address of
+/// the plain listener.
+pub fn start(
+    listeners: MqttListeners,
+    settings: MqttSettings,
+    registry: ModemRegistry,
+    intake: Arc<dyn ModemIntake>,
+    stop: CancellationToken,
+    tasks: &TaskTracker,
+) -> std::io::Result<SocketAddr> {
+    let address = listeners.tcp.local_addr()?;
+    let limits = Limits {
+        connect_timeout: Duration::from_millis(settings.connect_timeout_ms),
+        packet_bytes_max: settings.packet_bytes_max,
+        receive_max: settings.receive_max,
+        session_expiry_secs_max: settings.session_expiry_s,
+        keep_alive_secs_max: settings.keep_alive_max_s,
+        ..Limits::default()
+    };
+    let server = Arc::new(Server {
+        identities: Identities::new(&settings.devices),
+        intake,
+        limits: Arc::new(limits),
+        registry: registry.0,
+        settings,
+    });
+    if let Some((listener, config)) = listeners.tls {
+        info!(address = %listener.local_addr()?, "listening for modems in TLS");
+        tasks.spawn(accept(listener, Some(config), Arc::clone(&server), stop.clone(), tasks.clone()));
+    }
+    tasks.spawn(sweep(Arc::clone(&server), stop.clone()));
+    tasks.spawn(accept(listeners.tcp, None, server, stop, tasks.clone()));
+    info!(%address, "listening for modems");
+    Ok(address)
+}
+
+async fn accept(
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+    server: Arc<Server>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+) {
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => admit(stream, peer, &server, &stop, &tasks),
+            Ok((stream, peer)) => admit(stream, peer, tls.as_ref(), &server, &stop, &tasks),
             // Out of file descriptors, or the peer was gone already: the next
             // one may fare better, a little later.
             Err(error) => {
@@ -155,7 +166,14 @@ async fn accept(listener: TcpListener, server: Arc<Server>, stop: CancellationTo
     }
 }
 
-fn admit(stream: TcpStream, peer: SocketAddr, server: &Arc<Server>, stop: &CancellationToken, tasks: &TaskTracker) {
+fn admit(
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: Option<&Arc<ServerConfig>>,
+    server: &Arc<Server>,
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+) {
     let Some(place) = server.registry.admit(server.settings.connections_max) else {
         metrics().mqtt_refused.with_label_values(&["connections_max"]).inc();
         debug!(%peer, "refused a connection: mqtt.connections_max is reached");
@@ -163,5 +181,28 @@ fn admit(stream: TcpStream, peer: SocketAddr, server: &Arc<Server>, stop: &Cance
     };
     // Small packets both ways: waiting to fill a segment only adds latency.
     let _ignored = stream.set_nodelay(true);
-    tasks.spawn(connection::serve(stream, peer, Arc::clone(server), place, stop.clone()));
+    let wire = match tls {
+        Some(config) => Wire::tls_server(stream, Arc::clone(config)),
+        None => Ok(Wire::plain(stream)),
+    };
+    if let Ok(wire) = wire {
+        tasks.spawn(connection::serve(wire, Arc::clone(server), place, stop.clone()));
+    }
+}
+
+/// Gives up modems that have not come back in time, and ends sessions.
+async fn sweep(server: Arc<Server>, stop: CancellationToken) {
+    const PAUSE: Duration = Duration::from_secs(1);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+        let gone = server.registry.sweep(SystemClock::instant());
+        // Together, so that they are stored together.
+        let told = gone.iter().map(|device| server.intake.went(device));
+        for error in futures_util::future::join_all(told).await.into_iter().filter_map(Result::err) {
+            debug!(%error, "keep a modem's presence");
+        }
+    }
 }

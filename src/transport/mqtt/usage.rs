@@ -1,7 +1,11 @@
 //! Turns what modems, charging clients and files report into requests to
 //! charging, and what cannot be read into suspense.
 
-use linegate_mqtt::payload;
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use linegate_mqtt::ContentType;
+use linegate_mqtt::payload::{self, Payload, SeqRange};
 use sha2::{Digest, Sha256};
 
 use crate::domain::ids::{Apn, DeviceId};
@@ -32,6 +36,26 @@ pub fn from_modem(device: &DeviceId, record: &payload::UsageRecord, received: Ti
             is_final: false,
         }],
     }
+}
+
+/// What tells a modem that records are durable: one receipt for each boot.
+pub fn receipts(records: &[payload::UsageRecord]) -> Vec<Bytes> {
+    let mut boots: BTreeMap<(u32, u32), Vec<u64>> = BTreeMap::new();
+    for record in records {
+        boots.entry((record.epoch, record.boot)).or_default().push(record.seq);
+    }
+    let receipt = |((epoch, boot), mut seqs): ((u32, u32), Vec<u64>)| {
+        seqs.sort_unstable();
+        let mut ranges: Vec<SeqRange> = Vec::new();
+        for seq in seqs {
+            match ranges.last_mut() {
+                Some(range) if seq <= range.to.saturating_add(1) => range.to = seq,
+                _ => ranges.push(SeqRange { from: seq, to: seq }),
+            }
+        }
+        payload::Receipt { epoch, boot, ranges }.encode(ContentType::Json)
+    };
+    boots.into_iter().map(receipt).collect()
 }
 
 /// A usage payload that could not be read. Its key is its own digest: the same

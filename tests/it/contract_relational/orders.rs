@@ -214,10 +214,9 @@ pub(crate) async fn the_newest_living_line_has_the_identifier(store: &Store) {
         store.save(vec![Write::Line(each)]).await.unwrap();
     }
     let by_imsi = store.line_of_imsi("450080000000001").await.unwrap().unwrap();
-    let by_device = store.line_of_device(&"m-1".into()).await.unwrap().unwrap();
-    assert_eq!((by_imsi.id.as_str(), by_device.id.as_str()), ("l-2", "l-2"));
+    let by_device = store.lines_of_devices(&["m-1".into(), "m-2".into(), "m-3".into()]).await.unwrap();
+    assert_eq!((by_imsi.id.as_str(), by_device.len(), by_device[0].id.as_str()), ("l-2", 1, "l-2"));
     assert_eq!(store.line_of_imsi("1").await.unwrap(), None);
-    assert_eq!(store.line_of_device(&"m-2".into()).await.unwrap(), None);
 }
 
 pub(crate) async fn lines_by_account_come_in_whole_accounts(store: &Store) {

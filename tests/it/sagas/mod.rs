@@ -15,7 +15,7 @@ use linegate::ports::Clock;
 use linegate::ports::relational::{OutboxReads, WorkReads};
 use linegate::saga::Drive;
 use linegate::saga::testing::{CrashPlan, Side, every_crash};
-use linegate::services::activation::Reported;
+use linegate::services::device_states::{Report, Reported};
 use linegate::services::ordering::{FalloutVerb, Idempotency, SubmitError, VerbRefused};
 use linegate::services::scheduling::SchedulingError;
 
@@ -645,19 +645,19 @@ async fn a_modem_converges_and_an_old_report_changes_nothing() {
     let world = World::new(CrashPlan::never()).await;
     world.carry_out(order(&[CELLULAR])).await;
     let device = "modem-1".into();
-    let desired = world.devices.desired_state(&device).await.unwrap().unwrap();
+    let desired = world.devices.desired(&device).await.unwrap().unwrap();
     assert_eq!((desired.version, desired.state), (1, LineState::Active));
     world.carry_out(order(&[SUSPEND])).await;
-    let desired = world.devices.desired_state(&device).await.unwrap().unwrap();
+    let desired = world.devices.desired(&device).await.unwrap().unwrap();
     assert_eq!((desired.version, desired.state), (2, LineState::Suspended));
-    let report = |version, state| world.devices.reported(&device, version, state, START);
+    let report = |version, state| world.devices.reported(&device, Report { version, state, reason: None, at: START });
     assert_eq!(report(1, LineState::Active).await.unwrap(), Reported::Stale);
     assert_eq!(world.ordering.session(&"line".into()).await.unwrap().modem_version, None);
     assert_eq!(report(2, LineState::Active).await.unwrap(), Reported::Differs);
     assert_eq!(report(2, LineState::Suspended).await.unwrap(), Reported::Converged);
     assert_eq!(world.ordering.session(&"line".into()).await.unwrap().modem_version, Some(2));
     world.carry_out(order(&[TERMINATE])).await;
-    let desired = world.devices.desired_state(&device).await.unwrap().unwrap();
+    let desired = world.devices.desired(&device).await.unwrap().unwrap();
     assert_eq!((desired.version, desired.state), (3, LineState::Terminated));
 }
 

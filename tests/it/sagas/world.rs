@@ -24,12 +24,15 @@ use linegate::ports::relational::{OutboxReads, Page, Relational, WorkReads, Writ
 use linegate::ports::{Clock, Ids};
 use linegate::saga::testing::{CrashPlan, CrashStore, Side};
 use linegate::saga::{Drive, Engine, SagaSettings};
-use linegate::services::activation::{ActivationSettings, Devices, Outside, register};
+use linegate::services::activation::{ActivationSettings, Outside, register};
+use linegate::services::device_states::{DeviceStateSettings, DeviceStates};
 use linegate::services::fieldwork::Fieldwork;
 use linegate::services::ordering::{Follower, Idempotency, Ordering, OrderingSettings, SubmitError, Submitted};
 use linegate::services::saga_store::RelationalSagas;
 use linegate::services::scheduling::{Scheduling, SchedulingSettings};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub const START: Timestamp = Timestamp(1_790_000_000_000);
 pub const ALL: Page = Page { offset: 0, limit: 1_000 };
@@ -412,7 +415,7 @@ pub struct World {
     pub ordering: Ordering,
     pub scheduling: Scheduling,
     pub fieldwork: Fieldwork,
-    pub devices: Devices,
+    pub devices: DeviceStates,
     ids: Arc<SeededIds>,
 }
 
@@ -474,7 +477,12 @@ impl World {
                 SchedulingSettings { call_attempts_max: 2, ..SchedulingSettings::default() },
             ),
             fieldwork: Fieldwork::new(relational.clone(), engine.clone(), any_clock),
-            devices: Devices::new(relational),
+            devices: DeviceStates::start(
+                relational,
+                &DeviceStateSettings::default(),
+                CancellationToken::new(),
+                &TaskTracker::new(),
+            ),
             plan,
             net,
             store,

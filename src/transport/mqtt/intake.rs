@@ -1,0 +1,222 @@
+//! From payloads to what the gateway keeps, and back: the same for modems that
+//! are connected here and for those behind another broker.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use linegate_mqtt::ContentType;
+use linegate_mqtt::payload::{self, Payload};
+use tracing::debug;
+
+use super::usage;
+use crate::domain::ids::DeviceId;
+use crate::domain::line::LineState;
+use crate::domain::rating::request::{ChargeAnswer, Outcome};
+use crate::domain::time::Timestamp;
+use crate::ports::Clock;
+use crate::ports::intake::{ChargingError, Replies, Reply, RequestIntake};
+use crate::ports::modem::{DesiredMessage, ModemIntake, ModemMessage, ModemTopic, PayloadFormat};
+use crate::ports::relational::Stored;
+use crate::services::device_states::{Desired, DeviceStates, Presence, Report, Reported};
+use crate::telemetry::metrics;
+
+/// The one [`ModemIntake`], whatever carries the messages.
+pub struct MessageIntake {
+    charging: Arc<dyn RequestIntake>,
+    states: DeviceStates,
+    clock: Arc<dyn Clock>,
+    desired_expiry_s: u32,
+}
+
+impl MessageIntake {
+    /// Usage goes to `charging`, everything else to `states`. A desired state
+    /// lapses `desired_expiry_s` seconds after it was sent; 0 is never.
+    pub fn new(
+        charging: Arc<dyn RequestIntake>,
+        states: DeviceStates,
+        clock: Arc<dyn Clock>,
+        desired_expiry_s: u32,
+    ) -> Self {
+        Self { charging, states, clock, desired_expiry_s }
+    }
+
+    fn usage(&self, message: &ModemMessage, reply: Reply) {
+        let received = self.clock.now();
+        let usage = match payload::Usage::decode(&message.payload, content_type(message.format)) {
+            Ok(usage) => usage,
+            Err(error) => {
+                count(message.topic, "unreadable");
+                let record =
+                    usage::unreadable_from_modem(&message.device, &message.payload, &error.to_string(), received);
+                return self.charging.suspend(record, reply);
+            }
+        };
+        count(message.topic, "taken");
+        let submit = |record, reply| self.charging.submit(usage::from_modem(&message.device, record, received), reply);
+        match usage.records() {
+            [] => reply.to.reply(reply.tag, Ok(ChargeAnswer::bare(Outcome::Success))),
+            [record] => submit(record, reply),
+            records => {
+                let batch: Arc<dyn Replies> = Arc::new(Batch::new(records.len(), reply));
+                for record in records {
+                    submit(record, Reply { tag: 0, to: Arc::clone(&batch) });
+                }
+            }
+        }
+    }
+
+    /// Reported state and presence are seldom: each waits in a task of its own.
+    fn state(&self, message: ModemMessage, reply: Reply) {
+        let (states, at) = (self.states.clone(), self.clock.now());
+        tokio::spawn(async move {
+            let (topic, device) = (message.topic, message.device.clone());
+            let outcome = match topic {
+                ModemTopic::Reported => reported(&states, message, at).await,
+                ModemTopic::Status | ModemTopic::Usage => status(&states, message, at).await,
+            };
+            let (outcome, answer) = match outcome {
+                Ok(outcome) => (outcome, Ok(ChargeAnswer::bare(Outcome::Success))),
+                Err(error) => {
+                    debug!(%device, %error, "keep what a modem told");
+                    ("failed", Err(ChargingError::Overloaded))
+                }
+            };
+            count(topic, outcome);
+            reply.to.reply(reply.tag, answer);
+        });
+    }
+
+    fn message(&self, desired: Option<Desired>) -> Option<DesiredMessage> {
+        let desired = desired?;
+        let state = match desired.state {
+            LineState::Active => payload::LineState::Active,
+            LineState::Suspended => payload::LineState::Suspended,
+            LineState::Terminated => payload::LineState::Terminated,
+            LineState::Absent => return None,
+        };
+        let lapses = |seconds: u32| Timestamp(self.clock.now().millis() + i64::from(seconds) * 1000);
+        let expires = (self.desired_expiry_s > 0).then(|| lapses(self.desired_expiry_s));
+        let message = payload::Desired {
+            version: desired.version,
+            state,
+            order_id: desired.order.map(|order| order.to_string()).unwrap_or_default(),
+            expires_ms: expires.map(Timestamp::millis),
+            plan: Some(desired.plan.to_string()),
+            apns: desired.apns.iter().map(ToString::to_string).collect(),
+        };
+        Some(DesiredMessage { version: desired.version, expires, payload: message.encode(ContentType::Json) })
+    }
+}
+
+#[async_trait]
+impl ModemIntake for MessageIntake {
+    fn take(&self, message: ModemMessage, reply: Reply) {
+        match message.topic {
+            ModemTopic::Usage => self.usage(&message, reply),
+            ModemTopic::Reported | ModemTopic::Status => self.state(message, reply),
+        }
+    }
+
+    fn receipts(&self, message: &ModemMessage) -> Vec<Bytes> {
+        let usage = payload::Usage::decode(&message.payload, content_type(message.format));
+        usage.map(|usage| usage::receipts(usage.records())).unwrap_or_default()
+    }
+
+    async fn came(&self, device: &DeviceId) -> Stored<Option<DesiredMessage>> {
+        let presence = Presence { online: true, session: None, at: self.clock.now() };
+        self.states.presence(device, presence).await.map(|desired| self.message(desired))
+    }
+
+    async fn went(&self, device: &DeviceId) -> Stored<()> {
+        let presence = Presence { online: false, session: None, at: self.clock.now() };
+        self.states.presence(device, presence).await.map(drop)
+    }
+
+    async fn desired(&self, device: &DeviceId) -> Stored<Option<DesiredMessage>> {
+        self.states.desired(device).await.map(|desired| self.message(desired))
+    }
+}
+
+async fn reported(states: &DeviceStates, message: ModemMessage, at: Timestamp) -> Stored<&'static str> {
+    let reported = match payload::Reported::decode(&message.payload, content_type(message.format)) {
+        Ok(reported) => reported,
+        Err(error) => {
+            debug!(device = %message.device, %error, "unreadable reported state");
+            return Ok("unreadable");
+        }
+    };
+    let state = match reported.state {
+        payload::LineState::Active => LineState::Active,
+        payload::LineState::Suspended => LineState::Suspended,
+        payload::LineState::Terminated => LineState::Terminated,
+    };
+    let report = Report { version: reported.version, state, reason: reported.reason, at };
+    Ok(match states.reported(&message.device, report).await? {
+        Reported::Converged => "taken",
+        Reported::Differs => "differs",
+        Reported::Stale => "stale",
+        Reported::Unknown => "unknown",
+    })
+}
+
+async fn status(states: &DeviceStates, message: ModemMessage, at: Timestamp) -> Stored<&'static str> {
+    match payload::Status::decode(&message.payload, content_type(message.format)) {
+        Ok(status) => {
+            let online = status.state == payload::Presence::Online;
+            states.presence(&message.device, Presence { online, session: Some(status.session), at }).await?;
+            Ok("taken")
+        }
+        Err(error) => {
+            debug!(device = %message.device, %error, "unreadable status");
+            Ok("unreadable")
+        }
+    }
+}
+
+fn content_type(format: PayloadFormat) -> Option<ContentType> {
+    match format {
+        PayloadFormat::Unsaid => None,
+        PayloadFormat::Json => Some(ContentType::Json),
+        PayloadFormat::Cbor => Some(ContentType::Cbor),
+        PayloadFormat::Foreign => Some(ContentType::Unknown),
+    }
+}
+
+fn count(topic: ModemTopic, outcome: &str) {
+    let topic = match topic {
+        ModemTopic::Reported => "reported",
+        ModemTopic::Usage => "usage",
+        ModemTopic::Status => "status",
+    };
+    metrics().mqtt_publishes.with_label_values(&[topic, outcome]).inc();
+}
+
+/// One answer for the records of one message: the last one's, or the first error.
+struct Batch {
+    left: AtomicUsize,
+    failed: Mutex<Option<ChargingError>>,
+    reply: Reply,
+}
+
+impl Batch {
+    fn new(records: usize, reply: Reply) -> Self {
+        Self { left: AtomicUsize::new(records), failed: Mutex::new(None), reply }
+    }
+}
+
+impl Replies for Batch {
+    fn reply(&self, _tag: u64, answer: Result<ChargeAnswer, ChargingError>) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = match (*failed, answer) {
+            (Some(earlier), _) => Err(earlier),
+            (None, answer) => answer,
+        };
+        *failed = answer.as_ref().err().copied();
+        drop(failed);
+        if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.reply.to.reply(self.reply.tag, answer);
+        }
+    }
+}
