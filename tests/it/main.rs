@@ -20,6 +20,7 @@ mod judge;
 mod kill;
 mod messages;
 mod mobility;
+mod modems;
 mod month_close;
 mod mosquitto;
 mod network;
