@@ -102,7 +102,7 @@ impl Checker<'_> {
         loop {
             let start = rest;
             let Some(avp) = rest.next() else { break };
-            let index = dictionary.index(avp.vendor_id(), avp.code);
+            let index = dictionary.index(avp.vendor_id(), avp.code());
             let kind = dictionary.kinds[index];
             let place = grammar.place(index);
             if !kind.allows(avp.flags) || !grammar.meets(place, &mut occurrences) {

@@ -152,7 +152,7 @@ impl Dictionary {
 
     /// The grammar of a Grouped AVP; `None` where any members may come.
     pub fn group_grammar(&self, avp: &Avp<'_>) -> Option<&'static Grammar> {
-        self.grammar_of(avp.vendor_id(), avp.code)
+        self.grammar_of(avp.vendor_id(), avp.code())
     }
 
     /// As [`Dictionary::group_grammar`], by vendor (0 for the IETF's) and code.
