@@ -176,10 +176,16 @@ impl<'a> Avps<'a> {
         self.depth > GROUP_DEPTH_MAX
     }
 
-    /// True where nothing is left.
+    /// Octets from here to the end.
     #[inline]
-    pub(crate) const fn is_over(&self) -> bool {
-        self.rest.is_empty()
+    pub(crate) const fn octets_left(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// The AVP that starts `left` octets before the end.
+    pub(crate) fn at(&self, left: usize) -> Option<Avp<'a>> {
+        let rest = self.rest.get(self.rest.len().checked_sub(left)?..)?;
+        Self { rest, ..*self }.next()
     }
 
     /// After the last AVP: 5014 with the broken one, where there is more
