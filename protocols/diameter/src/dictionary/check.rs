@@ -109,7 +109,8 @@ impl Checker<'_> {
                 self.deviant(chain, left, index, grammar, &mut occurrences);
             }
             match kind.content {
-                Content::Octets(length) if length == 0 || avp.data.len() == usize::from(length) => {}
+                Content::Octets(length) if avp.data.len() == usize::from(length) => {}
+                Content::Anything => {}
                 Content::Text if avp.is_ascii() => {}
                 Content::Identity if avp.is_visible_ascii() => {}
                 Content::Group(group) => self.group(chain, left, avp.inner(), dictionary.group(group)),
