@@ -230,13 +230,13 @@ fn avp(input: &[u8], depth: u8) -> IResult<&[u8], Avp<'_>> {
     let (code, flags_and_length) = ((head >> 32) as u32, head as u32);
     let flags = AvpFlags((flags_and_length >> 24) as u8);
     let length = (flags_and_length & 0x00ff_ffff) as usize;
-    let (vendor_id, header) = if flags.has(AvpFlags::VENDOR) { (word(rest)?.1, 12) } else { (0, 8) };
+    let (key, header) = if flags.has(AvpFlags::VENDOR) { (avp_key(word(rest)?.1, code), 12) } else { (code.into(), 8) };
     // also where the length ends within the header
     let Some(data) = input.get(header..length) else {
         return Err(nom::Err::Error(Error::new(input, ErrorKind::LengthValue)));
     };
     let rest = input.get((length + 3) & !3..).unwrap_or_default();
-    Ok((rest, Avp { key: avp_key(vendor_id, code), data, flags, depth }))
+    Ok((rest, Avp { key, data, flags, depth }))
 }
 
 /// Four octets, most significant first. `be_u32` reads octet by octet, which

@@ -289,6 +289,7 @@ impl<'a> CcRequest<'a> {
 }
 
 impl<'a> ServiceRequest<'a> {
+    // apart, so that each field is written where it stays
     #[inline(never)]
     fn read(&mut self, avp: &Avp<'a>) -> Result<(), AvpError> {
         avp.read_members(|member, from| {
