@@ -204,7 +204,7 @@ fn echoed(request: &Message, failed: &[AvpError]) -> Option<BytesMut> {
         }
         let mut avp = request.find(key)?;
         avp.flags = rule.avp.flags();
-        let reported = failed.iter().any(|error| error.vendor == avp.vendor_id() && error.code == avp.code);
+        let reported = failed.iter().any(|error| error.vendor == avp.vendor_id() && error.code == avp.code());
         // a report keeps the first errors only: this one may be a later one's
         if reported || !is_good(header, &avp) {
             return None;

@@ -94,7 +94,7 @@ fn read(message: &Message) -> anyhow::Result<EventAnswer> {
     let said = EventAnswer {
         result_code: code_of(answered.outcome),
         error_message: answered.error_message.map(str::to_owned),
-        failed_avp: failed.map(|avp| avp.code),
+        failed_avp: failed.map(|avp| avp.code()),
         ..EventAnswer::default()
     };
     // A refusal by the generic grammar says no more.

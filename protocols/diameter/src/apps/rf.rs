@@ -85,7 +85,7 @@ impl<'a> AccountingRequest<'a> {
                 key::EVENT_TIMESTAMP => event_timestamp = Some(avp.time()?),
                 key::SERVICE_CONTEXT_ID => service_context_id = Some(avp.text()?),
                 key::SERVICE_INFORMATION => {
-                    service_information = Some(ServiceInformation::read(&avp)?);
+                    service_information.insert(ServiceInformation::default()).read(&avp)?;
                 }
                 _ => route.read(&avp)?,
             }

@@ -30,32 +30,40 @@ impl AvpFlags {
 /// One AVP; its data is a slice of the message (RFC 6733 section 4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Avp<'a> {
-    /// AVP code.
-    pub code: u32,
-    /// Vendor-Id, where the V bit is set.
-    pub vendor: Option<u32>,
-    /// V, M, P and the reserved bits as they came.
-    pub flags: AvpFlags,
+    /// Vendor-Id, 0 where the V bit is clear, and code.
+    pub(super) key: u64,
     /// The value without padding.
     pub data: &'a [u8],
+    /// V, M, P and the reserved bits as they came.
+    pub flags: AvpFlags,
     /// How many groups it lies in.
-    pub(super) depth: usize,
-    /// `vendor`, or 0: asked for each AVP.
-    pub(super) vendor_id: u32,
+    pub(super) depth: u8,
 }
 
 impl<'a> Avp<'a> {
+    /// AVP code.
+    #[inline]
+    pub const fn code(&self) -> u32 {
+        self.key as u32
+    }
+
+    /// Vendor-Id, where the V bit is set.
+    #[inline]
+    pub fn vendor(&self) -> Option<u32> {
+        self.flags.has(AvpFlags::VENDOR).then(|| self.vendor_id())
+    }
+
     /// Vendor-Id, 0 for the IETF's.
     #[inline]
     pub const fn vendor_id(&self) -> u32 {
-        self.vendor_id
+        (self.key >> 32) as u32
     }
 
     /// Vendor and code in one word, to match against
     /// [`crate::dictionary::key`].
     #[inline]
     pub const fn key(&self) -> u64 {
-        avp_key(self.vendor_id, self.code)
+        self.key
     }
 
     /// True where the M bit is set.
@@ -66,13 +74,13 @@ impl<'a> Avp<'a> {
 
     /// What the dictionary says about it.
     pub fn definition(&self, dictionary: &Dictionary) -> Option<&'static AvpDef> {
-        dictionary.find_avp(self.vendor_id(), self.code)
+        dictionary.find_avp(self.vendor_id(), self.code())
     }
 
     /// The length that its header states: without padding, in octets.
     #[inline]
     pub const fn length(&self) -> usize {
-        let header = if self.vendor.is_some() { 12 } else { 8 };
+        let header = if self.flags.has(AvpFlags::VENDOR) { 12 } else { 8 };
         header + self.data.len()
     }
 
@@ -125,9 +133,9 @@ impl<'a> Avp<'a> {
     /// Appends the AVP, padded, as it came.
     pub fn write_to(&self, out: &mut BytesMut) {
         out.reserve(self.length() + 3);
-        out.put_u32(self.code);
+        out.put_u32(self.code());
         out.put_u32(u32::from(self.flags.0) << 24 | (self.length() as u32 & 0x00ff_ffff));
-        if let Some(vendor) = self.vendor {
+        if let Some(vendor) = self.vendor() {
             out.put_u32(vendor);
         }
         out.put_slice(self.data);
@@ -140,7 +148,7 @@ impl<'a> Avp<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Avps<'a> {
     rest: &'a [u8],
-    depth: usize,
+    depth: u8,
 }
 
 impl<'a> Avps<'a> {
@@ -165,13 +173,19 @@ impl<'a> Avps<'a> {
     /// True for the members of a group past [`GROUP_DEPTH_MAX`].
     #[inline]
     pub(crate) const fn is_too_deep(&self) -> bool {
-        self.depth > GROUP_DEPTH_MAX as usize
+        self.depth > GROUP_DEPTH_MAX
     }
 
-    /// True where nothing is left.
+    /// Octets from here to the end.
     #[inline]
-    pub(crate) const fn is_over(&self) -> bool {
-        self.rest.is_empty()
+    pub(crate) const fn octets_left(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// The AVP that starts `left` octets before the end.
+    pub(crate) fn at(&self, left: usize) -> Option<Avp<'a>> {
+        let rest = self.rest.get(self.rest.len().checked_sub(left)?..)?;
+        Self { rest, ..*self }.next()
     }
 
     /// After the last AVP: 5014 with the broken one, where there is more
@@ -207,7 +221,7 @@ pub(super) const fn padding(length: usize) -> usize {
 /// One AVP and its padding. The padding of the last AVP in a group may be
 /// missing: some peers leave it out.
 #[inline(always)]
-fn avp(input: &[u8], depth: usize) -> IResult<&[u8], Avp<'_>> {
+fn avp(input: &[u8], depth: u8) -> IResult<&[u8], Avp<'_>> {
     let Some((head, rest)) = input.split_first_chunk::<8>() else {
         return Err(nom::Err::Error(Error::new(input, ErrorKind::Eof)));
     };
@@ -216,14 +230,13 @@ fn avp(input: &[u8], depth: usize) -> IResult<&[u8], Avp<'_>> {
     let (code, flags_and_length) = ((head >> 32) as u32, head as u32);
     let flags = AvpFlags((flags_and_length >> 24) as u8);
     let length = (flags_and_length & 0x00ff_ffff) as usize;
-    let (vendor_id, header) = if flags.has(AvpFlags::VENDOR) { (word(rest)?.1, 12) } else { (0, 8) };
+    let (key, header) = if flags.has(AvpFlags::VENDOR) { (avp_key(word(rest)?.1, code), 12) } else { (code.into(), 8) };
     // also where the length ends within the header
     let Some(data) = input.get(header..length) else {
         return Err(nom::Err::Error(Error::new(input, ErrorKind::LengthValue)));
     };
     let rest = input.get((length + 3) & !3..).unwrap_or_default();
-    let vendor = if header == 12 { Some(vendor_id) } else { None };
-    Ok((rest, Avp { code, vendor, flags, data, depth, vendor_id }))
+    Ok((rest, Avp { key, data, flags, depth }))
 }
 
 /// Four octets, most significant first. `be_u32` reads octet by octet, which

@@ -166,7 +166,7 @@ impl AvpError {
         let shown = Avp { data: &avp.data[..shown_length(avp)], ..*avp };
         let mut failed = BytesMut::with_capacity(shown.data.len() + 16);
         shown.write_to(&mut failed);
-        Self { code: avp.code, vendor: avp.vendor_id(), problem, failed: failed[..].into() }
+        Self { code: avp.code(), vendor: avp.vendor_id(), problem, failed: failed[..].into() }
     }
 
     /// A required AVP is missing: 5005 with an example whose value is zero
@@ -222,7 +222,7 @@ impl AvpError {
         let mut chain = Avps::unchecked(&self.failed);
         loop {
             let avp = chain.next()?;
-            if (avp.vendor_id(), avp.code) == (self.vendor, self.code) {
+            if (avp.vendor_id(), avp.code()) == (self.vendor, self.code) {
                 return Some(avp.data);
             }
             chain = Avps::unchecked(avp.data);

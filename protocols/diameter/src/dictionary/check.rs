@@ -94,55 +94,56 @@ struct Checker<'c> {
 impl Checker<'_> {
     /// One chain of AVPs. Every message goes through here: what may be wrong is
     /// looked into in functions of their own, which read the AVP again from
-    /// where it starts.
+    /// where it starts: `left` octets before the end of the chain.
     fn chain(&mut self, chain: Avps<'_>, grammar: &Grammar) {
         let dictionary = self.dictionary;
         let mut occurrences = Occurrences::default();
         let mut rest = chain;
         loop {
-            let start = rest;
+            let left = rest.octets_left();
             let Some(avp) = rest.next() else { break };
-            let index = dictionary.index(avp.vendor_id(), avp.code);
+            let index = dictionary.index(avp.vendor_id(), avp.code());
             let kind = dictionary.kinds[index];
             let place = grammar.place(index);
             if !kind.allows(avp.flags) || !grammar.meets(place, &mut occurrences) {
-                self.deviant(start, chain, index, grammar, &mut occurrences);
+                self.deviant(chain, left, index, grammar, &mut occurrences);
             }
             match kind.content {
-                Content::Octets(length) if length == 0 || avp.data.len() == usize::from(length) => {}
+                Content::Octets(length) if avp.data.len() == usize::from(length) => {}
+                Content::Anything => {}
                 Content::Text if avp.is_ascii() => {}
                 Content::Identity if avp.is_visible_ascii() => {}
-                Content::Group(group) => self.group(start, avp.inner(), dictionary.group(group)),
-                _ => self.value(start),
+                Content::Group(group) => self.group(chain, left, avp.inner(), dictionary.group(group)),
+                _ => self.value(chain, left),
             }
         }
-        if !rest.is_over() || !grammar.is_complete(&occurrences) {
+        if rest.octets_left() > 0 || !grammar.is_complete(&occurrences) {
             self.incomplete(rest, grammar, &occurrences);
         }
     }
 
-    fn group(&mut self, start: Avps<'_>, members: Avps<'_>, grammar: &Grammar) {
+    fn group(&mut self, chain: Avps<'_>, left: usize, members: Avps<'_>, grammar: &Grammar) {
         if members.is_too_deep() {
-            return self.too_deep(start);
+            return self.too_deep(chain, left);
         }
         let before = self.report.lengths();
         self.chain(members, grammar);
         if self.report.lengths() != before {
-            self.wrap(start, before);
+            self.wrap(chain, left, before);
         }
     }
 
     #[cold]
-    fn too_deep(&mut self, mut start: Avps<'_>) {
-        if let Some(Err(error)) = start.next().map(|group| group.members()) {
+    fn too_deep(&mut self, chain: Avps<'_>, left: usize) {
+        if let Some(Err(error)) = chain.at(left).map(|group| group.members()) {
             self.error(error);
         }
     }
 
     /// What was found in a group is shown within it.
     #[cold]
-    fn wrap(&mut self, mut start: Avps<'_>, (errors, tolerated): (usize, usize)) {
-        let Some(group) = start.next() else { return };
+    fn wrap(&mut self, chain: Avps<'_>, left: usize, (errors, tolerated): (usize, usize)) {
+        let Some(group) = chain.at(left) else { return };
         let report = &mut *self.report;
         let found = report.errors[errors..].iter_mut().chain(&mut report.tolerated[tolerated..]);
         found.for_each(|error| error.wrap(&group));
@@ -153,13 +154,13 @@ impl Checker<'_> {
     #[cold]
     fn deviant(
         &mut self,
-        mut start: Avps<'_>,
         chain: Avps<'_>,
+        left: usize,
         index: usize,
         grammar: &Grammar,
         occurrences: &mut Occurrences,
     ) {
-        let Some(avp) = start.next() else { return };
+        let Some(avp) = chain.at(left) else { return };
         if index == 0 {
             if avp.is_mandatory() {
                 self.deviation(avp, Problem::Unsupported);
@@ -184,8 +185,8 @@ impl Checker<'_> {
 
     /// A value that was not seen to be good at once.
     #[cold]
-    fn value(&mut self, mut start: Avps<'_>) {
-        let Some(avp) = start.next() else { return };
+    fn value(&mut self, chain: Avps<'_>, left: usize) {
+        let Some(avp) = chain.at(left) else { return };
         let Some(def) = avp.definition(self.dictionary) else { return };
         let result = match def.data_type {
             DataType::OctetString | DataType::Grouped => Ok(()),

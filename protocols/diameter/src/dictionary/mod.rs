@@ -188,6 +188,7 @@ pub struct AvpDef {
 }
 
 /// Vendor (0 for the IETF's) and code in one word.
+#[inline]
 pub(crate) const fn avp_key(vendor: u32, code: u32) -> u64 {
     (vendor as u64) << 32 | code as u64
 }

@@ -38,7 +38,7 @@ pub(super) struct Kind {
 /// How a value is checked.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Content {
-    /// So many octets; 0 for any number.
+    /// So many octets.
     Octets(u8),
     /// UTF-8.
     Text,
@@ -46,7 +46,7 @@ pub(super) enum Content {
     Identity,
     /// Members by a grammar of [`Dictionary::groups`].
     Group(u8),
-    /// Nothing is checked in it: what failed elsewhere.
+    /// Nothing is checked in it: any octets, and what failed elsewhere.
     Anything,
     /// By its data type.
     Other,
@@ -62,7 +62,7 @@ impl Kind {
             MandatoryBit::MaySet | MandatoryBit::MayClear => AvpFlags::VENDOR,
         };
         let content = match def.data_type {
-            DataType::OctetString => Content::Octets(0),
+            DataType::OctetString => Content::Anything,
             DataType::Integer32 | DataType::Unsigned32 | DataType::Enumerated | DataType::Time => Content::Octets(4),
             DataType::Integer64 | DataType::Unsigned64 => Content::Octets(8),
             DataType::UTF8String => Content::Text,
@@ -152,7 +152,7 @@ impl Dictionary {
 
     /// The grammar of a Grouped AVP; `None` where any members may come.
     pub fn group_grammar(&self, avp: &Avp<'_>) -> Option<&'static Grammar> {
-        self.grammar_of(avp.vendor_id(), avp.code)
+        self.grammar_of(avp.vendor_id(), avp.code())
     }
 
     /// As [`Dictionary::group_grammar`], by vendor (0 for the IETF's) and code.

@@ -57,8 +57,8 @@ impl<'p> Printer<'p> {
         let def = avp.definition(self.dictionary);
         indent(place.depth, self.out)?;
         self.out.write_str(def.map_or("unknown AVP", |def| def.name))?;
-        write!(self.out, " ({}", avp.code)?;
-        if let Some(vendor) = avp.vendor {
+        write!(self.out, " ({}", avp.code())?;
+        if let Some(vendor) = avp.vendor() {
             write!(self.out, ", vendor {vendor}")?;
             if let Some(name) = names::vendor(vendor) {
                 write!(self.out, " {name}")?;
@@ -205,7 +205,7 @@ impl<'p> Printer<'p> {
 /// True where `error` has this AVP: innermost in its groups, its value up to
 /// where Failed-AVP cuts it short.
 fn is_about(error: &AvpError, avp: &Avp<'_>) -> bool {
-    (error.code, error.vendor) == (avp.code, avp.vendor_id())
+    (error.code, error.vendor) == (avp.code(), avp.vendor_id())
         && error.problem != Problem::Missing
         && error.shown_value().is_some_and(|shown| avp.data.starts_with(shown))
 }

@@ -226,9 +226,9 @@ impl<'a> CcRequest<'a> {
                 };
             }
             key::SERVICE_IDENTIFIER => self.service_identifier = Some(avp.u32()?),
-            key::REQUESTED_SERVICE_UNIT => self.requested = Some(Units::read_group(avp)?),
+            key::REQUESTED_SERVICE_UNIT => self.requested.insert(Units::default()).read_group(avp)?,
             key::SERVICE_INFORMATION => {
-                self.service_information = Some(ServiceInformation::read(avp)?);
+                self.service_information.insert(ServiceInformation::default()).read(avp)?;
             }
             _ => {}
         }
@@ -289,27 +289,27 @@ impl<'a> CcRequest<'a> {
 }
 
 impl<'a> ServiceRequest<'a> {
-    fn read(avp: &Avp<'a>) -> Result<Self, AvpError> {
-        let mut service = Self::default();
+    // apart, so that each field is written where it stays
+    #[inline(never)]
+    fn read(&mut self, avp: &Avp<'a>) -> Result<(), AvpError> {
         avp.read_members(|member, from| {
             match member.key() {
-                key::RATING_GROUP => service.rating_group = Some(member.u32()?),
-                key::SERVICE_IDENTIFIER => service.service_identifiers.came(from),
-                key::USED_SERVICE_UNIT => service.used.came(from),
+                key::RATING_GROUP => self.rating_group = Some(member.u32()?),
+                key::SERVICE_IDENTIFIER => self.service_identifiers.came(from),
+                key::USED_SERVICE_UNIT => self.used.came(from),
                 key::REQUESTED_SERVICE_UNIT => {
-                    service.requested = Some(Units::read_group(&member)?);
+                    self.requested.insert(Units::default()).read_group(&member)?;
                 }
                 key::REPORTING_REASON => {
-                    service.reporting_reason = Some(ReportingReason::read(&member)?);
+                    self.reporting_reason = Some(ReportingReason::read(&member)?);
                 }
-                key::G_S_U_POOL_REFERENCE => service.pools.came(from),
-                key::TRIGGER => service.trigger = Some(read_trigger(&member)?),
-                key::REFUND_INFORMATION => service.refund_information = Some(member.octets()),
+                key::G_S_U_POOL_REFERENCE => self.pools.came(from),
+                key::TRIGGER => self.trigger = Some(read_trigger(&member)?),
+                key::REFUND_INFORMATION => self.refund_information = Some(member.octets()),
                 _ => {}
             }
             Ok(())
-        })?;
-        Ok(service)
+        })
     }
 
     fn write(&self, writer: &mut Writer<'_>) {
@@ -380,6 +380,8 @@ impl<'a> UserEquipment<'a> {
 
 impl<'a> FromAvp<'a> for ServiceRequest<'a> {
     fn from_avp(avp: &Avp<'a>) -> Result<Self, AvpError> {
-        Self::read(avp)
+        let mut service = Self::default();
+        service.read(avp)?;
+        Ok(service)
     }
 }

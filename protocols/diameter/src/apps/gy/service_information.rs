@@ -73,17 +73,15 @@ pub struct ServiceInformation<'a> {
 }
 
 impl<'a> ServiceInformation<'a> {
-    pub(in crate::apps) fn read(avp: &Avp<'a>) -> Result<Self, AvpError> {
-        let mut information = Self::default();
+    pub(in crate::apps) fn read(&mut self, avp: &Avp<'a>) -> Result<(), AvpError> {
         avp.read_members(|member, _| {
             match member.key() {
-                key::SUBSCRIPTION_ID => information.subscriber.read(&member)?,
-                key::PS_INFORMATION => information.ps = Some(PsInformation::read(&member)?),
+                key::SUBSCRIPTION_ID => self.subscriber.read(&member)?,
+                key::PS_INFORMATION => self.ps.insert(PsInformation::default()).read(&member)?,
                 _ => {}
             }
             Ok(())
-        })?;
-        Ok(information)
+        })
     }
 
     pub(in crate::apps) fn write(&self, writer: &mut Writer<'_>) {
@@ -126,29 +124,27 @@ pub struct PsInformation<'a> {
 }
 
 impl<'a> PsInformation<'a> {
-    fn read(avp: &Avp<'a>) -> Result<Self, AvpError> {
-        let mut ps = Self::default();
+    fn read(&mut self, avp: &Avp<'a>) -> Result<(), AvpError> {
         avp.read_members(|member, from| {
             match member.key() {
-                key::CALLED_STATION_ID => ps.called_station_id = Some(member.text()?),
-                key::TGPP_CHARGING_ID => ps.charging_id = Some(member.octets()),
-                key::TGPP_SGSN_MCC_MNC => ps.sgsn_mcc_mnc = Some(member.text()?),
-                key::TGPP_IMSI_MCC_MNC => ps.imsi_mcc_mnc = Some(member.text()?),
-                key::TGPP_RAT_TYPE => ps.rat_type = Some(member.octets()),
-                key::TGPP_USER_LOCATION_INFO => ps.user_location = Some(member.octets()),
+                key::CALLED_STATION_ID => self.called_station_id = Some(member.text()?),
+                key::TGPP_CHARGING_ID => self.charging_id = Some(member.octets()),
+                key::TGPP_SGSN_MCC_MNC => self.sgsn_mcc_mnc = Some(member.text()?),
+                key::TGPP_IMSI_MCC_MNC => self.imsi_mcc_mnc = Some(member.text()?),
+                key::TGPP_RAT_TYPE => self.rat_type = Some(member.octets()),
+                key::TGPP_USER_LOCATION_INFO => self.user_location = Some(member.octets()),
                 key::TGPP_CHARGING_CHARACTERISTICS => {
-                    ps.charging_characteristics = Some(member.text()?);
+                    self.charging_characteristics = Some(member.text()?);
                 }
-                key::PDP_ADDRESS => first(&mut ps.pdp_address, &member)?,
-                key::SGSN_ADDRESS => first(&mut ps.sgsn_address, &member)?,
-                key::GGSN_ADDRESS => first(&mut ps.ggsn_address, &member)?,
-                key::TRAFFIC_DATA_VOLUMES => ps.traffic.came(from),
-                key::SERVICE_DATA_CONTAINER => ps.service_data.came(from),
+                key::PDP_ADDRESS => first(&mut self.pdp_address, &member)?,
+                key::SGSN_ADDRESS => first(&mut self.sgsn_address, &member)?,
+                key::GGSN_ADDRESS => first(&mut self.ggsn_address, &member)?,
+                key::TRAFFIC_DATA_VOLUMES => self.traffic.came(from),
+                key::SERVICE_DATA_CONTAINER => self.service_data.came(from),
                 _ => {}
             }
             Ok(())
-        })?;
-        Ok(ps)
+        })
     }
 
     fn write(&self, writer: &mut Writer<'_>) {

@@ -136,13 +136,8 @@ impl Units {
         Ok(())
     }
 
-    pub(super) fn read_group(avp: &Avp<'_>) -> Result<Self, AvpError> {
-        let mut units = Self::default();
-        avp.read_members(|member, _| {
-            units.read(&member)?;
-            Ok(())
-        })?;
-        Ok(units)
+    pub(super) fn read_group(&mut self, avp: &Avp<'_>) -> Result<(), AvpError> {
+        avp.read_members(|member, _| self.read(&member))
     }
 
     #[inline]
