@@ -15,6 +15,7 @@ mod drain;
 mod erlang;
 mod events;
 mod freediameter;
+mod hostile_modems;
 mod imports;
 mod judge;
 mod kill;
