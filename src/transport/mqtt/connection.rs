@@ -15,7 +15,7 @@ use linegate_mqtt::session::{
     ConnackOptions, Connect, Connection, Disconnected, Event, Input, Outgoing, Publish, Will,
 };
 use linegate_mqtt::topic::TopicKind;
-use linegate_mqtt::{Qos, ReasonCode};
+use linegate_mqtt::ReasonCode;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -186,6 +186,7 @@ impl Modem {
                 }
             }
             Event::PubAck { token, reason } => trace!(version = token, reason = reason.name(), "desired state taken"),
+            Event::Expired { token } => debug!(version = token, "desired state expired before it was sent"),
             Event::Disconnected(end) => self.disconnected(*end).await,
         }
     }
@@ -363,14 +364,9 @@ impl Modem {
             plan: Some(desired.plan.to_string()),
             apns: desired.apns.iter().map(ToString::to_string).collect(),
         };
-        let outgoing = Outgoing {
-            kind: TopicKind::Desired,
-            payload: message.encode(ContentType::Json),
-            qos: Qos::AtLeastOnce,
-            retain: retained,
-            content_type: Some(ContentType::Json),
-            token: desired.version,
-        };
+        let payload = message.encode(ContentType::Json);
+        let outgoing =
+            Outgoing { retain: retained, ..Outgoing::desired(desired.version, payload, ContentType::Json) };
         if let Err(error) = self.machine.publish(outgoing, SystemClock::instant()) {
             debug!(%error, "send the desired state");
         }

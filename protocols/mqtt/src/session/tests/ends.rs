@@ -12,6 +12,7 @@ fn with_will(delay_secs: u32) -> ConnectOptions {
         retain: true,
         delay_secs,
         content_type: None,
+        properties: None,
     });
     options
 }
