@@ -1,0 +1,5 @@
+//! Tests of what the crate shows to the outside.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod asyncapi;
+mod schema;
