@@ -104,7 +104,7 @@ use window::AckWindow;
 const OUTPUT_KEPT_BYTES: usize = 16 << 10;
 
 /// What the queue of events may keep of its memory once it is empty.
-const EVENTS_KEPT: usize = 16;
+const EVENTS_KEPT: usize = 32;
 
 /// The server's side of one connection.
 #[derive(Debug)]
@@ -229,7 +229,7 @@ impl Connection {
     /// The next thing for the caller to know.
     pub fn poll_event(&mut self) -> Option<Event> {
         let event = self.events.pop_front();
-        if self.events.is_empty() && self.events.capacity() > EVENTS_KEPT {
+        if event.is_none() && self.events.capacity() > EVENTS_KEPT {
             self.events = VecDeque::new();
         }
         event

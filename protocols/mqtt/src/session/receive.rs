@@ -152,10 +152,6 @@ impl Connection {
         if at == bytes.len() {
             self.received.partial_since = None;
         }
-        if let Phase::Open(open) = &mut self.phase {
-            // Answers that the machine gives itself wait for their turn too.
-            open.window.write_settled(open.audience, &mut self.out);
-        }
         if self.out.len() > self.limits.output_bytes_max {
             self.fail(ReasonCode::QUOTA_EXCEEDED, "the client does not read what we write".into());
         }
@@ -361,6 +357,8 @@ impl Connection {
             self.enter_window(id, view.dup)?;
             if let Phase::Open(open) = &mut self.phase {
                 open.window.settle(id.get(), reason.because("not a topic that this device publishes on"));
+                // Its turn may be later, as with an answer of the caller's.
+                open.window.write_settled(open.audience, &mut self.out);
             }
         }
         let mut cut = topic.len().min(128);

@@ -63,12 +63,19 @@ impl AckWindow {
     /// Writes the PUBACKs whose turn has come.
     pub(super) fn write_settled(&mut self, to: Audience, out: &mut BytesMut) {
         while let Some(Waiting { packet_id, reason: Some(code) }) = self.waiting.front().copied() {
-            let with_text = self.texts.iter().position(|(id, _)| *id == packet_id);
-            match with_text.map(|at| self.texts.swap_remove(at)) {
-                Some((_, reason)) => publish::encode_puback_because(packet_id, &reason, to, out),
+            match self.take_text(packet_id) {
+                Some(reason) => publish::encode_puback_because(packet_id, &reason, to, out),
                 None => publish::encode_puback(packet_id, code, to.version, out),
             }
             self.waiting.pop_front();
         }
+    }
+
+    fn take_text(&mut self, packet_id: u16) -> Option<Reason> {
+        if self.texts.is_empty() {
+            return None;
+        }
+        let at = self.texts.iter().position(|(id, _)| *id == packet_id)?;
+        Some(self.texts.swap_remove(at).1)
     }
 }
