@@ -33,129 +33,25 @@
 //! # Ok::<(), linegate_mqtt::client::ClientError>(())
 //! ```
 
+mod connect;
+mod event;
+
 use std::collections::VecDeque;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use mqtt_proto::{v3, v5};
 
+pub use connect::ConnectOptions;
+pub use event::{ClientEvent, ConnAck, Message};
+
+use crate::codec::property::{self, MessageParts};
 use crate::codec::publish::{self, PublishParts};
 use crate::codec::{self, BadPacket, Frame, control, packet_type};
+use crate::session::MessageProperties;
 use crate::{ContentType, Qos, ReasonCode, Version};
+use event::{event_of_v3, event_of_v5, reason_string_of};
 
 /// Largest packet that is taken from a server, in bytes.
 const PACKET_BYTES_MAX: usize = 1 << 20;
-
-/// What a CONNECT says.
-#[derive(Debug, Clone)]
-pub struct ConnectOptions {
-    /// Client identifier; may be empty.
-    pub client_id: String,
-    /// User name.
-    pub username: Option<String>,
-    /// Password.
-    pub password: Option<Bytes>,
-    /// Clean Start, or Clean Session in 3.1.1.
-    pub clean_start: bool,
-    /// Keep alive in seconds, 0 for none.
-    pub keep_alive_secs: u16,
-    /// Session Expiry Interval in seconds, said in version 5 when not 0.
-    pub session_expiry_secs: u32,
-    /// Receive Maximum, said in version 5.
-    pub receive_max: Option<u16>,
-    /// Maximum Packet Size in bytes, said in version 5.
-    pub packet_bytes_max: Option<u32>,
-    /// The will.
-    pub will: Option<crate::session::Will>,
-}
-
-impl ConnectOptions {
-    /// A clean session with a keep alive of 60 s and nothing else.
-    pub fn new(client_id: impl Into<String>) -> Self {
-        Self {
-            client_id: client_id.into(),
-            username: None,
-            password: None,
-            clean_start: true,
-            keep_alive_secs: 60,
-            session_expiry_secs: 0,
-            receive_max: None,
-            packet_bytes_max: None,
-            will: None,
-        }
-    }
-}
-
-/// What the server said.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ClientEvent {
-    /// CONNACK.
-    ConnAck(ConnAck),
-    /// PUBACK of our message.
-    PubAck {
-        /// The id that `publish` gave.
-        packet_id: u16,
-        /// The answer; success in 3.1.1.
-        reason: ReasonCode,
-    },
-    /// A message; one with a packet id wants `puback`.
-    Publish(Message),
-    /// SUBACK, one code for each filter.
-    SubAck {
-        /// The id that `subscribe` gave.
-        packet_id: u16,
-        /// Granted QoS, or a failure.
-        reasons: Vec<ReasonCode>,
-    },
-    /// UNSUBACK.
-    UnsubAck {
-        /// The id that `unsubscribe` gave.
-        packet_id: u16,
-    },
-    /// PINGRESP.
-    PingResp,
-    /// DISCONNECT from the server (version 5).
-    Disconnect(ReasonCode),
-}
-
-/// A CONNACK.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConnAck {
-    /// The server went on with a session.
-    pub session_present: bool,
-    /// Success, or why not.
-    pub reason: ReasonCode,
-    /// Client id that the server made.
-    pub assigned_client_id: Option<String>,
-    /// QoS 1 messages that may be in flight to the server (65,535 if not said).
-    pub receive_max: u16,
-    /// Topic aliases that the server takes.
-    pub topic_alias_max: u16,
-    /// Highest QoS that the server takes.
-    pub qos_max: Qos,
-    /// Largest packet that the server takes, in bytes.
-    pub packet_bytes_max: Option<u32>,
-    /// Keep alive to use in place of ours, in seconds.
-    pub server_keep_alive_secs: Option<u16>,
-    /// Session expiry in place of ours, in seconds.
-    pub session_expiry_secs: Option<u32>,
-}
-
-/// A message from the server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    /// Topic name.
-    pub topic: String,
-    /// Payload, a slice of the input.
-    pub payload: Bytes,
-    /// Packet id for QoS 1.
-    pub packet_id: Option<u16>,
-    /// Sent before.
-    pub dup: bool,
-    /// A retained message.
-    pub retain: bool,
-    /// Content type, where said.
-    pub content_type: Option<ContentType>,
-}
 
 /// Why the client cannot go on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -174,6 +70,7 @@ pub struct Client {
     events: VecDeque<ClientEvent>,
     last_packet_id: u16,
     in_flight: usize,
+    reason_string: Option<String>,
     broken: bool,
 }
 
@@ -187,67 +84,9 @@ impl Client {
             events: VecDeque::new(),
             last_packet_id: 0,
             in_flight: 0,
+            reason_string: None,
             broken: false,
         }
-    }
-
-    /// Sends CONNECT (section 3.1).
-    pub fn connect(&mut self, options: &ConnectOptions) {
-        let v5 = self.version == Version::V5;
-        let mut body = BytesMut::with_capacity(128);
-        put_text(&mut body, "MQTT");
-        body.put_u8(if v5 { 5 } else { 4 });
-        let will = options.will.as_ref();
-        let will_flags = will.map_or(0, |will| 0b100 | (will.qos as u8) << 3 | u8::from(will.retain) << 5);
-        body.put_u8(
-            u8::from(options.clean_start) << 1
-                | will_flags
-                | u8::from(options.password.is_some()) << 6
-                | u8::from(options.username.is_some()) << 7,
-        );
-        body.put_u16(options.keep_alive_secs);
-        if v5 {
-            let mut properties = BytesMut::new();
-            if options.session_expiry_secs > 0 {
-                properties.put_u8(0x11);
-                properties.put_u32(options.session_expiry_secs);
-            }
-            if let Some(max) = options.receive_max {
-                properties.put_u8(0x21);
-                properties.put_u16(max);
-            }
-            if let Some(max) = options.packet_bytes_max {
-                properties.put_u8(0x27);
-                properties.put_u32(max);
-            }
-            publish::put_varint(&mut body, properties.len());
-            body.put_slice(&properties);
-        }
-        put_text(&mut body, &options.client_id);
-        if let Some(will) = will {
-            if v5 {
-                let mut properties = BytesMut::new();
-                if will.delay_secs > 0 {
-                    properties.put_u8(0x18);
-                    properties.put_u32(will.delay_secs);
-                }
-                if let Some(text) = will.content_type.and_then(ContentType::as_str) {
-                    properties.put_u8(0x03);
-                    put_text(&mut properties, text);
-                }
-                publish::put_varint(&mut body, properties.len());
-                body.put_slice(&properties);
-            }
-            put_text(&mut body, &will.topic);
-            put_bytes(&mut body, &will.payload);
-        }
-        if let Some(name) = &options.username {
-            put_text(&mut body, name);
-        }
-        if let Some(password) = &options.password {
-            put_bytes(&mut body, password);
-        }
-        self.put_packet(packet_type::CONNECT << 4, &body);
     }
 
     /// Sends PUBLISH; the packet id for QoS 1 and 2, `None` for QoS 0.
@@ -262,6 +101,21 @@ impl Client {
         retain: bool,
         content_type: Option<ContentType>,
     ) -> Option<u16> {
+        let none = MessageProperties::default();
+        self.publish_saying(topic, payload, qos, retain, content_type, &none)
+    }
+
+    /// As `publish`, and says in version 5 what `properties` has to say. Nothing
+    /// is sent when a text of it is over 65,535 bytes.
+    pub fn publish_saying(
+        &mut self,
+        topic: &str,
+        payload: &[u8],
+        qos: Qos,
+        retain: bool,
+        content_type: Option<ContentType>,
+        properties: &MessageProperties,
+    ) -> Option<u16> {
         let packet_id = match qos {
             Qos::AtMostOnce => None,
             Qos::AtLeastOnce | Qos::ExactlyOnce => {
@@ -269,6 +123,7 @@ impl Client {
                 Some(self.next_packet_id())
             }
         };
+        let response_topic = properties.response_topic.as_deref();
         self.put_publish(PublishParts {
             topic: [topic, "", ""],
             payload,
@@ -276,7 +131,7 @@ impl Client {
             packet_id: packet_id.unwrap_or(0),
             dup: false,
             retain,
-            content_type,
+            properties: message_parts(content_type, properties, response_topic.as_slice()),
         });
         packet_id
     }
@@ -300,7 +155,7 @@ impl Client {
             packet_id,
             dup: true,
             retain,
-            content_type,
+            properties: MessageParts { content_type, ..MessageParts::default() },
         });
     }
 
@@ -414,17 +269,29 @@ impl Client {
                     dup: view.dup,
                     retain: view.retain,
                     content_type: view.content_type,
+                    properties: view.more.map(|more| Box::new(property::read(more, bytes, usize::MAX))),
                 })
             }
             packet_type::PUBACK => {
                 let (id, reason) = publish::decode_puback(body, self.version)?;
+                if body.len() > 3
+                    && let Some(text) = reason_string_of(&control::decode_v5(first, body)?)
+                {
+                    self.reason_string = Some(text);
+                }
                 self.in_flight = self.in_flight.saturating_sub(1);
                 ClientEvent::PubAck { packet_id: id.get(), reason }
             }
             packet_type::PINGRESP => ClientEvent::PingResp,
             _ => match self.version {
                 Version::V311 => event_of_v3(control::decode_v3(first, body)?)?,
-                Version::V5 => event_of_v5(control::decode_v5(first, body)?)?,
+                Version::V5 => {
+                    let packet = control::decode_v5(first, body)?;
+                    if let Some(text) = reason_string_of(&packet) {
+                        self.reason_string = Some(text);
+                    }
+                    event_of_v5(packet)?
+                }
             },
         };
         self.events.push_back(event);
@@ -446,6 +313,11 @@ impl Client {
         self.in_flight
     }
 
+    /// The last Reason String that the server sent, once.
+    pub fn take_reason_string(&mut self) -> Option<String> {
+        self.reason_string.take()
+    }
+
     /// Protocol version.
     pub fn version(&self) -> Version {
         self.version
@@ -463,62 +335,19 @@ impl Client {
     }
 }
 
-fn event_of_v3(packet: v3::Packet) -> Result<ClientEvent, BadPacket> {
-    Ok(match packet {
-        v3::Packet::Connack(packet) => ClientEvent::ConnAck(ConnAck {
-            session_present: packet.session_present,
-            reason: ReasonCode::from_connect_return_code(packet.code as u8),
-            assigned_client_id: None,
-            receive_max: u16::MAX,
-            topic_alias_max: 0,
-            qos_max: Qos::ExactlyOnce,
-            packet_bytes_max: None,
-            server_keep_alive_secs: None,
-            session_expiry_secs: None,
-        }),
-        v3::Packet::Suback(packet) => {
-            use v3::SubscribeReturnCode as Code;
-            let reason = |code: &Code| match code {
-                Code::MaxLevel0 => ReasonCode::SUCCESS,
-                Code::MaxLevel1 => ReasonCode::GRANTED_QOS_1,
-                Code::MaxLevel2 => ReasonCode::GRANTED_QOS_2,
-                Code::Failure => ReasonCode::UNSPECIFIED_ERROR,
-            };
-            ClientEvent::SubAck { packet_id: packet.pid.value(), reasons: packet.topics.iter().map(reason).collect() }
-        }
-        v3::Packet::Unsuback(id) => ClientEvent::UnsubAck { packet_id: id.value() },
-        packet => return Err(unexpected(&packet.get_type())),
-    })
-}
-
-fn event_of_v5(packet: v5::Packet) -> Result<ClientEvent, BadPacket> {
-    Ok(match packet {
-        v5::Packet::Connack(packet) => {
-            let said = packet.properties;
-            ClientEvent::ConnAck(ConnAck {
-                session_present: packet.session_present,
-                reason: ReasonCode(packet.reason_code as u8),
-                assigned_client_id: said.assigned_client_id.map(|id| id.to_string()),
-                receive_max: said.receive_max.unwrap_or(u16::MAX),
-                topic_alias_max: said.topic_alias_max.unwrap_or(0),
-                qos_max: said.max_qos.map_or(Qos::ExactlyOnce, Qos::from),
-                packet_bytes_max: said.max_packet_size,
-                server_keep_alive_secs: said.server_keep_alive,
-                session_expiry_secs: said.session_expiry_interval,
-            })
-        }
-        v5::Packet::Suback(packet) => ClientEvent::SubAck {
-            packet_id: packet.pid.value(),
-            reasons: packet.topics.iter().map(|c| ReasonCode(*c as u8)).collect(),
-        },
-        v5::Packet::Unsuback(packet) => ClientEvent::UnsubAck { packet_id: packet.pid.value() },
-        v5::Packet::Disconnect(packet) => ClientEvent::Disconnect(ReasonCode(packet.reason_code as u8)),
-        packet => return Err(unexpected(&packet.get_type())),
-    })
-}
-
-fn unexpected(typ: &dyn std::fmt::Debug) -> BadPacket {
-    BadPacket::protocol(format!("{typ:?} from a server"))
+fn message_parts<'a>(
+    content_type: Option<ContentType>,
+    said: &'a MessageProperties,
+    response_topic: &'a [&'a str],
+) -> MessageParts<'a> {
+    MessageParts {
+        is_utf8: said.is_utf8,
+        expiry_secs: said.expiry_secs,
+        content_type,
+        response_topic,
+        correlation_data: said.correlation_data.as_deref(),
+        user_properties: &said.user_properties,
+    }
 }
 
 fn put_text(out: &mut BytesMut, text: &str) {

@@ -4,7 +4,10 @@
 //! without allocating, because they are every message's way; CONNECT, SUBSCRIBE
 //! and the other rare packets go through `mqtt-proto`.
 
+pub(crate) mod connect;
 pub(crate) mod control;
+mod cursor;
+pub(crate) mod property;
 pub(crate) mod publish;
 
 use std::borrow::Cow;

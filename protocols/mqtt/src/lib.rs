@@ -25,4 +25,4 @@ pub mod session;
 pub mod topic;
 
 pub use codec::{ContentType, Qos, Version};
-pub use reason::ReasonCode;
+pub use reason::{Reason, ReasonCode};

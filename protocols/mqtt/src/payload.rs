@@ -3,7 +3,11 @@
 //! Times are `i64` milliseconds since the Unix epoch (UTC). On the wire a time is
 //! an integer of milliseconds or an RFC 3339 text; we write the integer. Unknown
 //! fields are passed over, so that modems may be newer than the gateway.
+//!
+//! `schemas/` beside this crate's sources says the same in JSON Schema, and
+//! `asyncapi.yaml` which of them goes where.
 
+mod strict;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -16,6 +20,12 @@ use crate::ContentType;
 
 /// Longest batch of usage records in one payload.
 pub const USAGE_RECORDS_MAX: usize = 4096;
+
+/// Most ranges in one receipt.
+pub const RANGES_MAX: usize = 1024;
+
+/// Most access points of one line.
+pub const APNS_MAX: usize = 64;
 
 /// Largest number of octets in one direction, and in both together.
 pub const OCTETS_MAX: u64 = i64::MAX as u64;
@@ -41,9 +51,10 @@ pub struct Desired {
     /// Rises with every change; the modem answers with it.
     pub version: u64,
     /// The state to be in.
+    #[serde(deserialize_with = "strict::word")]
     pub state: LineState,
-    /// The order that wants it.
-    #[serde(rename = "order")]
+    /// The order that wants it; empty where no order does.
+    #[serde(rename = "order", default, skip_serializing_if = "String::is_empty")]
     pub order_id: String,
     /// When the wish lapses; `None` never.
     #[serde(rename = "expires", default, deserialize_with = "time::optional", skip_serializing_if = "Option::is_none")]
@@ -52,7 +63,7 @@ pub struct Desired {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
     /// Access points that the line may use; empty leaves them as they are.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "strict::apns", skip_serializing_if = "Vec::is_empty")]
     pub apns: Vec<String>,
 }
 
@@ -62,6 +73,7 @@ pub struct Reported {
     /// The version of the desired state that is answered.
     pub version: u64,
     /// The state that the modem is in.
+    #[serde(deserialize_with = "strict::word")]
     pub state: LineState,
     /// Why the desired state was not reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -123,6 +135,7 @@ pub struct Receipt {
     /// Boot counter of the records.
     pub boot: u32,
     /// Sequence numbers that are durable, as inclusive ranges.
+    #[serde(deserialize_with = "strict::ranges")]
     pub ranges: Vec<SeqRange>,
 }
 
@@ -139,8 +152,9 @@ pub struct SeqRange {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// Whether the modem is there.
+    #[serde(deserialize_with = "strict::word")]
     pub state: Presence,
-    /// Counts the modem's sessions, so that a late will of an old one is told
+    /// Session counter: rises with every session of the modem, so that a late will of an old one is told
     /// from the news of a new one.
     pub session: u64,
 }
@@ -175,6 +189,11 @@ pub trait Payload: Serialize + DeserializeOwned {
     /// Checks what the types cannot; the path of the field and what is wrong.
     fn check(&self) -> Result<(), (String, String)>;
 
+    /// Reads it from a map, which is what every kind but usage is.
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        strict::Object::deserialize(deserializer).map(|object| object.0)
+    }
+
     /// Reads it. Without a content type, a first byte `{`, `[` or white space
     /// means JSON and any other CBOR.
     fn decode(payload: &[u8], content_type: Option<ContentType>) -> Result<Self, PayloadError> {
@@ -183,7 +202,7 @@ pub trait Payload: Serialize + DeserializeOwned {
             Format::Json => from_json(payload),
             Format::Cbor => from_cbor(payload),
         };
-        let value: Self = read.map_err(refused)?;
+        let strict::Whole(value): strict::Whole<Self> = read.map_err(refused)?;
         value.check().map_err(refused)?;
         Ok(value)
     }
@@ -204,7 +223,7 @@ impl Payload for Desired {
     const WHAT: &'static str = "desired";
 
     fn check(&self) -> Result<(), (String, String)> {
-        text("order", &self.order_id)?;
+        optional_text("order", Some(&self.order_id))?;
         optional_text("plan", self.plan.as_deref())?;
         for (i, apn) in self.apns.iter().enumerate() {
             check_apn(|| format!("apns[{i}]"), apn)?;
@@ -223,6 +242,10 @@ impl Payload for Reported {
 
 impl Payload for Usage {
     const WHAT: &'static str = "usage";
+
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::deserialize(deserializer)
+    }
 
     fn check(&self) -> Result<(), (String, String)> {
         match self {
@@ -287,15 +310,8 @@ impl<'de> Visitor<'de> for UsageVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Usage, A::Error> {
-        let expected = seq.size_hint().unwrap_or(0).min(64);
-        let mut records = Vec::with_capacity(expected);
-        while let Some(record) = seq.next_element()? {
-            if records.len() == USAGE_RECORDS_MAX {
-                return Err(serde::de::Error::custom(format_args!("over {USAGE_RECORDS_MAX} records")));
-            }
-            records.push(record);
-        }
-        Ok(Usage::Batch(records))
+        let records = strict::read_all(&mut seq, USAGE_RECORDS_MAX, |record: strict::Object<UsageRecord>| record.0);
+        records.map(Usage::Batch)
     }
 }
 
@@ -404,14 +420,6 @@ fn check_apn(field: impl Fn() -> String, apn: &str) -> Result<(), (String, Strin
     }
     if !apn.bytes().all(|b| b.is_ascii_graphic()) {
         return Err((field(), "has a character that no access point has".into()));
-    }
-    Ok(())
-}
-
-fn text(field: &str, text: &str) -> Result<(), (String, String)> {
-    if text.is_empty() || text.len() > TEXT_BYTES_MAX {
-        let reason = format!("has {} bytes, allowed are 1 to {TEXT_BYTES_MAX}", text.len());
-        return Err((field.into(), reason));
     }
     Ok(())
 }

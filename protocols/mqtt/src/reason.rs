@@ -1,7 +1,11 @@
 //! Reason codes (MQTT 5, section 2.4), and the six return codes that MQTT 3.1.1
 //! has for CONNACK (3.1.1, section 3.2.2.3).
 
+use std::borrow::Cow;
 use std::fmt;
+
+/// Longest Reason String that is sent, in bytes; a longer one is cut.
+pub const REASON_STRING_BYTES_MAX: usize = 256;
 
 /// A reason code of MQTT 5: below 0x80 success, from 0x80 on failure.
 ///
@@ -117,6 +121,11 @@ impl ReasonCode {
         self.0 >= 0x80
     }
 
+    /// The code with words for a person: the Reason String (section 3.1.2.11.7).
+    pub fn because(self, text: impl Into<Cow<'static, str>>) -> Reason {
+        Reason { code: self, text: text.into() }
+    }
+
     /// The nearest code that a CONNACK may carry (section 3.2.2.2) to say no.
     pub(crate) fn for_connack(self) -> Self {
         match self.0 {
@@ -181,6 +190,24 @@ impl fmt::Display for ReasonCode {
 impl fmt::Debug for ReasonCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+/// A reason code and, where there is more to say, the words for it.
+///
+/// The words go out as Reason String to a version 5 client that wants problem
+/// information, when the packet stays within its Maximum Packet Size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// The code.
+    pub code: ReasonCode,
+    /// For a person who reads the device's log; empty when the code says all.
+    pub text: Cow<'static, str>,
+}
+
+impl From<ReasonCode> for Reason {
+    fn from(code: ReasonCode) -> Self {
+        Self { code, text: Cow::Borrowed("") }
     }
 }
 

@@ -67,8 +67,11 @@
 //! // Read on only while `connection.wants_read()`; wake at `connection.poll_timeout()`.
 //! ```
 
+mod accept;
 mod event;
+mod filters;
 mod limits;
+mod message;
 mod receive;
 mod send;
 #[cfg(test)]
@@ -83,16 +86,16 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-pub use event::{
-    Cause, Command, ConnackOptions, Connect, Disconnected, Event, Input, Outgoing, Publish, PublishError, Sent,
-    Subscription, Timer, Will,
-};
+pub use event::{Cause, Command, ConnackOptions, Connect, Disconnected, Event, Input, Subscription, Timer};
 pub use limits::Limits;
+pub use message::{MessageProperties, Outgoing, Publish, PublishError, Sent, UserProperty, Will};
 pub use send::SessionState;
 
-use crate::codec::control::{self, ConnackSaid, Greeting};
+use crate::codec::connect::Greeting;
+use crate::codec::control;
+use crate::codec::property::Audience;
 use crate::topic::{DeviceId, TopicKind};
-use crate::{Qos, ReasonCode, Version};
+use crate::{Qos, Reason, ReasonCode, Version};
 use receive::Received;
 use window::AckWindow;
 
@@ -100,10 +103,15 @@ use window::AckWindow;
 /// many, and each had its burst.
 const OUTPUT_KEPT_BYTES: usize = 16 << 10;
 
+/// What the queue of events may keep of its memory once it is empty.
+const EVENTS_KEPT: usize = 32;
+
 /// The server's side of one connection.
 #[derive(Debug)]
 pub struct Connection {
     limits: Arc<Limits>,
+    /// The last instant that was given.
+    now: Instant,
     phase: Phase,
     received: Received,
     out: BytesMut,
@@ -124,10 +132,10 @@ enum Phase {
 /// What an accepted connection holds.
 #[derive(Debug)]
 struct Open {
-    version: Version,
+    audience: Audience,
     device: DeviceId,
     keep_alive: Option<Duration>,
-    will: Option<Will>,
+    will: Option<Box<Will>>,
     session_expiry_secs: u32,
     /// QoS 1 messages from the device that wait for `ack`.
     window: AckWindow,
@@ -136,8 +144,12 @@ struct Open {
     /// Messages to the device written on this connection and not acknowledged.
     in_flight: usize,
     send_max: usize,
-    /// The device's Maximum Packet Size in bytes.
-    peer_packet_bytes_max: usize,
+}
+
+impl Open {
+    fn version(&self) -> Version {
+        self.audience.version
+    }
 }
 
 impl Connection {
@@ -146,6 +158,7 @@ impl Connection {
         let deadline = now + limits.connect_timeout;
         Self {
             limits,
+            now,
             phase: Phase::AwaitConnect { deadline },
             received: Received::new(now),
             out: BytesMut::new(),
@@ -158,6 +171,7 @@ impl Connection {
     /// Takes what happened on the link. Drain events and commands before the
     /// next input.
     pub fn handle_input(&mut self, input: Input, now: Instant) {
+        self.now = now;
         match input {
             Input::Bytes(bytes) => self.receive(bytes, now),
             Input::Closed => self.end(Cause::LinkLost),
@@ -166,17 +180,14 @@ impl Connection {
 
     /// Fires the timers that are due.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
         let Some((deadline, timer)) = self.next_timer() else {
             return;
         };
         if now < deadline {
             return;
         }
-        if let Phase::Open(open) = &self.phase
-            && open.version == Version::V5
-        {
-            control::encode_disconnect(ReasonCode::KEEP_ALIVE_TIMEOUT, Version::V5, &mut self.out);
-        }
+        self.say_disconnect(ReasonCode::KEEP_ALIVE_TIMEOUT.because(timer.as_str()));
         self.end(Cause::Timeout(timer));
     }
 
@@ -217,99 +228,11 @@ impl Connection {
 
     /// The next thing for the caller to know.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
-    }
-
-    /// Lets the client in. `Err` when the machine refuses it after all (a will on
-    /// a topic that is not the device's own status; a client whose packets are
-    /// too small for our CONNACK) or when the connection ended meanwhile; a
-    /// client that is there has been told, and `take_session` gives the session
-    /// back.
-    pub fn accept(&mut self, options: ConnackOptions, now: Instant) -> Result<(), ReasonCode> {
-        let greeting = match std::mem::replace(&mut self.phase, Phase::Closed) {
-            Phase::AwaitAnswer(greeting) => *greeting,
-            other => {
-                self.phase = other;
-                self.session = options.session.unwrap_or_default();
-                return Err(ReasonCode::UNSPECIFIED_ERROR);
-            }
-        };
-        let connect = &greeting.connect;
-        let session = options.session.filter(|_| !connect.clean_start);
-        let session_present = session.is_some();
-        self.session = session.unwrap_or_default();
-        let version = connect.version;
-        let foreign_will = connect
-            .will
-            .as_ref()
-            .is_some_and(|will| options.device.own_topic(will.topic.as_bytes()) != Some(TopicKind::Status));
-        if foreign_will {
-            return Err(self.turn_away(ReasonCode::NOT_AUTHORIZED, version));
+        let event = self.events.pop_front();
+        if event.is_none() && self.events.capacity() > EVENTS_KEPT {
+            self.events = VecDeque::new();
         }
-        let device = options.device;
-        let keep_alive_secs = self.keep_alive_secs(connect);
-        let assigned = options.assigned_client_id.as_deref();
-        let said = ConnackSaid {
-            session_expiry_secs: (self.session_expiry_secs(connect) != connect.session_expiry_secs)
-                .then(|| self.session_expiry_secs(connect)),
-            receive_max: self.limits.receive_max.max(1),
-            packet_bytes_max: self.packet_bytes_max() as u32,
-            assigned_client_id: assigned.or(Some(device.as_str())).filter(|_| connect.client_id.is_empty()),
-            topic_alias_max: self.limits.topic_alias_max,
-            server_keep_alive_secs: (keep_alive_secs != connect.keep_alive_secs).then_some(keep_alive_secs),
-        };
-        let before = self.out.len();
-        control::encode_connack(session_present, &said, version, &mut self.out);
-        if self.out.len() - before > greeting.packet_bytes_max {
-            self.out.truncate(before);
-            return Err(self.turn_away(ReasonCode::PACKET_TOO_LARGE, version));
-        }
-        self.open(greeting, device, keep_alive_secs, now);
-        Ok(())
-    }
-
-    fn open(&mut self, greeting: Greeting, device: DeviceId, keep_alive_secs: u16, now: Instant) {
-        let session_expiry_secs = self.session_expiry_secs(&greeting.connect);
-        let send_max = self.limits.send_max.max(1).min(greeting.receive_max);
-        self.phase = Phase::Open(Box::new(Open {
-            version: greeting.connect.version,
-            device,
-            keep_alive: (keep_alive_secs > 0).then(|| Duration::from_millis(u64::from(keep_alive_secs) * 1500)),
-            will: greeting.connect.will,
-            session_expiry_secs,
-            window: AckWindow::default(),
-            aliases: Vec::new(),
-            in_flight: 0,
-            send_max: usize::from(send_max),
-            peer_packet_bytes_max: greeting.packet_bytes_max,
-        }));
-        self.session.begin_resend();
-        self.send_waiting();
-        self.received.restart_clock(now);
-        self.resume(now);
-    }
-
-    /// Refuses the CONNECT with the reason, or the nearest that a CONNACK may
-    /// carry, and closes.
-    pub fn refuse(&mut self, reason: ReasonCode, _now: Instant) {
-        if let Phase::AwaitAnswer(greeting) = &self.phase {
-            let version = greeting.connect.version;
-            let reason = reason.for_connack();
-            self.turn_away(reason, version);
-        }
-    }
-
-    fn turn_away(&mut self, reason: ReasonCode, version: Version) -> ReasonCode {
-        control::encode_refusal(reason, version, &mut self.out);
-        // A connection that was never open has no will to publish.
-        self.phase = Phase::Closed;
-        self.received.clear();
-        self.events.push_back(Event::Disconnected(Box::new(Disconnected {
-            cause: Cause::Refused(reason),
-            will: None,
-            session_expiry_secs: 0,
-        })));
-        reason
+        event
     }
 
     /// Acknowledges a published message, after its commit. PUBACKs leave in the
@@ -319,14 +242,16 @@ impl Connection {
     /// A failure ends the message at the device as success does, and 3.1.1 has no
     /// room to say it: to have a message sent again, do not acknowledge it but
     /// `disconnect`.
-    pub fn ack(&mut self, packet_id: NonZeroU16, reason: ReasonCode, now: Instant) -> bool {
+    pub fn ack(&mut self, packet_id: NonZeroU16, reason: impl Into<Reason>, now: Instant) -> bool {
+        self.now = now;
         let Phase::Open(open) = &mut self.phase else {
             return false;
         };
-        if !open.window.settle(packet_id.get(), reason.for_puback()) {
+        let reason = reason.into();
+        if !open.window.settle(packet_id.get(), Reason { code: reason.code.for_puback(), ..reason }) {
             return false;
         }
-        open.window.write_settled(open.version, &mut self.out);
+        open.window.write_settled(open.audience, &mut self.out);
         self.resume(now);
         true
     }
@@ -334,18 +259,26 @@ impl Connection {
     /// Ends the connection from our side: 0x8E when another connection took the
     /// session over, 0x8B at shutdown, 0x98 by an administrator. Before `accept`
     /// it refuses the CONNECT.
-    pub fn disconnect(&mut self, reason: ReasonCode, now: Instant) {
+    pub fn disconnect(&mut self, reason: impl Into<Reason>, now: Instant) {
+        self.now = now;
+        let reason = reason.into();
         match &self.phase {
             Phase::AwaitAnswer(_) => self.refuse(reason, now),
-            Phase::AwaitConnect { .. } => self.end(Cause::Server(reason)),
-            Phase::Open(open) => {
-                if open.version == Version::V5 {
-                    let told = reason.for_disconnect();
-                    control::encode_disconnect(told, Version::V5, &mut self.out);
-                }
-                self.end(Cause::Server(reason));
+            Phase::AwaitConnect { .. } | Phase::Open(_) => {
+                let code = reason.code;
+                self.say_disconnect(reason);
+                self.end(Cause::Server(code));
             }
             Phase::Closed => {}
+        }
+    }
+
+    /// Tells a client that is there, and whose version can be told, why its
+    /// connection ends.
+    fn say_disconnect(&mut self, reason: Reason) {
+        if let Phase::Open(open) = &self.phase {
+            let reason = Reason { code: reason.code.for_disconnect(), ..reason };
+            control::encode_disconnect_because(&reason, open.audience, &mut self.out);
         }
     }
 
@@ -405,7 +338,7 @@ impl Connection {
     pub fn version(&self) -> Option<Version> {
         match &self.phase {
             Phase::AwaitAnswer(greeting) => Some(greeting.connect.version),
-            Phase::Open(open) => Some(open.version),
+            Phase::Open(open) => Some(open.version()),
             _ => None,
         }
     }
@@ -424,7 +357,16 @@ impl Connection {
     }
 
     /// The session to carry to the device's next connection; leaves an empty
-    /// one. Call it after `Disconnected` when the session lives on.
+    /// one. Call it after `Disconnected`, when that says that the session lives
+    /// on.
+    ///
+    /// For a takeover of a live connection (section 3.1.4) hold the new CONNECT
+    /// unanswered meanwhile: `disconnect` the old connection with 0x8E, drain
+    /// its events, take its session, and give that to the new connection's
+    /// `accept`. Then [MQTT-3.1.2-5] holds, CONNACK says Session Present, and
+    /// what the old connection had in flight is sent again. Messages from the
+    /// device that the old connection did not acknowledge are no part of it: the
+    /// device sends them again.
     pub fn take_session(&mut self) -> SessionState {
         std::mem::take(&mut self.session)
     }
@@ -435,7 +377,7 @@ impl Connection {
             Phase::AwaitAnswer(_) => true,
             // 3.1.1 has no Receive Maximum to hold the device to.
             Phase::Open(open) => {
-                open.version == Version::V311 && open.window.len() >= usize::from(self.limits.receive_max.max(1))
+                open.version() == Version::V311 && open.window.len() >= usize::from(self.limits.receive_max.max(1))
             }
             _ => false,
         }
@@ -445,26 +387,9 @@ impl Connection {
         self.limits.packet_bytes_max.clamp(16, 5 + crate::codec::VARINT_MAX)
     }
 
-    fn session_expiry_secs(&self, connect: &Connect) -> u32 {
-        connect.session_expiry_secs.min(self.limits.session_expiry_secs_max)
-    }
-
-    fn keep_alive_secs(&self, connect: &Connect) -> u16 {
-        let asked = connect.keep_alive_secs;
-        let max = self.limits.keep_alive_secs_max;
-        match connect.version {
-            Version::V5 if max > 0 && (asked == 0 || asked > max) => max,
-            _ => asked,
-        }
-    }
-
     /// Ends the connection because of what the client sent.
     fn fail(&mut self, code: ReasonCode, detail: Cow<'static, str>) {
-        if let Phase::Open(open) = &self.phase
-            && open.version == Version::V5
-        {
-            control::encode_disconnect(code.for_disconnect(), Version::V5, &mut self.out);
-        }
+        self.say_disconnect(code.because(detail.clone()));
         self.end(Cause::Protocol { code, detail });
     }
 
@@ -474,7 +399,7 @@ impl Connection {
             Phase::Closed => return,
             Phase::Open(open) => {
                 let leave_taken = cause == Cause::Client(ReasonCode::SUCCESS);
-                (open.will.filter(|_| !leave_taken), open.session_expiry_secs)
+                (open.will.filter(|_| !leave_taken).map(|will| *will), open.session_expiry_secs)
             }
             Phase::AwaitConnect { .. } | Phase::AwaitAnswer(_) => (None, 0),
         };

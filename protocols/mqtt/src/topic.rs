@@ -112,6 +112,11 @@ impl DeviceId {
         format!("{TOPIC_ROOT}{}/{}", self.0, kind.as_str())
     }
 
+    /// What all of the device's topics begin with: `lg/v1/{device}/`.
+    pub fn topic_prefix(&self) -> String {
+        format!("{TOPIC_ROOT}{}/", self.0)
+    }
+
     /// What the whole topic names when it is this device's own, without
     /// allocating; `None` for anything else.
     pub fn own_topic(&self, topic: &[u8]) -> Option<TopicKind> {

@@ -100,6 +100,7 @@ impl Session {
             retain: true,
             delay_secs: 0,
             content_type: self.content_type(),
+            properties: None,
         };
         let wrapped = {
             let state = self.shared.state();

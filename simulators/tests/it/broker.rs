@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use linegate_mqtt::payload::{Desired, LineState, Payload, Presence, Reported, Status, Usage, UsageRecord};
 use linegate_mqtt::session::{Command, ConnackOptions, Connection, Event, Input, Limits, Outgoing, SessionState};
 use linegate_mqtt::topic::{DeviceId, TopicKind};
-use linegate_mqtt::{ContentType, Qos, ReasonCode};
+use linegate_mqtt::{ContentType, ReasonCode};
 use linegate_simulators::clock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -138,7 +138,7 @@ impl Link {
                     }
                 }
                 Event::PublishRefused { topic, reason } => panic!("refused {topic}: {reason}"),
-                Event::PubAck { .. } => {}
+                Event::PubAck { .. } | Event::Expired { .. } => {}
             }
         }
         ended
@@ -166,14 +166,8 @@ impl Link {
         let Some(device) = &self.device else { return };
         let desired = self.kept.lock().unwrap().desired.get(device.as_str()).cloned();
         if let Some(desired) = desired {
-            let message = Outgoing {
-                kind: TopicKind::Desired,
-                payload: desired.encode(ContentType::Json),
-                qos: Qos::AtLeastOnce,
-                retain: true,
-                content_type: Some(ContentType::Json),
-                token: desired.version,
-            };
+            let payload = desired.encode(ContentType::Json);
+            let message = Outgoing { retain: true, ..Outgoing::desired(desired.version, payload, ContentType::Json) };
             let _not_yet = self.machine.publish(message, clock::now());
         }
     }

@@ -10,7 +10,7 @@ use linegate_mqtt::session::{
     Cause, ConnackOptions, Connect, Connection, Disconnected, Event, Input, Outgoing, Publish, SessionState,
 };
 use linegate_mqtt::topic::TopicKind;
-use linegate_mqtt::{ContentType, Qos, ReasonCode};
+use linegate_mqtt::{ContentType, ReasonCode};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info_span, trace};
 
@@ -18,6 +18,8 @@ use super::Server;
 use super::registry::{Entry, Kept, Leave, Link, Place, ToModem};
 use crate::adapters::system::SystemClock;
 use crate::domain::ids::DeviceId;
+use crate::domain::time::Timestamp;
+use crate::ports::Clock;
 use crate::ports::intake::{ChargingError, Reply};
 use crate::ports::modem::{DesiredMessage, ModemMessage, ModemTopic, PayloadFormat};
 use crate::telemetry::metrics;
@@ -187,6 +189,7 @@ impl Modem {
                 }
             }
             Event::PubAck { token, reason } => trace!(version = token, reason = reason.name(), "desired state taken"),
+            Event::Expired { token } => debug!(version = token, "desired state expired before it was sent"),
             Event::Disconnected(end) => self.disconnected(*end),
         }
     }
@@ -279,15 +282,14 @@ impl Modem {
                 Err(error) => return debug!(%error, "load the desired state"),
             },
         };
+        let now = SystemClock::instant();
+        let left = |at: Timestamp| u64::try_from(at.millis() - SystemClock.now().millis()).unwrap_or(0);
         let outgoing = Outgoing {
-            kind: TopicKind::Desired,
-            payload: desired.payload,
-            qos: Qos::AtLeastOnce,
             retain: retained,
-            content_type: Some(ContentType::Json),
-            token: desired.version,
+            expires: desired.expires.map(|at| now + Duration::from_millis(left(at))),
+            ..Outgoing::desired(desired.version, desired.payload, ContentType::Json)
         };
-        if let Err(error) = self.machine.publish(outgoing, SystemClock::instant()) {
+        if let Err(error) = self.machine.publish(outgoing, now) {
             debug!(%error, "send the desired state");
         }
     }

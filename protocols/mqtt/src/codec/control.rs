@@ -1,165 +1,12 @@
-//! The rare packets, through `mqtt-proto`, with the checks that it leaves out.
-
-use std::sync::Arc;
+//! The rare packets of an open connection, through `mqtt-proto`, with the checks
+//! that it leaves out.
 
 use bytes::{BufMut, BytesMut};
 use mqtt_proto::{Error, PollHeader, v3, v5};
 
-use super::{BadPacket, ContentType, Qos, Version, packet_type, publish, varint_len};
-use crate::ReasonCode;
-use crate::session::{Connect, Will};
-
-/// A CONNECT and what its properties say about the client.
-#[derive(Debug)]
-pub(crate) struct Greeting {
-    pub(crate) connect: Connect,
-    /// Receive Maximum of the client (65,535 where not said).
-    pub(crate) receive_max: u16,
-    /// Maximum Packet Size of the client in bytes.
-    pub(crate) packet_bytes_max: usize,
-}
-
-/// A CONNECT that is refused.
-#[derive(Debug)]
-pub(crate) struct BadConnect {
-    pub(crate) bad: BadPacket,
-    /// In which version the client is told; `None` when it is told nothing.
-    pub(crate) answer: Option<Version>,
-}
-
-/// Reads the body of CONNECT (section 3.1).
-pub(crate) fn decode_connect(body: &[u8], minimal: bool) -> Result<Greeting, BadConnect> {
-    let (version, level_bad) = match body {
-        [0, 4, b'M', b'Q', b'T', b'T', 4, ..] => (Version::V311, false),
-        [0, 4, b'M', b'Q', b'T', b'T', 5, ..] => (Version::V5, false),
-        [0, 4, b'M', b'Q', b'T', b'T', level, ..] if *level > 5 => (Version::V5, true),
-        [0, 4, b'M', b'Q', b'T', b'T', _, ..] => (Version::V311, true),
-        [0, 6, b'M', b'Q', b'I', b's', b'd', b'p', ..] => (Version::V311, true),
-        _ => {
-            return Err(BadConnect { bad: BadPacket::malformed("CONNECT of another protocol"), answer: None });
-        }
-    };
-    let result = if level_bad {
-        Err(BadPacket::new(ReasonCode::UNSUPPORTED_PROTOCOL_VERSION, "CONNECT of neither 3.1.1 nor 5"))
-    } else {
-        match version {
-            Version::V311 => decode_connect_v311(body),
-            Version::V5 => decode_connect_v5(body, minimal),
-        }
-    };
-    result.map_err(|bad| BadConnect {
-        // 3.1.1 says no to a version or an id, and nothing to a packet that does
-        // not conform (3.1.1, section 3.1.4).
-        answer: match bad.code {
-            ReasonCode::UNSUPPORTED_PROTOCOL_VERSION | ReasonCode::CLIENT_IDENTIFIER_NOT_VALID => Some(version),
-            _ => Some(version).filter(|version| *version == Version::V5),
-        },
-        bad,
-    })
-}
-
-fn decode_connect_v311(body: &[u8]) -> Result<Greeting, BadPacket> {
-    // Flags that MQTT 3.1.1 forbids (section 3.1.2 there) and the codec lets pass.
-    let flags = body.get(7).copied().unwrap_or_default();
-    if flags & 0b1100_0000 == 0b0100_0000 {
-        return Err(BadPacket::malformed("password without user name"));
-    }
-    check_will_flags(flags)?;
-    let v3::Packet::Connect(packet) = decode_v3(packet_type::CONNECT << 4, body)? else {
-        return Err(BadPacket::malformed("CONNECT expected"));
-    };
-    if packet.client_id.is_empty() && !packet.clean_session {
-        return Err(BadPacket::new(ReasonCode::CLIENT_IDENTIFIER_NOT_VALID, "no client id and no clean session"));
-    }
-    let will = packet.last_will.map(|will| Will {
-        topic: will.topic_name.to_string(),
-        payload: will.message,
-        qos: Qos::from(will.qos),
-        retain: will.retain,
-        delay_secs: 0,
-        content_type: None,
-    });
-    let connect = Connect {
-        version: Version::V311,
-        client_id: packet.client_id.to_string(),
-        username: packet.username.map(|name| name.to_string()),
-        password: packet.password,
-        clean_start: packet.clean_session,
-        session_expiry_secs: if packet.clean_session { 0 } else { u32::MAX },
-        keep_alive_secs: packet.keep_alive,
-        will,
-    };
-    check_texts(&connect)?;
-    Ok(Greeting { connect, receive_max: u16::MAX, packet_bytes_max: usize::MAX })
-}
-
-fn decode_connect_v5(body: &[u8], minimal: bool) -> Result<Greeting, BadPacket> {
-    if !minimal {
-        return Err(BadPacket::malformed("remaining length too long"));
-    }
-    check_will_flags(body.get(7).copied().unwrap_or_default())?;
-    let v5::Packet::Connect(packet) = decode_v5(packet_type::CONNECT << 4, body)? else {
-        return Err(BadPacket::malformed("CONNECT expected"));
-    };
-    let said = &packet.properties;
-    if said.receive_max == Some(0) {
-        return Err(BadPacket::protocol("receive maximum 0"));
-    }
-    if said.max_packet_size == Some(0) {
-        return Err(BadPacket::protocol("maximum packet size 0"));
-    }
-    if said.auth_method.is_some() {
-        return Err(BadPacket::new(ReasonCode::BAD_AUTHENTICATION_METHOD, "extended authentication is not served"));
-    }
-    if said.auth_data.is_some() {
-        return Err(BadPacket::protocol("authentication data without a method"));
-    }
-    let receive_max = said.receive_max.unwrap_or(u16::MAX);
-    let packet_bytes_max = said.max_packet_size.map_or(usize::MAX, |max| max as usize);
-    let will = packet.last_will.map(|will| Will {
-        topic: will.topic_name.to_string(),
-        payload: will.payload,
-        qos: Qos::from(will.qos),
-        retain: will.retain,
-        delay_secs: will.properties.delay_interval.unwrap_or(0),
-        content_type: will.properties.content_type.as_deref().map(ContentType::parse),
-    });
-    if will.as_ref().is_some_and(|will| will.qos == Qos::ExactlyOnce) {
-        return Err(BadPacket::new(ReasonCode::QOS_NOT_SUPPORTED, "will with QoS 2"));
-    }
-    let connect = Connect {
-        version: Version::V5,
-        client_id: packet.client_id.to_string(),
-        username: packet.username.map(|name| name.to_string()),
-        password: packet.password,
-        clean_start: packet.clean_start,
-        session_expiry_secs: packet.properties.session_expiry_interval.unwrap_or(0),
-        keep_alive_secs: packet.keep_alive,
-        will,
-    };
-    check_texts(&connect)?;
-    Ok(Greeting { connect, receive_max, packet_bytes_max })
-}
-
-fn check_will_flags(flags: u8) -> Result<(), BadPacket> {
-    if flags & 0b100 == 0 && flags & 0b0011_1000 != 0 {
-        return Err(BadPacket::malformed("will flags without a will"));
-    }
-    Ok(())
-}
-
-fn check_texts(connect: &Connect) -> Result<(), BadPacket> {
-    publish::text(connect.client_id.as_bytes())?;
-    if let Some(name) = &connect.username {
-        publish::text(name.as_bytes())?;
-    }
-    match &connect.will {
-        Some(will) if will.topic.is_empty() => {
-            Err(BadPacket::new(ReasonCode::TOPIC_NAME_INVALID, "will without a topic"))
-        }
-        _ => Ok(()),
-    }
-}
+use super::property::{self, Audience};
+use super::{BadPacket, Qos, Version, packet_type, publish, varint_len};
+use crate::{Reason, ReasonCode};
 
 /// One filter of SUBSCRIBE.
 #[derive(Debug)]
@@ -302,77 +149,48 @@ fn bad_v5(error: v5::ErrorV5) -> BadPacket {
     }
 }
 
-/// What a CONNACK of version 5 says beside success (section 3.2.2.3).
-#[derive(Debug, Default)]
-pub(crate) struct ConnackSaid<'a> {
-    pub(crate) session_expiry_secs: Option<u32>,
-    pub(crate) receive_max: u16,
-    pub(crate) packet_bytes_max: u32,
-    pub(crate) assigned_client_id: Option<&'a str>,
-    pub(crate) topic_alias_max: u16,
-    pub(crate) server_keep_alive_secs: Option<u16>,
+/// Appends SUBACK, or UNSUBACK: one code for each filter, and the words for the
+/// first that failed. `false` and nothing when the client's Maximum Packet Size
+/// has no room even for the codes.
+pub(crate) fn encode_codes(typ: u8, id: u16, answers: &[Reason], to: Audience, out: &mut BytesMut) -> bool {
+    // UNSUBACK of 3.1.1 has no room for the codes.
+    let codes = if typ == packet_type::UNSUBACK && to.version == Version::V311 { &[] } else { answers };
+    let said = 2 + codes.len();
+    let bare = 1 + varint_len(said + 1) + said;
+    if to.version == Version::V311 {
+        out.put_u8(typ << 4);
+        publish::put_varint(out, said);
+        out.put_u16(id);
+        let code = |reason: &Reason| if reason.code.is_failure() { ReasonCode::UNSPECIFIED_ERROR } else { reason.code };
+        codes.iter().for_each(|reason| out.put_u8(code(reason).0));
+        return true;
+    }
+    if bare + 1 > to.packet_bytes_max {
+        return false;
+    }
+    let failed = codes.iter().find(|reason| !reason.text.is_empty());
+    let text = failed.map_or("", |reason| to.reason_string(reason, bare));
+    out.put_u8(typ << 4);
+    publish::put_varint(out, said + property::properties_len(text.len()));
+    out.put_u16(id);
+    property::put_reason_string(text, out);
+    codes.iter().for_each(|reason| out.put_u8(reason.code.0));
+    true
 }
 
-/// Appends CONNACK with success.
-pub(crate) fn encode_connack(session_present: bool, said: &ConnackSaid<'_>, version: Version, out: &mut BytesMut) {
-    if version == Version::V311 {
-        out.put_slice(&[packet_type::CONNACK << 4, 2, u8::from(session_present), 0]);
+/// Appends DISCONNECT of version 5; 3.1.1 has none from a server.
+pub(crate) fn encode_disconnect_because(reason: &Reason, to: Audience, out: &mut BytesMut) {
+    if to.version == Version::V311 {
         return;
     }
-    let mut packet = v5::Connack::new(session_present, v5::ConnectReasonCode::Success);
-    packet.properties = v5::ConnackProperties {
-        session_expiry_interval: said.session_expiry_secs,
-        receive_max: Some(said.receive_max),
-        max_qos: Some(mqtt_proto::QoS::Level1),
-        max_packet_size: Some(said.packet_bytes_max),
-        assigned_client_id: said.assigned_client_id.map(Arc::from),
-        topic_alias_max: Some(said.topic_alias_max),
-        subscription_id_available: Some(false),
-        shared_subscription_available: Some(false),
-        server_keep_alive: said.server_keep_alive_secs,
-        ..Default::default()
-    };
-    put_v5(packet.into(), out);
-}
-
-/// Appends CONNACK with a refusal.
-pub(crate) fn encode_refusal(reason: ReasonCode, version: Version, out: &mut BytesMut) {
-    match version {
-        Version::V311 => {
-            out.put_slice(&[packet_type::CONNACK << 4, 2, 0, reason.connect_return_code()]);
-        }
-        Version::V5 => out.put_slice(&[packet_type::CONNACK << 4, 3, 0, reason.0, 0]),
+    let text = to.reason_string(reason, 3);
+    if text.is_empty() {
+        return encode_disconnect(reason.code, to.version, out);
     }
-}
-
-/// Appends SUBACK.
-pub(crate) fn encode_suback(id: u16, reasons: &[ReasonCode], version: Version, out: &mut BytesMut) {
-    put_codes(packet_type::SUBACK, id, reasons, version, out);
-}
-
-/// Appends UNSUBACK; 3.1.1 has no room for the reasons.
-pub(crate) fn encode_unsuback(id: u16, reasons: &[ReasonCode], version: Version, out: &mut BytesMut) {
-    let reasons = match version {
-        Version::V311 => &[],
-        Version::V5 => reasons,
-    };
-    put_codes(packet_type::UNSUBACK, id, reasons, version, out);
-}
-
-fn put_codes(typ: u8, id: u16, reasons: &[ReasonCode], version: Version, out: &mut BytesMut) {
-    let properties = usize::from(version == Version::V5);
-    out.put_u8(typ << 4);
-    publish::put_varint(out, 2 + properties + reasons.len());
-    out.put_u16(id);
-    if version == Version::V5 {
-        out.put_u8(0);
-    }
-    for reason in reasons {
-        out.put_u8(match version {
-            Version::V311 if reason.is_failure() => ReasonCode::UNSPECIFIED_ERROR.0,
-            _ => reason.0,
-        });
-    }
+    out.put_u8(packet_type::DISCONNECT << 4);
+    publish::put_varint(out, 1 + property::properties_len(text.len()));
+    out.put_u8(reason.code.0);
+    property::put_reason_string(text, out);
 }
 
 /// Appends DISCONNECT of version 5, or the two bytes of 3.1.1.
@@ -381,14 +199,6 @@ pub(crate) fn encode_disconnect(reason: ReasonCode, version: Version, out: &mut 
         out.put_slice(&[packet_type::DISCONNECT << 4, 0]);
     } else {
         out.put_slice(&[packet_type::DISCONNECT << 4, 1, reason.0]);
-    }
-}
-
-/// Appends a packet of 5 that `mqtt-proto` writes.
-fn put_v5(packet: v5::Packet, out: &mut BytesMut) {
-    // Encoding fails for packets over 256 MB only, which nobody here builds.
-    if let Ok(bytes) = packet.encode() {
-        out.put_slice(bytes.as_ref());
     }
 }
 

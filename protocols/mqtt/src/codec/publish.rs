@@ -4,11 +4,11 @@ use std::num::NonZeroU16;
 
 use bytes::{BufMut, BytesMut};
 
-use super::{BadPacket, ContentType, Qos, VARINT_MAX, Version, packet_type, varint, varint_len};
-use crate::ReasonCode;
-
-const CONTENT_TYPE: u8 = 0x03;
-const TOPIC_ALIAS: u8 = 0x23;
+use super::cursor::Cursor;
+pub(crate) use super::cursor::text;
+use super::property::{self, Audience, MessageParts, REASON_STRING, USER_PROPERTY};
+use super::{BadPacket, ContentType, Qos, VARINT_MAX, Version, packet_type, varint_len};
+use crate::{Reason, ReasonCode};
 
 /// A PUBLISH, borrowed from its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub(crate) struct PublishView<'a> {
     /// 1 to 65,535.
     pub(crate) topic_alias: Option<NonZeroU16>,
     pub(crate) content_type: Option<ContentType>,
+    /// The properties, where there are others than the two above.
+    pub(crate) more: Option<&'a [u8]>,
     /// Where the payload starts in the body.
     pub(crate) payload_at: usize,
 }
@@ -37,7 +39,7 @@ pub(crate) fn decode(first: u8, body: &[u8], version: Version) -> Result<Publish
         }
         _ => return Err(BadPacket::malformed("PUBLISH with QoS 3")),
     }
-    let mut cursor = Cursor { buf: body, at: 0 };
+    let mut cursor = Cursor::new(body);
     let topic = cursor.bytes()?;
     let packet_id = if qos == 0 {
         None
@@ -52,70 +54,23 @@ pub(crate) fn decode(first: u8, body: &[u8], version: Version) -> Result<Publish
         retain: first & 1 != 0,
         topic_alias: None,
         content_type: None,
+        more: None,
         payload_at: cursor.at,
     };
     if version == Version::V5 {
         let len = cursor.varint()?;
         let end = cursor.at + len;
         let properties =
-            body.get(..end).ok_or_else(|| BadPacket::malformed("PUBLISH properties over the packet's end"))?;
+            body.get(cursor.at..end).ok_or_else(|| BadPacket::malformed("PUBLISH properties over the packet's end"))?;
         if len > 0 {
-            decode_properties(properties, cursor.at, &mut view)?;
+            let checked = property::check(properties)?;
+            view.topic_alias = checked.topic_alias;
+            view.content_type = checked.content_type;
+            view.more = checked.has_more.then_some(properties);
         }
         view.payload_at = end;
     }
     Ok(view)
-}
-
-fn decode_properties(buf: &[u8], at: usize, view: &mut PublishView<'_>) -> Result<(), BadPacket> {
-    let mut cursor = Cursor { buf, at };
-    let mut seen = 0u64;
-    while cursor.at < buf.len() {
-        let id = cursor.u8()?;
-        match id {
-            0x01 => {
-                if cursor.u8()? > 1 {
-                    return Err(BadPacket::protocol("payload format indicator over 1"));
-                }
-            }
-            0x02 => {
-                cursor.u32()?;
-            }
-            CONTENT_TYPE => view.content_type = Some(ContentType::parse(cursor.text()?)),
-            0x08 => {
-                if cursor.text()?.contains(['+', '#']) {
-                    return Err(BadPacket::protocol("response topic with a wildcard"));
-                }
-            }
-            0x09 => {
-                cursor.bytes()?;
-            }
-            0x0b => {
-                // Section 3.3.4: only a server sends subscription identifiers.
-                cursor.varint()?;
-                return Err(BadPacket::protocol("subscription identifier from a client"));
-            }
-            TOPIC_ALIAS => {
-                let alias = NonZeroU16::new(cursor.u16()?);
-                view.topic_alias =
-                    Some(alias.ok_or_else(|| BadPacket::new(ReasonCode::TOPIC_ALIAS_INVALID, "topic alias 0"))?);
-            }
-            0x26 => {
-                cursor.text()?;
-                cursor.text()?;
-                continue;
-            }
-            _ => {
-                return Err(BadPacket::malformed(format!("property {id:#04x} in PUBLISH")));
-            }
-        }
-        // Every property but the user property stands once (section 2.2.2.2).
-        if seen & (1 << id) != 0 {
-            return Err(BadPacket::protocol(format!("property {id:#04x} twice")));
-        }
-        seen |= 1 << id;
-    }
-    Ok(())
 }
 
 /// A PUBLISH to write. The topic is given in parts that follow each other.
@@ -127,7 +82,8 @@ pub(crate) struct PublishParts<'a> {
     pub(crate) packet_id: u16,
     pub(crate) dup: bool,
     pub(crate) retain: bool,
-    pub(crate) content_type: Option<ContentType>,
+    /// Said in version 5.
+    pub(crate) properties: MessageParts<'a>,
 }
 
 impl PublishParts<'_> {
@@ -135,18 +91,14 @@ impl PublishParts<'_> {
         self.topic.iter().map(|part| part.len()).sum()
     }
 
-    fn properties_len(&self) -> usize {
-        match self.content_type.and_then(ContentType::as_str) {
-            Some(text) => 3 + text.len(),
-            None => 0,
-        }
-    }
-
     fn remaining_len(&self, version: Version) -> usize {
         let id = if self.qos == Qos::AtMostOnce { 0 } else { 2 };
         let properties = match version {
             Version::V311 => 0,
-            Version::V5 => 1 + self.properties_len(),
+            Version::V5 => {
+                let len = self.properties.len();
+                varint_len(len) + len
+            }
         };
         2 + self.topic_len() + id + properties + self.payload.len()
     }
@@ -154,7 +106,8 @@ impl PublishParts<'_> {
     /// Size of the whole packet in bytes; `None` when no packet is that large.
     pub(crate) fn packet_len(&self, version: Version) -> Option<usize> {
         let len = self.remaining_len(version);
-        (len <= VARINT_MAX && self.topic_len() <= usize::from(u16::MAX)).then(|| 1 + varint_len(len) + len)
+        let fits = len <= VARINT_MAX && self.topic_len() <= usize::from(u16::MAX) && self.properties.fits();
+        fits.then(|| 1 + varint_len(len) + len)
     }
 
     /// Appends the packet. `packet_len` must have been `Some`.
@@ -171,13 +124,8 @@ impl PublishParts<'_> {
             out.put_u16(self.packet_id);
         }
         if version == Version::V5 {
-            // At most 3 + 16 bytes: one byte holds the length.
-            out.put_u8(self.properties_len() as u8);
-            if let Some(text) = self.content_type.and_then(ContentType::as_str) {
-                out.put_u8(CONTENT_TYPE);
-                out.put_u16(text.len() as u16);
-                out.put_slice(text.as_bytes());
-            }
+            put_varint(out, self.properties.len());
+            self.properties.encode(out);
         }
         out.put_slice(self.payload);
     }
@@ -193,9 +141,22 @@ pub(crate) fn encode_puback(packet_id: u16, reason: ReasonCode, version: Version
     }
 }
 
+/// Appends PUBACK with its Reason String, where the client takes it.
+pub(crate) fn encode_puback_because(packet_id: u16, reason: &Reason, to: Audience, out: &mut BytesMut) {
+    let text = to.reason_string(reason, 5);
+    if text.is_empty() {
+        return encode_puback(packet_id, reason.code, to.version, out);
+    }
+    out.put_u8(packet_type::PUBACK << 4);
+    put_varint(out, 3 + property::properties_len(text.len()));
+    out.put_u16(packet_id);
+    out.put_u8(reason.code.0);
+    property::put_reason_string(text, out);
+}
+
 /// Reads PUBACK: packet id and reason.
 pub(crate) fn decode_puback(body: &[u8], version: Version) -> Result<(NonZeroU16, ReasonCode), BadPacket> {
-    let mut cursor = Cursor { buf: body, at: 0 };
+    let mut cursor = Cursor::new(body);
     let id = NonZeroU16::new(cursor.u16()?).ok_or_else(|| BadPacket::protocol("PUBACK with packet id 0"))?;
     if body.len() == 2 {
         return Ok((id, ReasonCode::SUCCESS));
@@ -204,6 +165,10 @@ pub(crate) fn decode_puback(body: &[u8], version: Version) -> Result<(NonZeroU16
         return Err(BadPacket::malformed("PUBACK longer than its packet id"));
     }
     let reason = ReasonCode(cursor.u8()?);
+    if reason.for_puback() != reason {
+        return Err(BadPacket::malformed(format!("PUBACK with reason {reason}")));
+    }
+    let mut has_reason_string = false;
     if body.len() > 3 {
         let len = cursor.varint()?;
         if cursor.at + len != body.len() {
@@ -211,10 +176,12 @@ pub(crate) fn decode_puback(body: &[u8], version: Version) -> Result<(NonZeroU16
         }
         while cursor.at < body.len() {
             match cursor.u8()? {
-                0x1f => {
+                REASON_STRING if has_reason_string => return Err(BadPacket::protocol("property 0x1f twice")),
+                REASON_STRING => {
                     cursor.text()?;
+                    has_reason_string = true;
                 }
-                0x26 => {
+                USER_PROPERTY => {
                     cursor.text()?;
                     cursor.text()?;
                 }
@@ -236,60 +203,5 @@ pub(crate) fn put_varint(out: &mut BytesMut, mut value: usize) {
             return;
         }
         out.put_u8(byte | 0x80);
-    }
-}
-
-/// Checks a UTF-8 string of the protocol (section 1.5.4): no U+0000 in it.
-pub(crate) fn text(bytes: &[u8]) -> Result<&str, BadPacket> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) if !text.contains('\0') => Ok(text),
-        Ok(_) => Err(BadPacket::malformed("string with U+0000")),
-        Err(_) => Err(BadPacket::malformed("string that is not UTF-8")),
-    }
-}
-
-struct Cursor<'a> {
-    buf: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Cursor<'a> {
-    fn take(&mut self, len: usize) -> Result<&'a [u8], BadPacket> {
-        let end = self.at.saturating_add(len);
-        let bytes = self.buf.get(self.at..end).ok_or_else(|| BadPacket::malformed("packet ends inside a field"))?;
-        self.at = end;
-        Ok(bytes)
-    }
-
-    fn u8(&mut self) -> Result<u8, BadPacket> {
-        Ok(self.take(1)?[0])
-    }
-
-    fn u16(&mut self) -> Result<u16, BadPacket> {
-        let bytes = self.take(2)?;
-        Ok(u16::from_be_bytes([bytes[0], bytes[1]]))
-    }
-
-    fn u32(&mut self) -> Result<(), BadPacket> {
-        self.take(4).map(|_| ())
-    }
-
-    fn bytes(&mut self) -> Result<&'a [u8], BadPacket> {
-        let len = self.u16()?;
-        self.take(usize::from(len))
-    }
-
-    fn text(&mut self) -> Result<&'a str, BadPacket> {
-        text(self.bytes()?)
-    }
-
-    fn varint(&mut self) -> Result<usize, BadPacket> {
-        let rest = self.buf.get(self.at..).unwrap_or_default();
-        let (value, bytes) = varint(rest)?.ok_or_else(|| BadPacket::malformed("packet ends inside a field"))?;
-        if bytes != varint_len(value) {
-            return Err(BadPacket::malformed("variable byte integer too long"));
-        }
-        self.at += bytes;
-        Ok(value)
     }
 }

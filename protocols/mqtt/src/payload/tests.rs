@@ -59,6 +59,13 @@ fn a_time_is_milliseconds_or_rfc_3339() {
     check("\"2026-09-21T14:13:20\"", None);
     check("\"yesterday\"", None);
     check("1.5", None);
+    check("\"2026-09-21T14:13:20.5Z\"", Some(1_790_000_000_500));
+    check("\"2026-09-21t14:13:20z\"", Some(1_790_000_000_000));
+    check("\"2026-09-21T14:13:20.Z\"", None);
+    check("\"2026-09-21 14:13:20Z\"", None);
+    check("\"20260921T141320Z\"", None);
+    check("\"2026-09-21T14:13:20+09\"", None);
+    check("\"2026-09-21T14:13:20+00:00[UTC]\"", None);
     check("null", None);
     check("18446744073709551615", None);
 }

@@ -45,8 +45,35 @@ impl Visitor<'_> for TimeVisitor {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<i64, E> {
         match text.parse::<jiff::Timestamp>() {
-            Ok(time) => self.visit_i64(time.as_millisecond()),
-            Err(_) => Err(E::invalid_value(Unexpected::Str(text), &self)),
+            Ok(time) if is_rfc_3339(text) => self.visit_i64(time.as_millisecond()),
+            _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
         }
     }
+}
+
+/// Whether the text has the form `2026-09-21T14:13:20.5Z`, or with an offset
+/// `+09:00`: one of several forms that the parser takes.
+fn is_rfc_3339(text: &str) -> bool {
+    const FORM: &[u8] = b"0000-00-00T00:00:00";
+    let bytes = text.as_bytes();
+    let Some((head, mut tail)) = bytes.split_at_checked(FORM.len()) else {
+        return false;
+    };
+    if let [b'.', rest @ ..] = tail {
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        tail = rest.split_at(digits).1;
+        if digits == 0 {
+            return false;
+        }
+    }
+    has_form(head, FORM) && (matches!(tail, b"Z" | b"z") || has_form(tail, b"+00:00") || has_form(tail, b"-00:00"))
+}
+
+/// Whether each byte is as in the form, where 0 stands for any digit.
+fn has_form(bytes: &[u8], form: &[u8]) -> bool {
+    let fits = |(byte, form): (&u8, &u8)| match form {
+        b'0' => byte.is_ascii_digit(),
+        form => byte.eq_ignore_ascii_case(form),
+    };
+    bytes.len() == form.len() && bytes.iter().zip(form).all(fits)
 }

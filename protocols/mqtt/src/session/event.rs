@@ -1,13 +1,13 @@
 //! What goes into the machine and what comes out of it.
 
 use std::borrow::Cow;
-use std::num::NonZeroU16;
+use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::SessionState;
-use crate::topic::{DeviceId, FilterAccess, TopicKind};
-use crate::{ContentType, Qos, ReasonCode, Version};
+use super::{Publish, SessionState, UserProperty, Will};
+use crate::topic::{DeviceId, FilterAccess};
+use crate::{Qos, ReasonCode, Version};
 
 /// One thing that happened on the link.
 #[derive(Debug, Clone)]
@@ -56,6 +56,11 @@ pub enum Event {
         /// What the device answered; always success in 3.1.1.
         reason: ReasonCode,
     },
+    /// Our message's time ran out before it could be sent; it is dropped.
+    Expired {
+        /// The token given to `publish`.
+        token: u64,
+    },
     /// The connection is over; always the last event, and always one.
     Disconnected(Box<Disconnected>),
 }
@@ -81,6 +86,8 @@ pub struct Connect {
     pub keep_alive_secs: u16,
     /// The will, when there is one. Its topic is checked at `accept`.
     pub will: Option<Will>,
+    /// User properties in their order, up to `Limits::user_properties_max`.
+    pub user_properties: Vec<UserProperty>,
 }
 
 impl std::fmt::Debug for Connect {
@@ -94,26 +101,9 @@ impl std::fmt::Debug for Connect {
             .field("session_expiry_secs", &self.session_expiry_secs)
             .field("keep_alive_secs", &self.keep_alive_secs)
             .field("will", &self.will)
+            .field("user_properties", &self.user_properties)
             .finish()
     }
-}
-
-/// A will message (section 3.1.2.5).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Will {
-    /// Topic as sent. Once accepted it is the device's own status topic.
-    pub topic: String,
-    /// Payload, not looked into.
-    pub payload: Bytes,
-    /// Quality of service; at most 1 in version 5.
-    pub qos: Qos,
-    /// Whether it is to be retained.
-    pub retain: bool,
-    /// How long the caller waits before it publishes the will, in seconds; a
-    /// return of the device, or the session's end, ends the wait (0 in 3.1.1).
-    pub delay_secs: u32,
-    /// Content type, where the will has one.
-    pub content_type: Option<ContentType>,
 }
 
 /// The caller's answer to a CONNECT that it lets in.
@@ -136,23 +126,6 @@ impl ConnackOptions {
     }
 }
 
-/// A message from the device, on one of its own topics.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Publish {
-    /// Which of the device's topics: reported, usage or status.
-    pub kind: TopicKind,
-    /// The payload, a slice of the input buffer.
-    pub payload: Bytes,
-    /// The packet id to `ack`; `None` for QoS 0.
-    pub packet_id: Option<NonZeroU16>,
-    /// The device sent it before, as far as it knows.
-    pub dup: bool,
-    /// The device wants it retained.
-    pub retain: bool,
-    /// Content type; `None` when not said (always in 3.1.1).
-    pub content_type: Option<ContentType>,
-}
-
 /// One granted filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
@@ -169,58 +142,6 @@ pub struct Subscription {
     pub retain_as_published: bool,
 }
 
-/// A message to the device.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outgoing {
-    /// Desired or receipt; the device's own topic is made from it.
-    pub kind: TopicKind,
-    /// Payload, encoded by the caller.
-    pub payload: Bytes,
-    /// Wanted quality of service; cut to what the subscription was granted.
-    pub qos: Qos,
-    /// Retain flag.
-    pub retain: bool,
-    /// Content type, said in version 5.
-    pub content_type: Option<ContentType>,
-    /// Comes back in `Event::PubAck`.
-    pub token: u64,
-}
-
-/// What became of a message given to `publish`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sent {
-    /// Written at QoS 0; nothing more will be heard of it.
-    AtMostOnce,
-    /// Written or waiting at QoS 1; a `PubAck` with the token will come, on this
-    /// connection or on one that goes on with its session.
-    AtLeastOnce,
-}
-
-/// Why a message was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum PublishError {
-    /// The device has no subscription for the topic.
-    #[error("publish to device: no subscription for the topic")]
-    NotSubscribed,
-    /// The connection is not open (before `accept`, or closing).
-    #[error("publish to device: the connection is not open")]
-    NotOpen,
-    /// The queue of this connection is full.
-    #[error("publish to device: {0} messages wait already")]
-    QueueFull(usize),
-    /// Larger than the device's Maximum Packet Size.
-    #[error("publish to device: packet of {size} bytes, the device takes {max}")]
-    TooLarge {
-        /// Size of the packet, in bytes.
-        size: usize,
-        /// The device's maximum, in bytes.
-        max: usize,
-    },
-    /// A device receives on its desired and receipt topics only.
-    #[error("publish to device: {0} is not a topic that a device receives")]
-    NotForDevices(TopicKind),
-}
-
 /// How a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disconnected {
@@ -232,6 +153,16 @@ pub struct Disconnected {
     /// How long the session lives from this moment, in seconds: 0 ends it now,
     /// `u32::MAX` never. DISCONNECT may have changed it.
     pub session_expiry_secs: u32,
+}
+
+impl Disconnected {
+    /// How long after the end the will is due: its delay or the session's end,
+    /// whichever comes first (section 3.1.3.2.2). A return of the device within
+    /// that time calls the will off. `None` when there is no will.
+    pub fn will_due_after(&self) -> Option<Duration> {
+        let will = self.will.as_ref()?;
+        Some(Duration::from_secs(u64::from(will.delay_secs.min(self.session_expiry_secs))))
+    }
 }
 
 /// Who ended a connection and why.
@@ -267,6 +198,17 @@ pub enum Timer {
     Packet,
     /// One and a half times the keep alive, from packet to packet.
     KeepAlive,
+}
+
+impl Timer {
+    /// What did not come in time.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "no whole CONNECT in time",
+            Self::Packet => "a packet did not end in time",
+            Self::KeepAlive => "no packet for one and a half times the keep alive",
+        }
+    }
 }
 
 impl Cause {

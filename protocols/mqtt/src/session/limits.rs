@@ -34,6 +34,9 @@ pub struct Limits {
     pub output_bytes_max: usize,
     /// Filters of one session. Default 8.
     pub subscriptions_max: usize,
+    /// User properties of one CONNECT, will or PUBLISH that are given to the
+    /// caller; more are passed over. Default 16.
+    pub user_properties_max: usize,
     /// Longest life of a session after its connection, in seconds; a longer wish
     /// is cut and said in CONNACK. It is what a 3.1.1 session without Clean
     /// Session gets. Default 7 days; `u32::MAX` allows sessions without end.
@@ -58,6 +61,7 @@ impl Default for Limits {
             queue_messages_max: 64,
             output_bytes_max: 1 << 20,
             subscriptions_max: 8,
+            user_properties_max: 16,
             session_expiry_secs_max: 7 * 86_400,
             keep_alive_secs_max: 3600,
         }

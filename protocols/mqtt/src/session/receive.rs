@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Cause, Connection, Event, Phase, Publish, Subscription, granted};
-use crate::codec::control::{self, BadConnect};
+use super::{Cause, Connection, Event, Phase, Publish};
+use crate::codec::connect::{self, BadConnect};
 use crate::codec::publish::{self, PublishView};
-use crate::codec::{self, BadPacket, Frame, packet_type};
+use crate::codec::{self, BadPacket, Frame, control, packet_type, property};
 use crate::topic::TopicKind;
-use crate::{Qos, ReasonCode, Version};
+use crate::{ReasonCode, Version};
 
 /// Bytes that came and are not used yet.
 #[derive(Debug)]
@@ -152,10 +152,6 @@ impl Connection {
         if at == bytes.len() {
             self.received.partial_since = None;
         }
-        if let Phase::Open(open) = &mut self.phase {
-            // Answers that the machine gives itself wait for their turn too.
-            open.window.write_settled(open.version, &mut self.out);
-        }
         if self.out.len() > self.limits.output_bytes_max {
             self.fail(ReasonCode::QUOTA_EXCEEDED, "the client does not read what we write".into());
         }
@@ -191,7 +187,7 @@ impl Connection {
     }
 
     fn on_connect(&mut self, body: &[u8], minimal: bool) {
-        match control::decode_connect(body, minimal) {
+        match connect::decode_connect(body, minimal, self.limits.user_properties_max) {
             Ok(greeting) => {
                 let mut connect = greeting.connect.clone();
                 connect.session_expiry_secs = self.session_expiry_secs(&connect);
@@ -199,8 +195,9 @@ impl Connection {
                 self.phase = Phase::AwaitAnswer(Box::new(greeting));
             }
             Err(BadConnect { bad, answer }) => {
-                if let Some(version) = answer {
-                    control::encode_refusal(bad.code, version, &mut self.out);
+                if let Some(audience) = answer {
+                    let reason = bad.code.for_connack().because(bad.detail.clone());
+                    connect::encode_refusal(&reason, audience, &mut self.out);
                 }
                 self.fail(bad.code, bad.detail);
             }
@@ -218,7 +215,7 @@ impl Connection {
         let Phase::Open(open) = &self.phase else {
             return Ok(());
         };
-        let version = open.version;
+        let version = open.version();
         if !minimal && version == Version::V5 {
             return Err(BadPacket::malformed("remaining length too long"));
         }
@@ -242,16 +239,7 @@ impl Connection {
                 Ok(())
             }
             packet_type::SUBSCRIBE => self.on_subscribe(body, version),
-            packet_type::UNSUBSCRIBE => {
-                let (id, filters) = control::decode_unsubscribe(body, version)?;
-                let unsubscribe = |filter: &String| match self.session.unsubscribe(filter) {
-                    true => ReasonCode::SUCCESS,
-                    false => ReasonCode::NO_SUBSCRIPTION_EXISTED,
-                };
-                let reasons: Vec<_> = filters.iter().map(unsubscribe).collect();
-                control::encode_unsuback(id, &reasons, version, &mut self.out);
-                Ok(())
-            }
+            packet_type::UNSUBSCRIBE => self.on_unsubscribe(body, version),
             packet_type::PINGREQ if body.is_empty() => {
                 self.out.extend_from_slice(&[packet_type::PINGRESP << 4, 0]);
                 Ok(())
@@ -292,7 +280,7 @@ impl Connection {
             return self.refuse_publish(view);
         };
         if let Some(id) = view.packet_id
-            && !self.enter_window(id, view.dup, None)?
+            && !self.enter_window(id, view.dup)?
         {
             return Ok(());
         }
@@ -303,20 +291,21 @@ impl Connection {
             dup: view.dup,
             retain: view.retain,
             content_type: view.content_type,
+            properties: view.more.map(|more| Box::new(property::read(more, bytes, self.limits.user_properties_max))),
         }));
         Ok(())
     }
 
     /// Whether the id is new. A 3.1.1 client may send again on the same
     /// connection; the first copy's PUBACK answers both.
-    fn enter_window(&mut self, id: NonZeroU16, dup: bool, reason: Option<ReasonCode>) -> Result<bool, BadPacket> {
+    fn enter_window(&mut self, id: NonZeroU16, dup: bool) -> Result<bool, BadPacket> {
         let Phase::Open(open) = &mut self.phase else {
             return Ok(false);
         };
-        if open.window.enter(id.get(), reason) {
+        if open.window.enter(id.get()) {
             return Ok(true);
         }
-        if dup && open.version == Version::V311 {
+        if dup && open.version() == Version::V311 {
             return Ok(false);
         }
         Err(BadPacket::protocol(format!("PUBLISH with packet id {id}, which waits for its PUBACK")))
@@ -365,7 +354,12 @@ impl Connection {
         if let Some(id) = view.packet_id
             && version == Some(Version::V5)
         {
-            self.enter_window(id, view.dup, Some(reason))?;
+            self.enter_window(id, view.dup)?;
+            if let Phase::Open(open) = &mut self.phase {
+                open.window.settle(id.get(), reason.because("not a topic that this device publishes on"));
+                // Its turn may be later, as with an answer of the caller's.
+                open.window.write_settled(open.audience, &mut self.out);
+            }
         }
         let mut cut = topic.len().min(128);
         while !topic.is_char_boundary(cut) {
@@ -376,48 +370,6 @@ impl Connection {
             Some(Version::V311) => Err(BadPacket::new(reason, "PUBLISH on a foreign topic")),
             _ => Ok(()),
         }
-    }
-
-    fn on_subscribe(&mut self, body: &[u8], version: Version) -> Result<(), BadPacket> {
-        let (id, filters) = control::decode_subscribe(body, version)?;
-        let Phase::Open(open) = &self.phase else {
-            return Ok(());
-        };
-        let mut reasons = Vec::with_capacity(filters.len());
-        let mut subscribed = Vec::new();
-        for asked in filters {
-            let Some(access) = open.device.filter_access(&asked.filter) else {
-                reasons.push(if asked.filter.starts_with("$share/") {
-                    ReasonCode::SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
-                } else {
-                    ReasonCode::NOT_AUTHORIZED
-                });
-                continue;
-            };
-            let mut subscription = Subscription {
-                filter: asked.filter,
-                access,
-                qos: granted(asked.qos),
-                wants_retained: asked.retain_handling == 0,
-                retain_as_published: asked.retain_as_published,
-            };
-            let max = self.limits.subscriptions_max;
-            let Some(is_new) = self.session.subscribe(subscription.clone(), max) else {
-                reasons.push(ReasonCode::QUOTA_EXCEEDED);
-                continue;
-            };
-            subscription.wants_retained |= is_new && asked.retain_handling == 1;
-            reasons.push(match subscription.qos {
-                Qos::AtMostOnce => ReasonCode::SUCCESS,
-                _ => ReasonCode::GRANTED_QOS_1,
-            });
-            subscribed.push(subscription);
-        }
-        control::encode_suback(id, &reasons, version, &mut self.out);
-        if !subscribed.is_empty() {
-            self.events.push_back(Event::Subscribed(subscribed));
-        }
-        Ok(())
     }
 
     fn on_disconnect(&mut self, body: &[u8], version: Version) -> Result<(), BadPacket> {

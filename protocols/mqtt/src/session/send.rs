@@ -3,10 +3,13 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use bytes::BytesMut;
+
 use super::{Connection, Event, Open, Outgoing, Phase, PublishError, Sent, Subscription, granted};
+use crate::codec::property::MessageParts;
 use crate::codec::publish::PublishParts;
-use crate::topic::TOPIC_ROOT;
-use crate::{Qos, ReasonCode};
+use crate::topic::{TOPIC_ROOT, TopicKind};
+use crate::{ContentType, Qos, ReasonCode};
 
 /// What outlives a connection: subscriptions, our unacknowledged messages and
 /// the next packet id (section 4.1).
@@ -72,10 +75,12 @@ impl SessionState {
         }
     }
 
-    fn next_packet_id(&mut self) -> u16 {
+    /// The next id that is not in flight: there is one, because the device's
+    /// window is smaller than the ids are many.
+    fn next_packet_id(&self) -> u16 {
+        let mut id = self.last_packet_id;
         loop {
-            self.last_packet_id = self.last_packet_id.checked_add(1).unwrap_or(1);
-            let id = self.last_packet_id;
+            id = id.checked_add(1).unwrap_or(1);
             if !self.in_flight.iter().any(|sent| sent.packet_id == id) {
                 return id;
             }
@@ -87,7 +92,8 @@ impl Connection {
     /// Sends a message to the device, or queues it. A QoS 1 message whose
     /// subscription was granted QoS 1 is kept until the device acknowledges it,
     /// over reconnects while its session lives.
-    pub fn publish(&mut self, message: Outgoing, _now: Instant) -> Result<Sent, PublishError> {
+    pub fn publish(&mut self, message: Outgoing, now: Instant) -> Result<Sent, PublishError> {
+        self.now = now;
         let Phase::Open(open) = &self.phase else {
             return Err(PublishError::NotOpen);
         };
@@ -102,16 +108,20 @@ impl Connection {
             .map(|s| s.qos)
             .max()
             .ok_or(PublishError::NotSubscribed)?;
+        if message.is_expired(now) {
+            return Err(PublishError::Expired);
+        }
         let message = Outgoing { qos: granted(message.qos).min(granted_qos), ..message };
-        let size = packet_len(open, &message).unwrap_or(usize::MAX);
-        if size > open.peer_packet_bytes_max {
-            return Err(PublishError::TooLarge { size, max: open.peer_packet_bytes_max });
+        let max = open.audience.packet_bytes_max;
+        let size = packet_len(open, &message, now);
+        if size > max {
+            return Err(PublishError::TooLarge { size, max });
         }
         if message.qos == Qos::AtMostOnce {
             if self.out.len() + size > self.limits.output_bytes_max / 2 {
                 return Err(PublishError::QueueFull(self.session.queue.len()));
             }
-            parts(open, &message, 0, false).encode(open.version, &mut self.out);
+            with_parts(open, &message, now, |parts| parts.encode(open.version(), &mut self.out));
             return Ok(Sent::AtMostOnce);
         }
         if self.session.queue.len() >= self.limits.queue_messages_max {
@@ -151,72 +161,117 @@ impl Connection {
         if self.session.in_flight.len() == open.in_flight && self.session.queue.is_empty() {
             return;
         }
-        let out_max = self.limits.output_bytes_max / 2;
         // Once all that an earlier connection left is written, what is in flight
         // needs no second look.
         let mut at = match self.session.in_flight.len() == open.in_flight {
             true => open.in_flight,
             false => 0,
         };
-        while at < self.session.in_flight.len() && open.in_flight < open.send_max {
-            let sent = &mut self.session.in_flight[at];
+        let room = Room { now: self.now, out_max: self.limits.output_bytes_max / 2 };
+        while open.in_flight < open.send_max
+            && let Some(sent) = self.session.in_flight.get_mut(at)
+        {
             if sent.written {
                 at += 1;
                 continue;
             }
-            // The device's Maximum Packet Size may be smaller on this connection.
-            let size = packet_len(open, &sent.message).unwrap_or(usize::MAX);
-            if size > open.peer_packet_bytes_max {
-                let token = sent.message.token;
-                let reason = ReasonCode::PACKET_TOO_LARGE;
-                self.session.in_flight.remove(at);
-                self.events.push_back(Event::PubAck { token, reason });
-                continue;
+            match room.turn(open, &sent.message, sent.packet_id, true, &mut self.out) {
+                Turn::Written => {
+                    sent.written = true;
+                    open.in_flight += 1;
+                    at += 1;
+                }
+                Turn::Waits => return,
+                Turn::Over(event) => {
+                    self.session.in_flight.remove(at);
+                    self.events.push_back(event);
+                }
             }
-            if !self.out.is_empty() && self.out.len() + size > out_max {
-                return;
-            }
-            sent.written = true;
-            open.in_flight += 1;
-            parts(open, &sent.message, sent.packet_id, true).encode(open.version, &mut self.out);
-            at += 1;
         }
-        while open.in_flight < open.send_max {
+        while open.in_flight < open.send_max && !self.session.queue.is_empty() {
+            let packet_id = self.session.next_packet_id();
             let Some(message) = self.session.queue.front() else {
                 return;
             };
-            let size = packet_len(open, message).unwrap_or(usize::MAX);
-            let fits = self.out.is_empty() || self.out.len() + size <= out_max;
-            if !fits {
-                return;
+            match room.turn(open, message, packet_id, false, &mut self.out) {
+                Turn::Written => {
+                    open.in_flight += 1;
+                    let message = self.session.queue.pop_front();
+                    let sent = message.map(|message| InFlight { packet_id, message, written: true });
+                    self.session.in_flight.extend(sent);
+                    self.session.last_packet_id = packet_id;
+                }
+                Turn::Waits => return,
+                Turn::Over(event) => {
+                    self.session.queue.pop_front();
+                    self.events.push_back(event);
+                }
             }
-            let Some(message) = self.session.queue.pop_front() else {
-                return;
-            };
-            if size > open.peer_packet_bytes_max {
-                self.events.push_back(Event::PubAck { token: message.token, reason: ReasonCode::PACKET_TOO_LARGE });
-                continue;
-            }
-            let packet_id = self.session.next_packet_id();
-            parts(open, &message, packet_id, false).encode(open.version, &mut self.out);
-            open.in_flight += 1;
-            self.session.in_flight.push_back(InFlight { packet_id, message, written: true });
         }
     }
 }
 
-fn packet_len(open: &Open, message: &Outgoing) -> Option<usize> {
-    parts(open, message, 1, false).packet_len(open.version)
+/// What became of a message whose turn it is.
+enum Turn {
+    Written,
+    /// The output has no room.
+    Waits,
+    /// It is not sent any more.
+    Over(Event),
 }
 
-fn parts<'a>(open: &'a Open, message: &'a Outgoing, packet_id: u16, dup: bool) -> PublishParts<'a> {
-    PublishParts {
-        topic: [TOPIC_ROOT, open.device.as_str(), message.kind.topic_suffix()],
+struct Room {
+    now: Instant,
+    /// Output over which messages wait, in bytes.
+    out_max: usize,
+}
+
+impl Room {
+    fn turn(&self, open: &Open, message: &Outgoing, packet_id: u16, dup: bool, out: &mut BytesMut) -> Turn {
+        let token = message.token;
+        if message.is_expired(self.now) {
+            return Turn::Over(Event::Expired { token });
+        }
+        // The device's Maximum Packet Size may be smaller than it was on the
+        // connection that took the message.
+        let size = packet_len(open, message, self.now);
+        if size > open.audience.packet_bytes_max {
+            return Turn::Over(Event::PubAck { token, reason: ReasonCode::PACKET_TOO_LARGE });
+        }
+        if !out.is_empty() && out.len() + size > self.out_max {
+            return Turn::Waits;
+        }
+        with_parts(open, message, self.now, |parts| {
+            PublishParts { packet_id, dup, ..parts }.encode(open.version(), out);
+        });
+        Turn::Written
+    }
+}
+
+/// Bytes of the packet; `usize::MAX` when no packet is that large.
+fn packet_len(open: &Open, message: &Outgoing, now: Instant) -> usize {
+    with_parts(open, message, now, |parts| parts.packet_len(open.version())).unwrap_or(usize::MAX)
+}
+
+/// The packet but for its id and DUP.
+fn with_parts<T>(open: &Open, message: &Outgoing, now: Instant, then: impl FnOnce(PublishParts<'_>) -> T) -> T {
+    let topic = |kind: TopicKind| [TOPIC_ROOT, open.device.as_str(), kind.topic_suffix()];
+    let response_topic = topic(TopicKind::Reported);
+    let properties = MessageParts {
+        is_utf8: message.content_type == Some(ContentType::Json),
+        expiry_secs: message.expiry_secs(now),
+        content_type: message.content_type,
+        response_topic: if message.correlation_data.is_some() { &response_topic } else { &[] },
+        correlation_data: message.correlation_data.as_deref(),
+        user_properties: &[],
+    };
+    then(PublishParts {
+        topic: topic(message.kind),
         payload: &message.payload,
         qos: message.qos,
-        packet_id,
-        dup,
+        packet_id: 0,
+        dup: false,
         retain: message.retain,
-        content_type: message.content_type,
-    }
+        properties,
+    })
 }

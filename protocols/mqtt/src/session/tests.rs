@@ -4,6 +4,7 @@ mod bad_packets;
 mod ends;
 mod flow;
 mod property;
+mod words;
 
 use super::*;
 use crate::client::{Client, ClientEvent, ConnAck, ConnectOptions};
@@ -176,6 +177,8 @@ fn desired(token: u64) -> Outgoing {
         qos: Qos::AtLeastOnce,
         retain: true,
         content_type: Some(ContentType::Json),
+        expires: None,
+        correlation_data: None,
         token,
     }
 }

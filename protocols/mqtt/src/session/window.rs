@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use bytes::BytesMut;
 
+use crate::codec::property::Audience;
 use crate::codec::publish;
-use crate::{ReasonCode, Version};
+use crate::{Reason, ReasonCode};
 
 #[derive(Debug, Clone, Copy)]
 struct Waiting {
@@ -18,6 +19,8 @@ struct Waiting {
 #[derive(Debug, Default)]
 pub(super) struct AckWindow {
     waiting: VecDeque<Waiting>,
+    /// Words of settled ids, which are few: those of failures.
+    texts: Vec<(u16, Reason)>,
     /// Ids rise from front to back, as they do for most clients: then a repeat
     /// is told by a look at the last one.
     has_gone_back: bool,
@@ -29,7 +32,7 @@ impl AckWindow {
     }
 
     /// Takes an id in; `false` when it waits already.
-    pub(super) fn enter(&mut self, packet_id: u16, reason: Option<ReasonCode>) -> bool {
+    pub(super) fn enter(&mut self, packet_id: u16) -> bool {
         match self.waiting.back() {
             None => self.has_gone_back = false,
             Some(last) if !self.has_gone_back && packet_id > last.packet_id => {}
@@ -40,27 +43,39 @@ impl AckWindow {
                 self.has_gone_back = true;
             }
         }
-        self.waiting.push_back(Waiting { packet_id, reason });
+        self.waiting.push_back(Waiting { packet_id, reason: None });
         true
     }
 
     /// Settles an id; `false` when it does not wait, or is settled already.
-    pub(super) fn settle(&mut self, packet_id: u16, reason: ReasonCode) -> bool {
+    pub(super) fn settle(&mut self, packet_id: u16, reason: Reason) -> bool {
         let waits = |w: &&mut Waiting| w.packet_id == packet_id && w.reason.is_none();
-        match self.waiting.iter_mut().find(waits) {
-            Some(waiting) => {
-                waiting.reason = Some(reason);
-                true
-            }
-            None => false,
+        let Some(waiting) = self.waiting.iter_mut().find(waits) else {
+            return false;
+        };
+        waiting.reason = Some(reason.code);
+        if !reason.text.is_empty() {
+            self.texts.push((packet_id, reason));
         }
+        true
     }
 
     /// Writes the PUBACKs whose turn has come.
-    pub(super) fn write_settled(&mut self, version: Version, out: &mut BytesMut) {
-        while let Some(Waiting { packet_id, reason: Some(reason) }) = self.waiting.front().copied() {
-            publish::encode_puback(packet_id, reason, version, out);
+    pub(super) fn write_settled(&mut self, to: Audience, out: &mut BytesMut) {
+        while let Some(Waiting { packet_id, reason: Some(code) }) = self.waiting.front().copied() {
+            match self.take_text(packet_id) {
+                Some(reason) => publish::encode_puback_because(packet_id, &reason, to, out),
+                None => publish::encode_puback(packet_id, code, to.version, out),
+            }
             self.waiting.pop_front();
         }
+    }
+
+    fn take_text(&mut self, packet_id: u16) -> Option<Reason> {
+        if self.texts.is_empty() {
+            return None;
+        }
+        let at = self.texts.iter().position(|(id, _)| *id == packet_id)?;
+        Some(self.texts.swap_remove(at).1)
     }
 }

@@ -64,6 +64,11 @@ fn a_bad_packet_of_version_5_is_answered_with_its_reason() {
         ("properties over the end", publish(0x32, &[0, 1, 9, 0x23]), 0x81),
         ("subscription identifier", publish(0x32, &[0, 1, 2, 0x0b, 1]), 0x82),
         ("payload format 2", publish(0x32, &[0, 1, 2, 0x01, 2]), 0x82),
+        ("empty response topic", publish(0x32, &[0, 1, 3, 0x08, 0, 0]), 0x82),
+        ("response topic with a wildcard", publish(0x32, &[0, 1, 4, 0x08, 0, 1, b'+']), 0x82),
+        ("message expiry cut short", publish(0x32, &[0, 1, 3, 0x02, 0, 0]), 0x81),
+        ("message expiry twice", publish(0x32, &[0, 1, 10, 2, 0, 0, 0, 1, 2, 0, 0, 0, 1]), 0x82),
+        ("user property with U+0000", publish(0x32, &[0, 1, 7, 0x26, 0, 1, 0, 0, 1, b'v']), 0x81),
         ("content type not UTF-8", publish(0x32, &[0, 1, 4, 0x03, 0, 1, 0xff]), 0x81),
         ("topic not UTF-8", vec![0x30, 5, 0, 2, 0xc3, 0x28, 0], 0x81),
         ("topic with U+0000", vec![0x30, 5, 0, 2, b'a', 0, 0], 0x81),
@@ -79,6 +84,8 @@ fn a_bad_packet_of_version_5_is_answered_with_its_reason() {
         ("SUBSCRIBE identifier", vec![0x82, 9, 0, 1, 2, 0x0b, 1, 0, 1, b'a', 0], 0xa1),
         ("UNSUBSCRIBE without filters", vec![0xa2, 3, 0, 1, 0], 0x82),
         ("PUBACK packet id 0", vec![0x40, 2, 0, 0], 0x82),
+        ("PUBACK unknown reason", vec![0x40, 3, 0, 1, 0x42], 0x81),
+        ("PUBACK reason string twice", vec![0x40, 12, 0, 1, 0, 8, 0x1f, 0, 1, b'a', 0x1f, 0, 1, b'a'], 0x82),
         ("PUBACK too short", vec![0x40, 1, 0], 0x81),
         ("PUBACK properties too long", vec![0x40, 4, 0, 1, 0, 9], 0x81),
         ("DISCONNECT unknown reason", vec![0xe0, 1, 0x7f], 0x81),
@@ -135,6 +142,12 @@ fn check_connect(what: &str, bytes: &[u8], code: u8, answer: &[u8]) {
     }
 }
 
+/// A refusal in version 5, with its Reason String.
+fn connack(code: u8, text: &str) -> Vec<u8> {
+    let len = text.len() as u8;
+    [&[0x20, len + 6, 0, code, len + 3, 0x1f, 0, len], text.as_bytes()].concat()
+}
+
 #[test]
 fn a_bad_connect_is_refused_in_the_words_of_its_version() {
     let v3_1 = b"\x10\x11\0\x06MQIsdp\x03\x02\0\x3c\0\x03abc";
@@ -156,17 +169,17 @@ fn a_bad_connect_is_refused_in_the_words_of_its_version() {
     let utf8 = b"\x10\x10\0\x04MQTT\x05\x02\0\x3c\0\0\x03ab\xff";
     check_connect("client id not UTF-8", utf8, 0x81, &[0x20, 3, 0, 0x81, 0]);
     let nul = b"\x10\x10\0\x04MQTT\x05\x02\0\x3c\0\0\x03ab\0";
-    check_connect("client id with U+0000", nul, 0x81, &[0x20, 3, 0, 0x81, 0]);
+    check_connect("client id with U+0000", nul, 0x81, &connack(0x81, "string with U+0000"));
     let short = b"\x10\x0e\0\x04MQTT\x05\x02\0\x3c\0\0\x09a";
     check_connect("client id over the end", short, 0x81, &[0x20, 3, 0, 0x81, 0]);
     let receive = b"\x10\x13\0\x04MQTT\x05\x02\0\x3c\x03\x21\0\0\0\x03abc";
-    check_connect("receive maximum 0", receive, 0x82, &[0x20, 3, 0, 0x82, 0]);
+    check_connect("receive maximum 0", receive, 0x82, &connack(0x82, "receive maximum 0"));
     let size = b"\x10\x15\0\x04MQTT\x05\x02\0\x3c\x05\x27\0\0\0\0\0\x03abc";
-    check_connect("maximum packet size 0", size, 0x82, &[0x20, 3, 0, 0x82, 0]);
+    check_connect("maximum packet size 0", size, 0x82, &connack(0x82, "maximum packet size 0"));
     let auth = b"\x10\x14\0\x04MQTT\x05\x02\0\x3c\x04\x15\0\x01x\0\x03abc";
-    check_connect("extended authentication", auth, 0x8c, &[0x20, 3, 0, 0x8c, 0]);
+    check_connect("extended authentication", auth, 0x8c, &connack(0x8c, "extended authentication is not served"));
     let qos2 = b"\x10\x17\0\x04MQTT\x05\x16\0\x3c\0\0\x03abc\0\0\x01w\0\x01p";
-    check_connect("will with QoS 2", qos2, 0x9b, &[0x20, 3, 0, 0x9b, 0]);
+    check_connect("will with QoS 2", qos2, 0x9b, &connack(0x9b, "will with QoS 2"));
     let no_name = b"\x10\x12\0\x04MQTT\x04\x42\0\x3c\0\x03abc\0\x01p";
     check_connect("3.1.1 password without name", no_name, 0x81, &[]);
     let no_id = b"\x10\x0c\0\x04MQTT\x04\x00\0\x3c\0\x00";

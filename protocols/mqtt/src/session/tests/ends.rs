@@ -12,6 +12,7 @@ fn with_will(delay_secs: u32) -> ConnectOptions {
         retain: true,
         delay_secs,
         content_type: None,
+        properties: None,
     });
     options
 }
@@ -191,6 +192,55 @@ fn session_expiry_is_the_clients_up_to_our_limit() {
         pair.run();
         let end = pair.disconnected().unwrap();
         assert_eq!(end.session_expiry_secs, expected, "{version:?} {asked} {at_leave:?}");
+    }
+}
+
+#[test]
+fn a_session_without_end_is_one_where_the_limit_allows_it() {
+    let limits = Limits { session_expiry_secs_max: u32::MAX, ..small_limits() };
+    for version in BOTH {
+        let options = ConnectOptions { clean_start: false, session_expiry_secs: u32::MAX, ..ConnectOptions::new("c") };
+        let (mut pair, connack) = Pair::open_with(version, limits.clone(), &options, None);
+        assert_eq!(connack.session_expiry_secs, None, "nothing was cut");
+        pair.server.handle_input(Input::Closed, pair.now);
+        pair.run();
+        assert_eq!(pair.disconnected().unwrap().session_expiry_secs, u32::MAX);
+    }
+}
+
+#[test]
+fn qos_2_ends_a_version_3_connection_with_the_reason_for_the_log() {
+    let mut pair = Pair::open(Version::V311);
+    pair.client.publish(USAGE, b"{}", Qos::ExactlyOnce, false, None);
+    pair.run();
+    let cause = &pair.disconnected().unwrap().cause;
+    let expected = Cause::Protocol { code: ReasonCode::QOS_NOT_SUPPORTED, detail: "PUBLISH with QoS 2".into() };
+    assert_eq!(*cause, expected);
+}
+
+#[test]
+fn a_takeover_hands_the_session_on() {
+    for version in BOTH {
+        let options = ConnectOptions { clean_start: false, session_expiry_secs: 60, ..ConnectOptions::new("c") };
+        let (mut old, _) = Pair::open_with(version, small_limits(), &options, None);
+        old.subscribe(DESIRED);
+        old.send(1).unwrap();
+        let mut new = Pair::new(version);
+        new.client.connect(&options);
+        new.flush_client();
+        assert!(matches!(new.server.poll_event(), Some(Event::Connect(_))), "held unanswered");
+        old.server.disconnect(ReasonCode::SESSION_TAKEN_OVER, old.now);
+        old.run();
+        assert!(old.disconnected().unwrap().session_expiry_secs > 0, "it lives on");
+        let session = Some(old.server.take_session());
+        new.server.accept(ConnackOptions { session, ..ConnackOptions::new(device()) }, new.now).unwrap();
+        new.run();
+        let ClientEvent::ConnAck(connack) = new.client_events.remove(0) else {
+            panic!("CONNACK expected");
+        };
+        assert!(connack.session_present);
+        assert_eq!(new.received(), [(1, true)]);
+        assert_eq!(new.server.subscriptions().len(), 1);
     }
 }
 

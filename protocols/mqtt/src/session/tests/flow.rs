@@ -95,6 +95,7 @@ fn a_publish_tells_kind_payload_and_content_type() {
         dup: false,
         retain: true,
         content_type: Some(ContentType::Cbor),
+        properties: None,
     };
     let Some(Event::Publish(publish)) = pair.server_events.pop() else {
         panic!("publish expected");
@@ -300,6 +301,7 @@ fn connack_says_our_limits() {
         packet_bytes_max: Some(1024),
         server_keep_alive_secs: Some(3600),
         session_expiry_secs: Some(7 * 86_400),
+        response_info: None,
     };
     assert_eq!(connack, expected);
 }
