@@ -42,6 +42,7 @@ use crate::ports::{Clock, Ids};
 use crate::saga::Engine;
 use crate::services::activation::{self, Devices, Outside};
 use crate::services::charging::{Charging, ChargingTasks};
+use crate::services::devices::{DeviceRegistry, EnrolmentMode};
 use crate::services::drain::Drain;
 use crate::services::fieldwork::Fieldwork;
 use crate::services::imports::Imports;
@@ -107,6 +108,7 @@ struct Built {
     engine: Arc<Engine<Write>>,
     peers: Peers,
     modems: ModemRegistry,
+    registry: Arc<DeviceRegistry>,
     outbox: Arc<Outbox>,
     webhooks: Arc<HttpWebhooks>,
     documents: Arc<PdfDocuments>,
@@ -153,9 +155,10 @@ fn guard_listeners(config: &Config) -> anyhow::Result<()> {
         .listen
         .parse()
         .with_context(|| format!("settings: http.listen: `{}` is no address:port", config.http.listen))?;
+    let is_enrolment_open = config.mqtt.enrolment == EnrolmentMode::Open;
     let guarded = [
         ("diameter.listen", config.diameter.listen, config.diameter.peers.is_empty(), "diameter.peers"),
-        ("mqtt.listen", config.mqtt.listen, config.mqtt.devices.is_empty(), "mqtt.devices"),
+        ("mqtt.listen", config.mqtt.listen, is_enrolment_open, "mqtt.enrolment = \"required\""),
         ("http.listen", http, config.http.tokens.is_empty(), "http.tokens"),
     ];
     for (key, address, open, guard) in guarded {
@@ -245,6 +248,7 @@ impl Gateway {
         let services = MqttServices {
             charging: built.charging.clone(),
             devices: Arc::clone(&built.devices),
+            registry: Arc::clone(&built.registry),
             clock: Arc::clone(&built.clock),
         };
         let (registry, stop) = (built.modems.clone(), self.stop.connections.clone());
@@ -326,6 +330,13 @@ async fn build(config: &Config) -> anyhow::Result<(Built, ChargingTasks)> {
     });
 
     let devices = Arc::new(Devices::new(Arc::clone(&store)));
+    let registry = Arc::new(DeviceRegistry::new(
+        Arc::clone(&store),
+        Arc::new(modems.clone()),
+        Arc::clone(&clock),
+        Arc::clone(&ids),
+        config.mqtt.registry(),
+    ));
     let built = Built {
         store,
         sqlite,
@@ -338,6 +349,7 @@ async fn build(config: &Config) -> anyhow::Result<(Built, ChargingTasks)> {
         engine,
         peers,
         modems,
+        registry,
         outbox,
         webhooks,
         documents,
@@ -432,6 +444,7 @@ async fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) ->
         Arc::clone(&store),
         Arc::clone(&seam) as _,
         Arc::clone(&seam) as _,
+        Arc::clone(&built.registry),
         Arc::clone(&tariff),
         Arc::clone(&clock),
         config.imports.clone(),
@@ -458,6 +471,7 @@ async fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) ->
         store,
         clock,
         ids,
+        devices: Arc::clone(&built.registry),
         outbox: Arc::clone(&built.outbox),
         webhooks: Arc::clone(&built.webhooks) as _,
         documents: Arc::clone(&built.documents) as _,

@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod charging;
+pub mod devices;
 pub mod drain;
 pub mod fieldwork;
 pub mod imports;

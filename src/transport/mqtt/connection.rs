@@ -44,6 +44,7 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, server: Arc<Server>, pla
     let machine = Connection::new(Arc::clone(&server.limits), SystemClock::instant());
     let mut modem = Modem {
         server,
+        peer,
         stream,
         machine,
         bells: bells.clone(),
@@ -59,6 +60,7 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, server: Arc<Server>, pla
 
 struct Modem {
     server: Arc<Server>,
+    peer: SocketAddr,
     stream: TcpStream,
     machine: Connection,
     bells: Bells,
@@ -114,6 +116,9 @@ impl Modem {
                 }
                 () = bells.taken_over.cancelled(), if self.device.is_some() => {
                     self.machine.disconnect(ReasonCode::SESSION_TAKEN_OVER, SystemClock::instant());
+                }
+                () = bells.expelled.cancelled(), if self.device.is_some() => {
+                    self.machine.disconnect(ReasonCode::ADMINISTRATIVE_ACTION, SystemClock::instant());
                 }
                 () = bells.desired.notified() => self.send_desired(false).await,
                 () = stop.cancelled(), if !stopping => {
@@ -192,7 +197,7 @@ impl Modem {
 
     async fn connect(&mut self, connect: Connect) {
         let now = SystemClock::instant();
-        let device = match self.server.identities.identify(&connect) {
+        let device = match self.server.identities.identify(&connect, None, self.peer).await {
             Ok(device) => device,
             Err(reason) => {
                 metrics().mqtt_refused.with_label_values(&[reason.name()]).inc();

@@ -30,9 +30,10 @@ use crate::ports::Clock;
 use crate::ports::modem::Modems;
 use crate::services::activation::Devices;
 use crate::services::charging::Charging;
+use crate::services::devices::{DeviceRegistry, DeviceSettings, EnrolmentMode};
 use crate::telemetry::metrics;
 
-pub use identity::{DeviceCredential, Identities};
+pub use identity::Identities;
 use registry::Registry;
 
 /// `[mqtt]`
@@ -57,8 +58,41 @@ pub struct MqttSettings {
     pub keep_alive_max_s: u16,
     /// Sessions kept for modems that are away.
     pub sessions_kept_max: usize,
-    /// Modems that may connect, with their tokens; empty: any, on loopback only.
-    pub devices: Vec<DeviceCredential>,
+    /// Who may connect; `open` on loopback only.
+    pub enrolment: EnrolmentMode,
+    /// See [`DeviceSettings`].
+    pub token_overlap_s: u64,
+    /// See [`DeviceSettings`].
+    pub failures_max: u32,
+    /// See [`DeviceSettings`].
+    pub failures_window_s: u64,
+    /// See [`DeviceSettings`].
+    pub lockout_s: u64,
+    /// See [`DeviceSettings`].
+    pub lockout_max_s: u64,
+    /// See [`DeviceSettings`].
+    pub lockouts_kept_max: usize,
+    /// See [`DeviceSettings`].
+    pub identities_cached_max: usize,
+    /// See [`DeviceSettings`].
+    pub identities_cache_s: u64,
+}
+
+impl MqttSettings {
+    /// What of it is the device registry's.
+    pub fn registry(&self) -> DeviceSettings {
+        DeviceSettings {
+            enrolment: self.enrolment,
+            token_overlap_s: self.token_overlap_s,
+            failures_max: self.failures_max,
+            failures_window_s: self.failures_window_s,
+            lockout_s: self.lockout_s,
+            lockout_max_s: self.lockout_max_s,
+            lockouts_kept_max: self.lockouts_kept_max,
+            identities_cached_max: self.identities_cached_max,
+            identities_cache_s: self.identities_cache_s,
+        }
+    }
 }
 
 /// What a connection needs from the rest of the gateway.
@@ -67,6 +101,8 @@ pub struct MqttServices {
     pub charging: Charging,
     /// Desired and reported state, presence.
     pub devices: Arc<Devices>,
+    /// Who may connect.
+    pub registry: Arc<DeviceRegistry>,
     /// Wall-clock time, for records.
     pub clock: Arc<dyn Clock>,
 }
@@ -97,6 +133,10 @@ impl Modems for ModemRegistry {
     async fn desired_changed(&self, device: &DeviceId) {
         self.0.nudge(device);
     }
+
+    async fn expel(&self, device: &DeviceId) {
+        self.0.expel(device);
+    }
 }
 
 impl MqttServer {
@@ -120,7 +160,7 @@ impl MqttServer {
         };
         let registry = registry.0;
         let server = Arc::new(Server {
-            identities: Identities::new(&settings.devices),
+            identities: Identities::new(Arc::clone(&services.registry)),
             services,
             limits: Arc::new(limits),
             registry: registry.clone(),

@@ -22,12 +22,18 @@ pub struct Bells {
     pub desired: Arc<Notify>,
     /// Another connection of the device takes over.
     pub taken_over: CancellationToken,
+    /// The device may not be connected as it is.
+    pub expelled: CancellationToken,
 }
 
 impl Bells {
     /// Not rung yet.
     pub fn new() -> Self {
-        Self { desired: Arc::new(Notify::new()), taken_over: CancellationToken::new() }
+        Self {
+            desired: Arc::new(Notify::new()),
+            taken_over: CancellationToken::new(),
+            expelled: CancellationToken::new(),
+        }
     }
 }
 
@@ -77,6 +83,13 @@ impl Registry {
     pub fn nudge(&self, device: &DeviceId) {
         if let Some(bells) = self.lock().get(device).and_then(|d| d.connection.as_ref()) {
             bells.desired.notify_one();
+        }
+    }
+
+    /// Ends a device's connection, if it has one.
+    pub fn expel(&self, device: &DeviceId) {
+        if let Some(bells) = self.lock().get(device).and_then(|d| d.connection.as_ref()) {
+            bells.expelled.cancel();
         }
     }
 
