@@ -279,7 +279,10 @@ mod tests {
         assert_eq!(device.revoked, Some(at(5)));
         device.enrol_again(Credential::Certificate("meter-1.example".into()), at(7));
         assert_eq!((device.epoch, device.created, device.enrolled, device.revoked), (2, at(0), at(7), None));
-        assert_eq!((device.certificate_name.as_ref().map(|n| n.as_str()), &device.token), (Some("meter-1.example"), &None));
+        assert_eq!(
+            (device.certificate_name.as_ref().map(|n| n.as_str()), &device.token),
+            (Some("meter-1.example"), &None)
+        );
         device.rotate_token(digest("second"), DAY, at(8));
         check(&device, 9, &[("first", None), ("second", Some(TokenUse::Newest))]);
         assert!(device.certificate_name.is_some(), "a token beside the certificate");
@@ -296,7 +299,9 @@ mod tests {
 
     #[test]
     fn ids_and_certificate_names_have_their_alphabets() {
-        for (text, good) in [("meter-1", true), ("A.b_c:d", true), ("", false), ("a/b", false), ("a b", false), ("ä", false)] {
+        for (text, good) in
+            [("meter-1", true), ("A.b_c:d", true), ("", false), ("a/b", false), ("a b", false), ("ä", false)]
+        {
             assert_eq!(is_device_id(text), good, "{text}");
         }
         assert!(is_device_id(&"a".repeat(64)) && !is_device_id(&"a".repeat(65)));

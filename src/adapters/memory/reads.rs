@@ -22,8 +22,9 @@ use crate::domain::settlement::Settlement;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{UsageOutcome, UsageRecord};
 use crate::ports::relational::{
-    BillingReads, CloseRun, CloseState, DeliveryState, DeviceReads, IdempotencyRecord, LineFilter, LineReads, Listener, OrderFilter,
-    OrderReads, OutboxEntry, OutboxReads, Page, Paged, Stored, StreamedHappening, UsageFilter, UsageTotal, WorkReads,
+    BillingReads, CloseRun, CloseState, DeliveryState, DeviceReads, IdempotencyRecord, LineFilter, LineReads, Listener,
+    OrderFilter, OrderReads, OutboxEntry, OutboxReads, Page, Paged, Stored, StreamedHappening, UsageFilter, UsageTotal,
+    WorkReads,
 };
 use crate::saga::record::{Phase, SagaEvent, SagaRecord};
 

@@ -48,7 +48,11 @@ impl DeviceRegistry {
     ///
     /// # Errors
     /// See [`Refusal`]. Wrong tokens for the device never lock it out.
-    pub async fn admit_certificate(&self, name: &CertificateName, user: Option<&DeviceId>) -> Result<DeviceId, Refusal> {
+    pub async fn admit_certificate(
+        &self,
+        name: &CertificateName,
+        user: Option<&DeviceId>,
+    ) -> Result<DeviceId, Refusal> {
         let device = match self.find(Key::Certificate(name.clone())).await? {
             Some(device) if device.revoked.is_some() => return Err(Refusal::Revoked),
             Some(device) => device.id.clone(),
