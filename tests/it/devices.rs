@@ -254,7 +254,9 @@ async fn what_another_gateway_changes_is_seen_at_once_or_after_the_time_of_an_en
     let first = gate.token_of("meter-1").await;
     Gate::check(gate.by_token("meter-1", &first, HERE).await, Ok("meter-1"));
     let second = other.rotate("meter-1").await;
-    Gate::check(gate.by_token("meter-1", &second, HERE).await, Ok("meter-1"));
+    for _ in 0..2 {
+        Gate::check(gate.by_token("meter-1", &second, HERE).await, Ok("meter-1"));
+    }
     other.registry.revoke("meter-1".into(), "kim").await.unwrap();
     Gate::check(gate.by_token("meter-1", &second, HERE).await, Ok("meter-1"));
     gate.advance(60);

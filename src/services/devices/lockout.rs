@@ -3,10 +3,10 @@
 //! What is locked is a device's name **from one address** (of IPv6, one /64).
 //! Locking the name alone would let anybody who knows it lock the modem out;
 //! locking the address alone would lock a fleet behind one NAT out with one of
-//! its modems. Somebody who guesses gets `failures_max` tries and then one for
-//! each lock-out, which a random token of 192 bits can afford from any number
-//! of addresses. Behind one NAT a guesser can delay a modem of that name, by
-//! `lockout_max_s` at most; a certificate is never locked out.
+//! its modems. Somebody who guesses gets `failures_max` tries and then one after
+//! each lock-out; from many addresses he gets more, and a random token of 192
+//! bits can afford it. Behind one NAT a guesser can delay the modem of that name,
+//! by `lockout_max_s` at a time; a certificate is never locked out.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -49,7 +49,9 @@ impl Lockouts {
 
     pub(super) fn is_locked(&self, device: &DeviceId, from: IpAddr, now: Timestamp) -> bool {
         let suspects = self.suspects();
-        suspects.get(&suspect(device, from)).and_then(|f| f.locked_until).is_some_and(|until| now < until)
+        // A clock that was set back makes no lock-out longer.
+        let lasts = |until: Timestamp| now < until && until.since(now) <= self.longest;
+        suspects.get(&suspect(device, from)).and_then(|f| f.locked_until).is_some_and(lasts)
     }
 
     /// Counts a wrong credential; whether it locks the name for the address. The
@@ -137,6 +139,7 @@ mod tests {
             assert!(!lockouts.is_locked(&device, HERE, at(now)), "{expected}");
         }
         assert!(lockouts.locked(at(now)).is_empty());
+        assert!(!lockouts.is_locked(&device, HERE, at(now - 3_600_000)), "the clock was set back");
         assert!(!lockouts.failed(&device, HERE, at(now + 60_001)), "a quiet window is a new beginning");
     }
 

@@ -33,7 +33,7 @@ async fn a_token_is_shown_once_and_the_device_ever_after() {
     expected.as_object_mut().unwrap().remove("token");
     assert_eq!(read.body, expected);
     for name in ["created", "enrolled", "rotated"] {
-        assert_eq!(read.body[name], "2026-09-21T14:13:20Z", "{name}");
+        assert_eq!(read.body[name], "2026-09-21T14:13:20.000Z", "{name}");
     }
     assert_eq!((&read.body["epoch"], &read.body["credentials"]), (&json!(1), &json!(["token"])));
     for path in [made.header("location"), DEVICES] {
@@ -122,7 +122,7 @@ async fn a_token_is_rotated_and_a_device_revoked() {
     let second = api.post(&rotate, &json!({})).await;
     assert_eq!(second.status, StatusCode::CREATED);
     assert_ne!(second.body["token"], first["token"]);
-    assert_eq!(second.body["formerTokenUntil"], "2026-09-22T14:13:20Z");
+    assert_eq!(second.body["formerTokenUntil"], "2026-09-22T14:13:20.000Z");
     api.net.trace();
     for _ in 0..2 {
         let revoked = api.send("DELETE", &format!("{device}?by=kim"), &[], String::new()).await;
@@ -130,7 +130,7 @@ async fn a_token_is_rotated_and_a_device_revoked() {
     }
     assert_eq!(api.net.trace()[0], "modem: meter-1 expelled");
     let read = api.get(&device).await.body;
-    assert_eq!((&read["state"], &read["revoked"]), (&json!("revoked"), &json!("2026-09-21T14:13:20Z")));
+    assert_eq!((&read["state"], &read["revoked"]), (&json!("revoked"), &json!("2026-09-21T14:13:20.000Z")));
     check_refused(&api.post(&rotate, &json!({})).await, StatusCode::CONFLICT, "revoked", "meter-1");
     let token = json!({ "device": "meter-1", "credential": "token" });
     check_refused(&enrol(&api, token).await, StatusCode::CONFLICT, "already-enrolled", "enrolments");
@@ -147,7 +147,7 @@ async fn a_lock_out_is_shown_with_its_device() {
         api.devices.admit_token(&id, Some(b"guess"), [192, 0, 2, 1].into()).await.unwrap_err();
     }
     let one = api.get(&format!("{DEVICES}/meter-1")).await.body;
-    assert_eq!(one["lockedUntil"], "2026-09-21T14:13:21Z");
+    assert_eq!(one["lockedUntil"], "2026-09-21T14:13:21.000Z");
     assert_eq!(api.get(DEVICES).await.body[0]["lockedUntil"], one["lockedUntil"]);
 }
 
