@@ -16,7 +16,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
 use linegate::adapters::sqlite::SqliteStore;
-use linegate::adapters::system::SystemClock;
+use linegate::adapters::system::{SeededIds, SystemClock};
 use linegate::config::Config;
 use linegate::domain::ids::{DeviceId, LineId};
 use linegate::domain::line::{Access, Line, LineState, Profile};
@@ -27,7 +27,8 @@ use linegate::ports::intake::{Reply, RequestIntake};
 use linegate::ports::modem::Modems;
 use linegate::ports::relational::{Relational, Write};
 use linegate::services::device_states::{DeviceStateSettings, DeviceStates};
-use linegate::transport::mqtt::{MessageIntake, ModemRegistry, MqttListeners, start};
+use linegate::services::devices::DeviceRegistry;
+use linegate::transport::mqtt::{Identities, MessageIntake, ModemRegistry, MqttListeners, start};
 use tokio::io::AsyncBufReadExt;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -144,10 +145,14 @@ async fn serve_modems() {
     let url = format!("sqlite:{}", folder.path().join("lines.sqlite").display());
     let store = Arc::new(SqliteStore::open(&url, config.relational.sqlite).await.unwrap());
     let states = DeviceStates::start(store.clone(), &DeviceStateSettings::default(), stop.clone(), &tasks);
-    let intake = MessageIntake::new(Arc::new(Append::start()), states, Arc::new(SystemClock), 0);
-    let listeners = MqttListeners { tcp: TcpListener::bind("127.0.0.1:0").await.unwrap(), tls: None };
     let registry = ModemRegistry::default();
-    println!("{}", start(listeners, settings, registry.clone(), Arc::new(intake), stop, &tasks).unwrap());
+    let (clock, ids) = (Arc::new(SystemClock), Arc::new(SeededIds::from_os()));
+    let modems = Arc::new(registry.clone());
+    let devices = Arc::new(DeviceRegistry::new(store.clone(), modems, clock.clone(), ids, settings.registry()));
+    let intake = MessageIntake::new(Arc::new(Append::start()), states, Arc::clone(&devices), clock, 0);
+    let listeners = MqttListeners { tcp: TcpListener::bind("127.0.0.1:0").await.unwrap(), tls: None };
+    let identities = Identities::new(devices);
+    println!("{}", start(listeners, settings, identities, registry.clone(), Arc::new(intake), stop, &tasks).unwrap());
     // Each line on standard input names devices, which get a new desired state.
     let mut commands = tokio::io::BufReader::new(tokio::io::stdin()).lines();
     let mut version = 0;

@@ -43,6 +43,7 @@ use crate::saga::Engine;
 use crate::services::activation::{self, Outside};
 use crate::services::charging::{Charging, ChargingTasks};
 use crate::services::device_states::DeviceStates;
+use crate::services::devices::{DeviceRegistry, EnrolmentMode};
 use crate::services::drain::Drain;
 use crate::services::fieldwork::Fieldwork;
 use crate::services::imports::Imports;
@@ -52,7 +53,7 @@ use crate::services::outbox::{Outbox, Senders};
 use crate::services::saga_store::RelationalSagas;
 use crate::services::scheduling::Scheduling;
 use crate::transport::diameter::{self, DiameterElements, DiameterServices, Peers};
-use crate::transport::mqtt::{self, MessageIntake, ModemRegistry, MqttListeners};
+use crate::transport::mqtt::{self, Identities, MessageIntake, ModemRegistry, MqttListeners};
 
 /// Name of the stored Origin-State-Id.
 const ORIGIN_STATE_ID: &str = "diameter.origin-state-id";
@@ -108,6 +109,7 @@ struct Built {
     engine: Arc<Engine<Write>>,
     peers: Peers,
     modems: ModemRegistry,
+    registry: Arc<DeviceRegistry>,
     outbox: Arc<Outbox>,
     webhooks: Arc<HttpWebhooks>,
     documents: Arc<PdfDocuments>,
@@ -154,10 +156,11 @@ fn guard_listeners(config: &Config) -> anyhow::Result<()> {
         .listen
         .parse()
         .with_context(|| format!("settings: http.listen: `{}` is no address:port", config.http.listen))?;
+    let is_enrolment_open = config.mqtt.enrolment == EnrolmentMode::Open;
     let guarded = [
         ("diameter.listen", config.diameter.listen, config.diameter.peers.is_empty(), "diameter.peers"),
-        ("mqtt.listen", config.mqtt.listen, config.mqtt.devices.is_empty(), "mqtt.devices"),
-        ("mqtt.tls.listen", config.mqtt.tls.listen, config.mqtt.devices.is_empty(), "mqtt.devices"),
+        ("mqtt.listen", config.mqtt.listen, is_enrolment_open, "mqtt.enrolment = \"required\""),
+        ("mqtt.tls.listen", config.mqtt.tls.listen, is_enrolment_open, "mqtt.enrolment = \"required\""),
         ("http.listen", http, config.http.tokens.is_empty(), "http.tokens"),
     ];
     for (key, address, open, guard) in guarded {
@@ -253,11 +256,14 @@ impl Gateway {
         let intake = Arc::new(MessageIntake::new(
             Arc::new(built.charging.clone()),
             built.devices.clone(),
+            Arc::clone(&built.registry),
             Arc::clone(&built.clock),
             config.mqtt.desired_expiry_s,
         ));
         let (registry, stop) = (built.modems.clone(), self.stop.connections.clone());
-        self.mqtt = mqtt::start(listeners, config.mqtt.clone(), registry, intake, stop, &self.connections)?;
+        let identities = Identities::new(Arc::clone(&built.registry));
+        let (settings, tasks) = (config.mqtt.clone(), &self.connections);
+        self.mqtt = mqtt::start(listeners, settings, identities, registry, intake, stop, tasks)?;
         Ok(())
     }
 
@@ -335,6 +341,13 @@ async fn build(config: &Config, stop: &Stops, tasks: &TaskTracker) -> anyhow::Re
 
     // It stops when the connections have: the last of them tell it that modems have gone.
     let devices = DeviceStates::start(Arc::clone(&store), &config.device_states, stop.drain.clone(), tasks);
+    let registry = Arc::new(DeviceRegistry::new(
+        Arc::clone(&store),
+        Arc::new(modems.clone()),
+        Arc::clone(&clock),
+        Arc::clone(&ids),
+        config.mqtt.registry(),
+    ));
     let built = Built {
         store,
         sqlite,
@@ -347,6 +360,7 @@ async fn build(config: &Config, stop: &Stops, tasks: &TaskTracker) -> anyhow::Re
         engine,
         peers,
         modems,
+        registry,
         outbox,
         webhooks,
         documents,
@@ -441,6 +455,7 @@ async fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) ->
         Arc::clone(&store),
         Arc::clone(&seam) as _,
         Arc::clone(&seam) as _,
+        Arc::clone(&built.registry),
         Arc::clone(&tariff),
         Arc::clone(&clock),
         config.imports.clone(),
@@ -467,6 +482,7 @@ async fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) ->
         store,
         clock,
         ids,
+        devices: Arc::clone(&built.registry),
         outbox: Arc::clone(&built.outbox),
         webhooks: Arc::clone(&built.webhooks) as _,
         documents: Arc::clone(&built.documents) as _,

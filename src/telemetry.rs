@@ -102,6 +102,7 @@ metrics! {
     mqtt_publishes: IntCounterVec = counters("linegate_mqtt_publishes_total", "Publishes received, by topic kind and outcome.", &["topic", "outcome"]);
     mqtt_refused: IntCounterVec = counters("linegate_mqtt_refused_total", "Connections and packets refused, by reason.", &["reason"]);
     device_states_waiting: IntGauge = gauge("linegate_device_states_waiting_changes", "Changes of modems' presence and reported state, and of MMEs, that wait to be stored.");
+    mqtt_lockouts: IntCounter = counter("linegate_mqtt_lockouts_total", "Times that a device name was locked for an address after wrong credentials.");
     // Rating
     usage_records: IntCounterVec = counters("linegate_usage_records_total", "Usage records by source and outcome (rated, reconciled, repeated, or the reason of suspense).", &["source", "outcome"]);
     hot_commits: IntCounter = counter("linegate_hot_commits_total", "Durable writes to the hot store.");

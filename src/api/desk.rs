@@ -17,7 +17,7 @@ use crate::services::ordering::{Fallout, FalloutVerb, tmf};
 use crate::services::outbox::ReplayError;
 
 /// Who did it, where the request does not say.
-const OPERATOR: &str = "operator";
+pub(super) const OPERATOR: &str = "operator";
 /// Dead messages that are looked through to replay one.
 const REPLAY_SCAN_MAX: u64 = 65_536;
 

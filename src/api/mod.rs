@@ -7,6 +7,7 @@
 
 mod bills;
 mod desk;
+mod devices;
 pub mod error;
 pub mod extract;
 mod hub;
@@ -43,6 +44,7 @@ use crate::ports::delivery::WebhookSender;
 use crate::ports::documents::Documents;
 use crate::ports::relational::Relational;
 use crate::ports::{Clock, Ids};
+use crate::services::devices::DeviceRegistry;
 use crate::services::fieldwork::Fieldwork;
 use crate::services::ordering::Ordering;
 use crate::services::outbox::Outbox;
@@ -125,6 +127,8 @@ pub struct ApiParts {
     pub scheduling: Arc<Scheduling>,
     /// Work orders.
     pub fieldwork: Arc<Fieldwork>,
+    /// Modems that may connect.
+    pub devices: Arc<DeviceRegistry>,
     /// The outbox, to wake and to replay.
     pub outbox: Arc<Outbox>,
     /// Judges callbacks.
@@ -228,6 +232,7 @@ fn tmf_routes() -> Router<ApiState> {
 fn operator_routes() -> Router<ApiState> {
     Router::new()
         .merge(desk::routes())
+        .merge(devices::routes())
         .merge(month::routes())
         .merge(my_page::token_routes())
         .merge(hub::routes("/linegate/v1", "linegate"))

@@ -113,7 +113,7 @@ pub trait Imports: Send + Sync + 'static {
     /// `{"taken", "repeated", "suspense", "bad"}`. What it counts is durable.
     async fn usage_file(&self, file: &Upload, report: &Report) -> Result<Value, OperationError>;
 
-    /// Takes lines of an existing network in; reports likewise, returns `{"taken", "repeated", "bad"}`.
+    /// Takes lines of an existing network in; reports likewise, returns `{"taken", "existing", "enrolled", "bad"}`.
     async fn lines(&self, file: &Upload, report: &Report) -> Result<Value, OperationError>;
 }
 

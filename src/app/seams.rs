@@ -289,6 +289,7 @@ impl ImportOperations for ImportsSeam {
             "rows": done.rows,
             "taken": done.imported,
             "existing": done.existing,
+            "enrolled": done.enrolled,
             "bad": done.bad,
         }))
     }

@@ -71,6 +71,9 @@ text_id! {
     ElementId;
     /// A modem, `deviceId` in an order's characteristics and MQTT topics.
     DeviceId;
+    /// The name in a modem's client certificate: its first subjectAltName of kind DNS
+    /// or URI, else its subject's common name (RFC 5280 sections 4.2.1.6 and 4.1.2.6).
+    CertificateName;
     /// Access Point Name (TS 23.003 section 9), compared without case by [`Apn::matches`].
     Apn;
     /// TMF646 `appointment.id`.

@@ -9,6 +9,7 @@ pub mod account;
 pub mod activation;
 pub mod billing;
 pub mod cycle;
+pub mod device;
 pub mod fieldwork;
 pub mod ids;
 pub mod ledger;

@@ -19,6 +19,10 @@ pub trait Modems: Send + Sync + 'static {
     /// The device's desired state changed: send it if the device is connected.
     /// Never fails: a device that is away gets it when it comes back.
     async fn desired_changed(&self, device: &DeviceId);
+
+    /// The device may not be connected as it is: ends its connection (0x98), if
+    /// it has one. Never fails.
+    async fn expel(&self, device: &DeviceId);
 }
 
 /// Which of its topics a modem published on.

@@ -1,5 +1,5 @@
-//! The relational store: orders, sagas, outbox, lines, work, rated usage,
-//! invoices, ledger.
+//! The relational store: orders, sagas, outbox, lines, devices, work, rated
+//! usage, invoices, ledger.
 //!
 //! A service loads what it needs, decides in the domain, and saves a list of
 //! [`Write`]s. Guarantees:
@@ -18,10 +18,11 @@ use serde_json::Value;
 
 use crate::domain::billing::Invoice;
 use crate::domain::cycle::CycleId;
+use crate::domain::device::Device;
 use crate::domain::fieldwork::{WorkOrder, WorkOrderState};
 use crate::domain::ids::{
-    AccountId, AppointmentId, CallId, CustomerId, DeviceId, InvoiceId, LineId, ListenerId, MessageId, OrderId, PlanId,
-    SagaId, SlotId, WorkOrderId, WorkerId,
+    AccountId, AppointmentId, CallId, CertificateName, CustomerId, DeviceId, InvoiceId, LineId, ListenerId, MessageId,
+    OrderId, PlanId, SagaId, SlotId, WorkOrderId, WorkerId,
 };
 use crate::domain::ledger::Posting;
 use crate::domain::line::{Line, LineState, SessionState};
@@ -40,6 +41,9 @@ pub enum Write {
     Order(Order),
     /// Inserts or updates, guarded by version.
     Line(Line),
+    /// Inserts or updates, guarded by version; `Conflict` too when another device has
+    /// its certificate name.
+    Device(Device),
     /// Replaces what a line's device does now; not guarded, last one wins.
     Session(LineId, SessionState),
     /// Inserts or updates a saga, guarded by version, and appends to its log.
@@ -388,6 +392,17 @@ pub trait LineReads: Send + Sync {
     async fn sessions(&self, ids: &[LineId]) -> Stored<Vec<(LineId, SessionState)>>;
 }
 
+/// Modems that are enrolled, or were.
+#[async_trait]
+pub trait DeviceReads: Send + Sync {
+    /// Those of `ids` that are known, by id.
+    async fn devices(&self, ids: &[DeviceId]) -> Stored<Vec<Device>>;
+    /// The devices that have one of these certificate names, by id.
+    async fn devices_of_certificates(&self, names: &[CertificateName]) -> Stored<Vec<Device>>;
+    /// Every device by id.
+    async fn device_list(&self, page: Page) -> Stored<Paged<Device>>;
+}
+
 /// Scheduling and field work.
 #[async_trait]
 pub trait WorkReads: Send + Sync {
@@ -466,7 +481,7 @@ pub trait BillingReads: Send + Sync {
 
 /// The whole port.
 #[async_trait]
-pub trait Relational: OrderReads + LineReads + WorkReads + OutboxReads + BillingReads + 'static {
+pub trait Relational: OrderReads + LineReads + DeviceReads + WorkReads + OutboxReads + BillingReads + 'static {
     /// Carries out every write, or none.
     async fn save(&self, writes: Vec<Write>) -> Stored<()>;
 }

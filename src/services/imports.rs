@@ -19,6 +19,7 @@ use crate::domain::time::Timestamp;
 use crate::ports::Clock;
 use crate::ports::intake::{AccountIntake, IntakeError, UsageIntake};
 use crate::ports::relational::{Relational, StoreError};
+use crate::services::devices::DeviceRegistry;
 
 /// Limits of imports, and the layout of charging files.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -80,7 +81,9 @@ pub struct LinesReport {
     pub imported: u64,
     /// Lines that were here already and say the same.
     pub existing: u64,
-    /// Rows not taken.
+    /// Modems of these lines that were enrolled.
+    pub enrolled: u64,
+    /// Rows not taken, or whose modem could not be enrolled.
     pub bad: u64,
     /// The first of them.
     pub bad_rows: Vec<BadRow>,
@@ -170,6 +173,7 @@ pub struct Imports {
     store: Arc<dyn Relational>,
     accounts: Arc<dyn AccountIntake>,
     usage: Arc<dyn UsageIntake>,
+    devices: Arc<DeviceRegistry>,
     tariff: SharedTariff,
     clock: Arc<dyn Clock>,
     settings: ImportSettings,
@@ -182,6 +186,7 @@ impl Imports {
         store: Arc<dyn Relational>,
         accounts: Arc<dyn AccountIntake>,
         usage: Arc<dyn UsageIntake>,
+        devices: Arc<DeviceRegistry>,
         tariff: SharedTariff,
         clock: Arc<dyn Clock>,
         settings: ImportSettings,
@@ -189,12 +194,13 @@ impl Imports {
         let in_service_since = Timestamp::parse(&settings.in_service_since)
             .map_err(|e| ImportError::Setting { key: "in_service_since", reason: e.to_string() })?;
         settings.usage_mapping.check().map_err(|reason| ImportError::Setting { key: "usage_mapping", reason })?;
-        Ok(Self { store, accounts, usage, tariff, clock, settings, in_service_since })
+        Ok(Self { store, accounts, usage, devices, tariff, clock, settings, in_service_since })
     }
 
     /// Imports a lines file: CSV with the header [`lines::HEADER`]. A line that is
     /// here already and says the same counts as existing; one that says something
-    /// else is a bad row. An empty `apns` means the plan's own.
+    /// else is a bad row. An empty `apns` means the plan's own. A `device_id` that was
+    /// never enrolled is, by the certificate of its own name.
     pub async fn import_lines(
         &self,
         source: Box<dyn Read + Send>,

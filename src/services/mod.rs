@@ -3,6 +3,7 @@
 pub mod activation;
 pub mod charging;
 pub mod device_states;
+pub mod devices;
 pub mod drain;
 pub mod fieldwork;
 pub mod imports;

@@ -53,6 +53,12 @@ fn what_stops_a_start_is_one_clear_line_and_exit_code_2() {
         &[("LINEGATE__DIAMETER__LISTEN", "0.0.0.0:3868")],
         &["diameter.peers", "loopback"],
     );
+    check_refused(
+        &["check-config"],
+        &[("LINEGATE__MQTT__LISTEN", "0.0.0.0:1883")],
+        &["mqtt.listen", "mqtt.enrolment", "loopback"],
+    );
+    check_refused(&["check-config"], &[("LINEGATE__MQTT__ENROLMENT", "maybe")], &["mqtt.enrolment", "maybe"]);
     check_refused(&["serve", "--config", "/nowhere.toml"], &[], &["/nowhere.toml"]);
     check_refused(
         &["check-config"],

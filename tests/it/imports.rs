@@ -18,7 +18,8 @@ use linegate::domain::rating::request::{ChargeAnswer, ChargeRequest, Outcome, Ph
 use linegate::domain::time::Timestamp;
 use linegate::domain::usage::{Identifier, SuspenseReason};
 use linegate::ports::intake::{AccountIntake, IntakeError, UsageIntake};
-use linegate::ports::relational::LineReads;
+use linegate::ports::relational::{DeviceReads, LineReads, Page};
+use linegate::services::devices::{DeviceRegistry, DeviceSettings, Wanted};
 use linegate::services::imports::{ImportError, ImportSettings, Imports, LinesReport, UsageReport, digest_of};
 
 /// Charging that knows one line and counts each key once.
@@ -63,6 +64,7 @@ impl UsageIntake for Charging {
 struct House {
     store: Arc<MemoryStore>,
     charging: Arc<Charging>,
+    devices: Arc<DeviceRegistry>,
     imports: Imports,
 }
 
@@ -72,8 +74,10 @@ fn house_with(settings: ImportSettings) -> House {
     let tariff = Arc::new(tariff_file::shipped().unwrap());
     let clock = Arc::new(ManualClock::at(Timestamp::parse("2026-10-20T00:00:00Z").unwrap()));
     let (accounts, usage) = (Arc::clone(&charging) as _, Arc::clone(&charging) as _);
-    let imports = Imports::new(Arc::clone(&store) as _, accounts, usage, tariff, clock, settings).unwrap();
-    House { store, charging, imports }
+    let devices = crate::devices::registry(&store, &clock, DeviceSettings::default());
+    let imports =
+        Imports::new(Arc::clone(&store) as _, accounts, usage, Arc::clone(&devices), tariff, clock, settings).unwrap();
+    House { store, charging, devices, imports }
 }
 
 fn house() -> House {
@@ -109,7 +113,7 @@ async fn lines_of_an_existing_network_move_in_once() {
     let house = house();
     let file = format!("{LINES_HEADER}\n{LINES}");
     let report = house.lines(&file).await.unwrap();
-    assert_eq!(report, LinesReport { rows: 5, imported: 5, ..LinesReport::default() });
+    assert_eq!(report, LinesReport { rows: 5, imported: 5, enrolled: 2, ..LinesReport::default() });
     let again = house.lines(&file).await.unwrap();
     assert_eq!(again, LinesReport { rows: 5, existing: 5, ..LinesReport::default() });
     assert_eq!(house.charging.opened.lock().unwrap().len(), 5);
@@ -119,6 +123,31 @@ async fn lines_of_an_existing_network_move_in_once() {
     let more = format!("{file}L6,C9,tv,,,,,tv-basic,active\n");
     let third = house.lines(&more).await.unwrap();
     assert_eq!((third.rows, third.imported, third.existing), (6, 1, 5));
+}
+
+#[tokio::test]
+async fn a_modem_that_moves_in_is_enrolled_by_the_certificate_of_its_name_once() {
+    let house = house();
+    let file = format!("{LINES_HEADER}\n{LINES}");
+    let stored = async || house.store.device_list(Page { offset: 0, limit: 10 }).await.unwrap().items;
+    house.devices.enrol("M1".into(), Wanted::Token, "kim").await.unwrap();
+    let name = Wanted::Certificate(Some("M2".into()));
+    house.devices.enrol("other".into(), name, "kim").await.unwrap();
+    house.devices.revoke("M1".into(), "kim").await.unwrap();
+    let before = stored().await;
+    let report = house.lines(&file).await.unwrap();
+    assert_eq!((report.imported, report.enrolled, report.bad), (5, 0, 1), "{report:?}");
+    assert_eq!(report.bad_rows[0].row, 2);
+    assert!(report.bad_rows[0].reason.contains("device `other`"), "{report:?}");
+    assert_eq!(stored().await, before, "a known device is left as it is, a revoked one too");
+
+    let more = format!("{file}L7,C9,cellular,450080000000007,,M7,,iot-payg,active\n");
+    assert_eq!(house.lines(&more).await.unwrap().enrolled, 1);
+    let first = house.store.devices(&["M7".into()]).await.unwrap();
+    assert_eq!(first[0].certificate_name.as_ref().map(|n| n.as_str()), Some("M7"));
+    assert_eq!((first[0].epoch, first[0].imported, &first[0].token), (1, true, &None));
+    assert_eq!(house.lines(&more).await.unwrap().enrolled, 0);
+    assert_eq!(house.store.devices(&["M7".into()]).await.unwrap(), first);
 }
 
 #[tokio::test]
@@ -146,6 +175,7 @@ async fn a_bad_row_is_reported_with_number_and_reason_and_the_others_go_in() {
         ("L5,C1,cellular,450080000000005,,,,iot-gold,active", "plan `iot-gold`"),
         ("L6,C1,tv,,,,,internet-500m,active", "plan `internet-500m` is for internet"),
         ("L7,C1,tv,,,,,tv-basic,gone", "state `gone`"),
+        ("L7,C1,cellular,450080000000007,,a/b,,iot-payg,active", "device_id `a/b`"),
         (",C1,tv,,,,,tv-basic,active", "line_id"),
         ("L8,C1,tv", "3 fields"),
         ("L1,C1,cellular,450080000000009,,,,iot-payg,active", "L1"),
@@ -156,7 +186,7 @@ async fn a_bad_row_is_reported_with_number_and_reason_and_the_others_go_in() {
     let house = house();
     let rows: Vec<&str> = table.iter().map(|(row, _)| *row).collect();
     let report = house.lines(&format!("{LINES_HEADER}\r\n{}\r\n", rows.join("\r\n"))).await.unwrap();
-    assert_eq!((report.rows, report.imported), (13, 2), "{:?}", report.bad_rows);
+    assert_eq!((report.rows, report.imported), (14, 2), "{:?}", report.bad_rows);
     let mut expected = table.iter().enumerate().filter(|(_, (_, reason))| !reason.is_empty());
     let mut found = report.bad_rows.clone();
     found.sort_by_key(|b| b.row);
@@ -165,7 +195,7 @@ async fn a_bad_row_is_reported_with_number_and_reason_and_the_others_go_in() {
         assert_eq!(bad.row, u64::try_from(at + 1).unwrap());
         assert!(bad.reason.contains(reason), "row {}: `{}` lacks `{reason}`", bad.row, bad.reason);
     }
-    assert_eq!(report.bad, 11);
+    assert_eq!(report.bad, 12);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod command;
 mod contract_hot;
 mod contract_relational;
 mod delivery;
+mod devices;
 mod diameter_node;
 mod drain;
 mod erlang;

@@ -85,6 +85,68 @@ fn a_modem_on_mosquittos_clients_learns_its_state_and_reports_usage() {
     assert_eq!(gateway.terminate(), Some(0));
 }
 
+/// `mosquitto_pub` with a user name and token; its exit code, which is the
+/// CONNACK's code where it was refused (3.1.1 code or MQTT 5 reason).
+fn connect_with(gateway: &Gateway, version: &str, device: &str, token: &str) -> Option<i32> {
+    let topic = format!("lg/v1/{device}/status");
+    let sent = Command::new("mosquitto_pub")
+        .args(["-V", version, "-h", "127.0.0.1", "-p", &gateway.mqtt.port().to_string()])
+        .args(["-i", device, "-u", device, "-P", token, "-q", "1", "-t", &topic, "-m", "{\"state\":\"online\"}"])
+        .output()
+        .unwrap();
+    sent.status.code()
+}
+
+#[test]
+fn mosquittos_client_comes_in_with_the_token_that_is_good_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = [("LINEGATE__MQTT__ENROLMENT", "required"), ("LINEGATE__MQTT__FAILURES_MAX", "4")];
+    let gateway = Gateway::start(folder.path(), Ports::free(), &settings);
+    for (version, device, wrong, revoked, banned) in
+        [("mqttv311", "modem-311", 4, 5, 5), ("mqttv5", "modem-5", 0x86, 0x87, 0x8a)]
+    {
+        let connect = |token: &str| connect_with(&gateway, version, device, token);
+        assert_eq!(connect("stranger"), Some(wrong));
+        let path = format!("/linegate/v1/devices/{device}");
+        let enrol = json!({ "device": device, "credential": "token" });
+        let token_in = |(status, body): (u16, serde_json::Value)| {
+            assert_eq!(status, 201, "{body}");
+            body["token"].as_str().unwrap().to_owned()
+        };
+        let first = token_in(gateway.post("/linegate/v1/devices", &enrol));
+        assert_eq!(connect("wrong"), Some(wrong));
+        assert_eq!(connect(&first), Some(0));
+        let second = token_in(gateway.post(&format!("{path}/token"), &json!({})));
+        assert_eq!((connect(&first), connect(&second)), (Some(0), Some(0)));
+        assert_eq!((connect(&first), connect(&second)), (Some(wrong), Some(0)));
+
+        let subscriber = Command::new("mosquitto_sub")
+            .args(["-V", version, "-h", "127.0.0.1", "-p", &gateway.mqtt.port().to_string(), "-W", "20"])
+            .args(["-i", device, "-u", device, "-P", &second, "-t", &format!("lg/v1/{device}/desired"), "-d"])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let connected = || gateway.metric("linegate_mqtt_sessions") == 1;
+        wait_for("the modem", Duration::from_secs(10), connected, || gateway.tail());
+        let deleted = crate::support::http("DELETE", gateway.http, &path, None).unwrap();
+        assert_eq!(deleted.0, 204, "{}", deleted.1);
+        let gone = || gateway.metric("linegate_mqtt_sessions") == 0;
+        wait_for("the revoked modem to be sent away", Duration::from_secs(10), gone, || gateway.tail());
+        // It tries again at once and hears that it may not: its own end.
+        let heard = subscriber.wait_with_output().unwrap();
+        assert_ne!(heard.status.code(), Some(27), "it was not sent away: {heard:?}");
+        assert_eq!(connect(&second), Some(revoked));
+
+        for _ in 0..4 {
+            assert_eq!(connect("guess"), Some(wrong));
+        }
+        assert_eq!(connect("guess"), Some(banned));
+        assert_eq!(gateway.get(&path).1["state"], "revoked");
+    }
+    assert!(gateway.metric("linegate_mqtt_lockouts_total") >= 2, "{}", gateway.tail());
+    assert_eq!(gateway.terminate(), Some(0));
+}
+
 fn usage_of(apn: &str, octets: u64) -> String {
     json!({
         "epoch": 1, "boot": 1, "seq": 1,

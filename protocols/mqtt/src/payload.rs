@@ -56,6 +56,9 @@ pub struct Desired {
     /// The order that wants it; empty where no order does.
     #[serde(rename = "order", default, skip_serializing_if = "String::is_empty")]
     pub order_id: String,
+    /// The enrolment epoch to report usage under, where the device is enrolled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u32>,
     /// When the wish lapses; `None` never.
     #[serde(rename = "expires", default, deserialize_with = "time::optional", skip_serializing_if = "Option::is_none")]
     pub expires_ms: Option<i64>,

@@ -16,10 +16,11 @@ use async_trait::async_trait;
 
 use crate::domain::billing::Invoice;
 use crate::domain::cycle::CycleId;
+use crate::domain::device::Device;
 use crate::domain::fieldwork::WorkOrder;
 use crate::domain::ids::{
-    AccountId, AppointmentId, CallId, InvoiceId, LineId, ListenerId, MessageId, OrderId, PlanId, SagaId, SlotId,
-    WorkOrderId, WorkerId,
+    AccountId, AppointmentId, CallId, CertificateName, DeviceId, InvoiceId, LineId, ListenerId, MessageId, OrderId,
+    PlanId, SagaId, SlotId, WorkOrderId, WorkerId,
 };
 use crate::domain::ledger::Posting;
 use crate::domain::line::{Line, SessionState};
@@ -83,6 +84,8 @@ struct State {
     orders: BTreeMap<OrderId, Order>,
     lines: BTreeMap<LineId, Line>,
     sessions: BTreeMap<LineId, SessionState>,
+    devices: BTreeMap<DeviceId, Device>,
+    certificate_names: BTreeMap<CertificateName, DeviceId>,
     sagas: BTreeMap<SagaId, SagaRecord>,
     saga_log: BTreeMap<(SagaId, u64), SagaEvent>,
     appointments: BTreeMap<AppointmentId, Appointment>,

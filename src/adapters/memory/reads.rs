@@ -8,10 +8,11 @@ use async_trait::async_trait;
 use super::{Cursor, MemoryStore};
 use crate::domain::billing::Invoice;
 use crate::domain::cycle::CycleId;
+use crate::domain::device::Device;
 use crate::domain::fieldwork::{WorkOrder, WorkOrderState};
 use crate::domain::ids::{
-    AccountId, AppointmentId, CallId, CustomerId, DeviceId, InvoiceId, LineId, OrderId, SagaId, SlotId, WorkOrderId,
-    WorkerId,
+    AccountId, AppointmentId, CallId, CertificateName, CustomerId, DeviceId, InvoiceId, LineId, OrderId, SagaId,
+    SlotId, WorkOrderId, WorkerId,
 };
 use crate::domain::ledger::{LedgerSide, Posting, Unit};
 use crate::domain::line::{Line, LineState, SessionState};
@@ -21,8 +22,9 @@ use crate::domain::settlement::Settlement;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{UsageOutcome, UsageRecord};
 use crate::ports::relational::{
-    BillingReads, CloseRun, CloseState, DeliveryState, IdempotencyRecord, LineFilter, LineReads, Listener, OrderFilter,
-    OrderReads, OutboxEntry, OutboxReads, Page, Paged, Stored, StreamedHappening, UsageFilter, UsageTotal, WorkReads,
+    BillingReads, CloseRun, CloseState, DeliveryState, DeviceReads, IdempotencyRecord, LineFilter, LineReads, Listener,
+    OrderFilter, OrderReads, OutboxEntry, OutboxReads, Page, Paged, Stored, StreamedHappening, UsageFilter, UsageTotal,
+    WorkReads,
 };
 use crate::saga::record::{Phase, SagaEvent, SagaRecord};
 
@@ -129,6 +131,25 @@ impl LineReads for MemoryStore {
     async fn sessions(&self, ids: &[LineId]) -> Stored<Vec<(LineId, SessionState)>> {
         let state = self.state();
         Ok(ids.iter().filter_map(|id| Some((id.clone(), state.sessions.get(id)?.clone()))).collect())
+    }
+}
+
+#[async_trait]
+impl DeviceReads for MemoryStore {
+    async fn devices(&self, ids: &[DeviceId]) -> Stored<Vec<Device>> {
+        let state = self.state();
+        let wanted: BTreeSet<&DeviceId> = ids.iter().collect();
+        Ok(wanted.into_iter().filter_map(|id| state.devices.get(id)).cloned().collect())
+    }
+
+    async fn devices_of_certificates(&self, names: &[CertificateName]) -> Stored<Vec<Device>> {
+        let state = self.state();
+        let found: BTreeSet<&DeviceId> = names.iter().filter_map(|name| state.certificate_names.get(name)).collect();
+        Ok(found.into_iter().filter_map(|id| state.devices.get(id)).cloned().collect())
+    }
+
+    async fn device_list(&self, page: Page) -> Stored<Paged<Device>> {
+        Ok(window(self.state().devices.values(), page, |d| d.id.clone()))
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Display;
 
 use super::{Cursor, State, Total};
 use crate::domain::billing::{Invoice, InvoiceNumber};
+use crate::domain::device::Device;
 use crate::domain::ids::{MessageId, PlanId, SlotId};
 use crate::domain::ledger::Posting;
 use crate::domain::notification::Message;
@@ -51,6 +52,7 @@ impl Transaction<'_> {
         match write {
             Write::Order(order) => guarded!(self, orders, "order", order, id),
             Write::Line(line) => guarded!(self, lines, "line", line, id),
+            Write::Device(device) => self.device(device)?,
             Write::Session(line, session) => self.put(|s| &mut s.sessions, line, session),
             Write::Saga(saga, events) => self.saga(saga, events)?,
             Write::Appointment(appointment) => guarded!(self, appointments, "appointment", appointment, id),
@@ -91,6 +93,23 @@ impl Transaction<'_> {
         let first = rows.last().map_or(0, |((_, row), _)| row + 1);
         for (row, event) in (first..).zip(events) {
             self.put(|s| &mut s.saga_log, (id.clone(), row), event);
+        }
+        Ok(())
+    }
+
+    fn device(&mut self, device: Device) -> Stored<()> {
+        let id = device.id.clone();
+        let name = device.certificate_name.clone();
+        let former = self.state.devices.get(&id).and_then(|stored| stored.certificate_name.clone());
+        guarded!(self, devices, "device", device, id);
+        if let Some(former) = former {
+            self.remove(|s| &mut s.certificate_names, former);
+        }
+        if let Some(name) = name {
+            if self.state.certificate_names.contains_key(&name) {
+                return Err(conflict("device with the certificate_name", &name));
+            }
+            self.put(|s| &mut s.certificate_names, name, id);
         }
         Ok(())
     }

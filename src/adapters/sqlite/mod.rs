@@ -11,6 +11,7 @@ mod apply;
 mod error;
 mod open;
 mod read_billing;
+mod read_devices;
 mod read_lines;
 mod read_orders;
 mod read_outbox;

@@ -167,6 +167,7 @@ fn is_one_statement(writes: &[Write]) -> bool {
             | Write::Message(_)
             | Write::Happening(_)
             | Write::Line(_)
+            | Write::Device(_)
             | Write::Appointment(_)
             | Write::Call(_)
             | Write::WorkOrder(_)

@@ -1,11 +1,12 @@
 //! Moving the lines of an existing network in.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{BufRead, BufReader, Read};
 
 use tokio::sync::mpsc;
 
 use super::{BadRow, ImportError, ImportListener, Imports, LinesReport};
+use crate::domain::device::is_device_id;
 use crate::domain::ids::{AccountId, Apn, CustomerId, DeviceId, LineId, PlanId};
 use crate::domain::line::{Access, Line, LineState, Period, PlanPeriod, Profile};
 use crate::domain::tariff::Tariff;
@@ -164,7 +165,7 @@ fn line_of(row: Row, tariff: &Tariff, since: Timestamp, now: Timestamp) -> Resul
         access,
         imsi,
         msisdn: digits("msisdn", msisdn, 5..=15)?,
-        device: (!device.is_empty()).then(|| DeviceId::from(device)),
+        device: device_id(device)?,
         apns: if named.is_empty() { offer.apns.clone() } else { named },
         plan,
         source: None,
@@ -217,6 +218,14 @@ fn digits(column: &str, text: String, length: std::ops::RangeInclusive<usize>) -
     Ok(Some(text))
 }
 
+fn device_id(text: String) -> Result<Option<DeviceId>, String> {
+    match text.as_str() {
+        "" => Ok(None),
+        id if is_device_id(id) => Ok(Some(DeviceId::from(text))),
+        other => Err(format!("device_id `{other}` is not 1 to 64 of A-Z a-z 0-9 . _ : -")),
+    }
+}
+
 /// Refuses a row whose line or IMSI stood in the file before.
 fn is_new(line: Line, batch: &BTreeMap<LineId, (u64, Line)>, imsis: &mut HashSet<u64>) -> Result<Line, String> {
     if let Some((first, _)) = batch.get(&line.id) {
@@ -233,9 +242,9 @@ fn is_new(line: Line, batch: &BTreeMap<LineId, (u64, Line)>, imsis: &mut HashSet
     }
 }
 
-/// Stores the lines of a batch that are new, and opens their accounts and those
-/// of lines that are here already: an import that stopped between the two goes
-/// on with the second.
+/// Stores the lines of a batch that are new, then opens their accounts and enrols
+/// their modems, and those of lines that are here already: an import that stopped
+/// in between goes on with the rest.
 async fn store(
     imports: &Imports,
     batch: BTreeMap<LineId, (u64, Line)>,
@@ -244,25 +253,45 @@ async fn store(
     if batch.is_empty() {
         return Ok(());
     }
+    let rows: BTreeMap<DeviceId, u64> =
+        batch.values().filter_map(|(row, line)| Some((line.profile.device.clone()?, *row))).collect();
+    let lines = store_lines(imports, batch, report).await?;
+    let devices: BTreeSet<DeviceId> = lines.iter().filter_map(|line| line.profile.device.clone()).collect();
+    imports.accounts.open(lines).await?;
+    let imported = imports.devices.import(devices).await?;
+    report.enrolled += imported.enrolled;
+    for (device, holder) in imported.refused {
+        let row = rows.get(&device).copied().unwrap_or_default();
+        let reason = format!("device `{device}` is not enrolled: its certificate name is device `{holder}`'s");
+        note_bad(imports, report, row, reason);
+    }
+    Ok(())
+}
+
+/// Stores the new ones of a batch; gives every line of it that is here now.
+async fn store_lines(
+    imports: &Imports,
+    batch: BTreeMap<LineId, (u64, Line)>,
+    report: &mut LinesReport,
+) -> Result<Vec<Line>, ImportError> {
     let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
     let writes = batch.values().map(|(_, line)| Write::Line(line.clone())).collect();
     match imports.store.save(writes).await {
         Ok(()) => {
             report.imported += count;
-            let lines = batch.into_values().map(|(_, line)| line).collect();
-            return Ok(imports.accounts.open(lines).await?);
+            return Ok(batch.into_values().map(|(_, line)| line).collect());
         }
         // At least one is here already: look at each.
         Err(StoreError::Conflict { .. }) => {}
         Err(other) => return Err(other.into()),
     }
-    let (mut new, mut open) = (Vec::new(), Vec::new());
+    let (mut new, mut here) = (Vec::new(), Vec::new());
     for (number, line) in batch.into_values() {
         match imports.store.line(&line.id).await? {
             None => new.push(line),
             Some(stored) if says_the_same(&stored, &line) => {
                 report.existing += 1;
-                open.push(stored);
+                here.push(stored);
             }
             Some(_) => note_bad(imports, report, number, format!("line `{}` is here with other data", line.id)),
         }
@@ -270,9 +299,9 @@ async fn store(
     if !new.is_empty() {
         imports.store.save(new.iter().cloned().map(Write::Line).collect()).await?;
         report.imported += u64::try_from(new.len()).unwrap_or(u64::MAX);
-        open.extend(new);
+        here.extend(new);
     }
-    Ok(imports.accounts.open(open).await?)
+    Ok(here)
 }
 
 /// Whether a stored line is what the file says: what the file cannot say does

@@ -1,6 +1,7 @@
 //! One modem's connection: its stream, its machine, and the messages that wait
 //! until they are durable.
 
+use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,6 +37,7 @@ pub async fn serve(wire: Wire, server: Arc<Server>, place: Place, stop: Cancella
     let modem = Modem {
         machine: Connection::new(Arc::clone(&server.limits), SystemClock::instant()),
         server,
+        peer,
         wire,
         link: Arc::new(Link::default()),
         entry: None,
@@ -49,6 +51,7 @@ pub async fn serve(wire: Wire, server: Arc<Server>, place: Place, stop: Cancella
 
 struct Modem {
     server: Arc<Server>,
+    peer: SocketAddr,
     wire: Wire,
     machine: Connection,
     link: Arc<Link>,
@@ -131,6 +134,9 @@ impl Modem {
                     self.desired = None;
                     self.send_desired(false).await;
                 }
+                ToModem::Expelled => {
+                    self.machine.disconnect(ReasonCode::ADMINISTRATIVE_ACTION, SystemClock::instant());
+                }
                 ToModem::TakenOver(newer) => {
                     self.machine.disconnect(ReasonCode::SESSION_TAKEN_OVER, SystemClock::instant());
                     // Where the newer one is gone already, the session goes with it.
@@ -195,7 +201,7 @@ impl Modem {
     }
 
     async fn connect(&mut self, connect: Connect) {
-        let device = match self.server.identities.identify(&connect) {
+        let device = match self.server.identities.identify(&connect, self.wire.peer_certificate(), self.peer).await {
             Ok(device) => device,
             Err(reason) => {
                 metrics().mqtt_refused.with_label_values(&[reason.name()]).inc();

@@ -1,56 +1,116 @@
-//! Who a device is: its user name where it gives one, else its client id, with
-//! a token where the settings list devices.
+//! Who a device is: what its CONNECT and its certificate say, put before the
+//! device registry, and the reason code for who is not let in.
 
-use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use linegate_mqtt::ReasonCode;
 use linegate_mqtt::session::Connect;
 use linegate_mqtt::topic::DeviceId;
-use serde::Deserialize;
-use sha2::{Digest, Sha256};
+use rustls::pki_types::CertificateDer;
+use tracing::debug;
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::name::GeneralName;
 
-/// `[[mqtt.devices]]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DeviceCredential {
-    /// The device's id, its user name in CONNECT.
-    pub device: String,
-    /// SHA-256 of its token, 64 hexadecimal digits. Tokens are random, 128 bits
-    /// or more, so a slow hash would only turn a reconnect storm into an outage.
-    pub token_sha256: String,
-}
+use crate::domain::device::is_certificate_name;
+use crate::domain::ids::{self, CertificateName};
+use crate::services::devices::DeviceRegistry;
+use crate::services::devices::admission::Refusal;
 
 /// The devices that may connect.
-#[derive(Debug)]
 pub struct Identities {
-    /// Device to digest of its token; `None` admits every device.
-    digests: Option<HashMap<String, String>>,
+    registry: Arc<DeviceRegistry>,
 }
 
 impl Identities {
-    /// From the settings; an empty list admits every device.
-    pub fn new(devices: &[DeviceCredential]) -> Self {
-        let digests: HashMap<_, _> =
-            devices.iter().map(|d| (d.device.clone(), d.token_sha256.to_ascii_lowercase())).collect();
-        Self { digests: (!digests.is_empty()).then_some(digests) }
+    /// Over the registry.
+    pub fn new(registry: Arc<DeviceRegistry>) -> Self {
+        Self { registry }
     }
 
-    /// The device behind a CONNECT, or the reason code to refuse it with.
-    pub fn identify(&self, connect: &Connect) -> Result<DeviceId, ReasonCode> {
-        let name = match connect.username.as_deref() {
-            Some(name) if !name.is_empty() => name,
-            _ => connect.client_id.as_str(),
-        };
-        let device = DeviceId::new(name).map_err(|_| ReasonCode::CLIENT_IDENTIFIER_NOT_VALID)?;
-        let Some(digests) = &self.digests else { return Ok(device) };
-        let digest = connect.password.as_ref().map(|token| hex::encode(Sha256::digest(token)));
-        match (digests.get(device.as_str()), digest) {
-            (Some(known), Some(given)) if constant_time_equal(known.as_bytes(), given.as_bytes()) => Ok(device),
-            _ => Err(ReasonCode::BAD_USER_NAME_OR_PASSWORD),
+    /// The device behind a CONNECT from `peer`. `certificate` is the client's own,
+    /// its chain verified: with one, it says who the device is, and a user name,
+    /// where there is one, must say the same. Without one, the user name does, else
+    /// the client id, and the password is the device's token.
+    ///
+    /// # Errors
+    /// The reason code to refuse it with: 0x85, 0x86, 0x87, 0x88 or 0x8A.
+    pub async fn identify(
+        &self,
+        connect: &Connect,
+        certificate: Option<&CertificateDer<'_>>,
+        peer: SocketAddr,
+    ) -> Result<DeviceId, ReasonCode> {
+        let user = connect.username.as_deref().filter(|name| !name.is_empty());
+        if let Some(certificate) = certificate {
+            let Some(name) = name_of(certificate) else {
+                debug!("the client certificate has no name");
+                return Err(ReasonCode::NOT_AUTHORIZED);
+            };
+            let user = user.map(ids::DeviceId::from);
+            let admitted = self.registry.admit_certificate(&name, user.as_ref()).await.map_err(|e| refused(&e))?;
+            return topic_level(admitted.as_str());
         }
+        let device = topic_level(user.unwrap_or(&connect.client_id))?;
+        let (id, token) = (ids::DeviceId::from(device.as_str()), connect.password.as_deref());
+        self.registry.admit_token(&id, token, peer.ip()).await.map_err(|e| refused(&e))?;
+        Ok(device)
+    }
+
+    /// The enrolment epoch of a device that was let in, for its desired state; `None`
+    /// where it is not enrolled.
+    pub async fn epoch(&self, device: &ids::DeviceId) -> Option<u32> {
+        self.registry.epoch(device).await.unwrap_or_else(|error| {
+            debug!(%error, "read a device's epoch");
+            None
+        })
     }
 }
 
-fn constant_time_equal(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |differs, (x, y)| differs | (x ^ y)) == 0
+fn topic_level(name: &str) -> Result<DeviceId, ReasonCode> {
+    DeviceId::new(name).map_err(|_| ReasonCode::CLIENT_IDENTIFIER_NOT_VALID)
+}
+
+fn refused(refusal: &Refusal) -> ReasonCode {
+    debug!(%refusal, "a modem is not let in");
+    match refusal {
+        Refusal::WrongCredential => ReasonCode::BAD_USER_NAME_OR_PASSWORD,
+        Refusal::UnknownCertificate | Refusal::OtherDevice | Refusal::Revoked => ReasonCode::NOT_AUTHORIZED,
+        Refusal::LockedOut => ReasonCode::BANNED,
+        Refusal::Store(_) => ReasonCode::SERVER_UNAVAILABLE,
+    }
+}
+
+/// The name in a certificate: the first subjectAltName of kind DNS or URI, else
+/// the subject's common name (RFC 5280 sections 4.2.1.6 and 4.1.2.6). A
+/// subjectAltName that cannot be read is no reason to believe the common name.
+fn name_of(certificate: &CertificateDer<'_>) -> Option<CertificateName> {
+    let certificate = Certificate::from_der(certificate).ok()?;
+    let certificate = certificate.tbs_certificate();
+    let alternative = certificate.get_extension::<SubjectAltName>().ok()?;
+    let named = alternative.iter().flat_map(|(_, names)| &names.0).find_map(|name| match name {
+        GeneralName::DnsName(text) | GeneralName::UniformResourceIdentifier(text) => Some(text.to_string()),
+        _ => None,
+    });
+    let name = match named {
+        Some(name) => name,
+        None => certificate.subject().common_name().ok()??.value().into_owned(),
+    };
+    is_certificate_name(&name).then(|| CertificateName::from(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::device::is_device_id;
+
+    #[test]
+    fn what_may_be_enrolled_can_be_served() {
+        let long = "a".repeat(65);
+        for id in ["meter-1", "A.b_c:d", "", "a/b", "a b", "ä", "+", "#", &long[..64], &long] {
+            assert_eq!(is_device_id(id), DeviceId::new(id).is_ok(), "{id:?}");
+        }
+    }
 }

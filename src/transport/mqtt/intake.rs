@@ -19,6 +19,7 @@ use crate::ports::Clock;
 use crate::ports::intake::{ChargingError, Replies, Reply, RequestIntake};
 use crate::ports::modem::{DesiredMessage, ModemIntake, ModemMessage, ModemTopic, PayloadFormat};
 use crate::ports::relational::Stored;
+use crate::services::devices::DeviceRegistry;
 use crate::services::device_states::{Desired, DeviceStates, Presence, Report, Reported};
 use crate::telemetry::metrics;
 
@@ -26,20 +27,22 @@ use crate::telemetry::metrics;
 pub struct MessageIntake {
     charging: Arc<dyn RequestIntake>,
     states: DeviceStates,
+    registry: Arc<DeviceRegistry>,
     clock: Arc<dyn Clock>,
     desired_expiry_s: u32,
 }
 
 impl MessageIntake {
-    /// Usage goes to `charging`, everything else to `states`. A desired state
-    /// lapses `desired_expiry_s` seconds after it was sent; 0 is never.
+    /// Usage goes to `charging`, everything else to `states`; `registry` knows the
+    /// enrolment epoch that a modem is told. A desired state lapses `desired_expiry_s` seconds after it was sent; 0 is never.
     pub fn new(
         charging: Arc<dyn RequestIntake>,
         states: DeviceStates,
+        registry: Arc<DeviceRegistry>,
         clock: Arc<dyn Clock>,
         desired_expiry_s: u32,
     ) -> Self {
-        Self { charging, states, clock, desired_expiry_s }
+        Self { charging, states, registry, clock, desired_expiry_s }
     }
 
     fn usage(&self, message: &ModemMessage, reply: Reply) {
@@ -88,17 +91,18 @@ impl MessageIntake {
         });
     }
 
-    fn message(&self, desired: Option<Desired>) -> Option<DesiredMessage> {
-        let desired = desired?;
+    async fn message(&self, device: &DeviceId, desired: Option<Desired>) -> Stored<Option<DesiredMessage>> {
+        let Some(desired) = desired else { return Ok(None) };
         let state = match desired.state {
             LineState::Active => payload::LineState::Active,
             LineState::Suspended => payload::LineState::Suspended,
             LineState::Terminated => payload::LineState::Terminated,
-            LineState::Absent => return None,
+            LineState::Absent => return Ok(None),
         };
         let lapses = |seconds: u32| Timestamp(self.clock.now().millis() + i64::from(seconds) * 1000);
         let expires = (self.desired_expiry_s > 0).then(|| lapses(self.desired_expiry_s));
         let message = payload::Desired {
+            epoch: self.registry.epoch(device).await?,
             version: desired.version,
             state,
             order_id: desired.order.map(|order| order.to_string()).unwrap_or_default(),
@@ -106,7 +110,7 @@ impl MessageIntake {
             plan: Some(desired.plan.to_string()),
             apns: desired.apns.iter().map(ToString::to_string).collect(),
         };
-        Some(DesiredMessage { version: desired.version, expires, payload: message.encode(ContentType::Json) })
+        Ok(Some(DesiredMessage { version: desired.version, expires, payload: message.encode(ContentType::Json) }))
     }
 }
 
@@ -126,7 +130,8 @@ impl ModemIntake for MessageIntake {
 
     async fn came(&self, device: &DeviceId) -> Stored<Option<DesiredMessage>> {
         let presence = Presence { online: true, session: None, at: self.clock.now() };
-        self.states.presence(device, presence).await.map(|desired| self.message(desired))
+        let desired = self.states.presence(device, presence).await?;
+        self.message(device, desired).await
     }
 
     async fn went(&self, device: &DeviceId) -> Stored<()> {
@@ -135,7 +140,8 @@ impl ModemIntake for MessageIntake {
     }
 
     async fn desired(&self, device: &DeviceId) -> Stored<Option<DesiredMessage>> {
-        self.states.desired(device).await.map(|desired| self.message(desired))
+        let desired = self.states.desired(device).await?;
+        self.message(device, desired).await
     }
 }
 

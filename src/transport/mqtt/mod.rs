@@ -30,11 +30,12 @@ use tracing::{debug, info, warn};
 use crate::adapters::system::SystemClock;
 use crate::domain::ids::DeviceId;
 use crate::ports::modem::{ModemIntake, Modems};
+use crate::services::devices::{DeviceSettings, EnrolmentMode};
 use crate::telemetry::metrics;
 use crate::transport::tls::ServerTlsSettings;
 use crate::transport::wire::Wire;
 
-pub use identity::{DeviceCredential, Identities};
+pub use identity::Identities;
 pub use intake::MessageIntake;
 use registry::Registry;
 
@@ -67,8 +68,41 @@ pub struct MqttSettings {
     pub desired_expiry_s: u32,
     /// TLS beside plain TCP.
     pub tls: ServerTlsSettings,
-    /// Modems that may connect, with their tokens; empty: any, on loopback only.
-    pub devices: Vec<DeviceCredential>,
+    /// Who may connect; `open` on loopback only.
+    pub enrolment: EnrolmentMode,
+    /// See [`DeviceSettings`].
+    pub token_overlap_s: u64,
+    /// See [`DeviceSettings`].
+    pub failures_max: u32,
+    /// See [`DeviceSettings`].
+    pub failures_window_s: u64,
+    /// See [`DeviceSettings`].
+    pub lockout_s: u64,
+    /// See [`DeviceSettings`].
+    pub lockout_max_s: u64,
+    /// See [`DeviceSettings`].
+    pub lockouts_kept_max: usize,
+    /// See [`DeviceSettings`].
+    pub identities_cached_max: usize,
+    /// See [`DeviceSettings`].
+    pub identities_cache_s: u64,
+}
+
+impl MqttSettings {
+    /// What of it is the device registry's.
+    pub fn registry(&self) -> DeviceSettings {
+        DeviceSettings {
+            enrolment: self.enrolment,
+            token_overlap_s: self.token_overlap_s,
+            failures_max: self.failures_max,
+            failures_window_s: self.failures_window_s,
+            lockout_s: self.lockout_s,
+            lockout_max_s: self.lockout_max_s,
+            lockouts_kept_max: self.lockouts_kept_max,
+            identities_cached_max: self.identities_cached_max,
+            identities_cache_s: self.identities_cache_s,
+        }
+    }
 }
 
 struct Server {
@@ -97,6 +131,10 @@ impl Modems for ModemRegistry {
     async fn desired_changed(&self, device: &DeviceId) {
         self.0.nudge(device);
     }
+
+    async fn expel(&self, device: &DeviceId) {
+        self.0.expel(device);
+    }
 }
 
 impl ModemRegistry {
@@ -111,6 +149,7 @@ impl ModemRegistry {
 pub fn start(
     listeners: MqttListeners,
     settings: MqttSettings,
+    identities: Identities,
     registry: ModemRegistry,
     intake: Arc<dyn ModemIntake>,
     stop: CancellationToken,
@@ -126,7 +165,7 @@ pub fn start(
         ..Limits::default()
     };
     let server = Arc::new(Server {
-        identities: Identities::new(&settings.devices),
+        identities,
         intake,
         limits: Arc::new(limits),
         registry: registry.0,

@@ -25,6 +25,8 @@ pub enum ToModem {
     Taken(u64, Result<(), ChargingError>),
     /// The desired state changed.
     Desired,
+    /// The device may not be connected as it is.
+    Expelled,
     /// Another connection of the device takes over, and goes on with the session.
     TakenOver(oneshot::Sender<SessionState>),
 }
@@ -155,6 +157,14 @@ impl Registry {
         let link = self.lock().known.get(device).and_then(|known| known.link.clone());
         if let Some(link) = link {
             link.nudge();
+        }
+    }
+
+    /// Ends a device's connection, if it has one.
+    pub fn expel(&self, device: &DeviceId) {
+        let link = self.lock().known.get(device).and_then(|known| known.link.clone());
+        if let Some(link) = link {
+            let _ending = link.mailbox.send(ToModem::Expelled);
         }
     }
 

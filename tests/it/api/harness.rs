@@ -24,6 +24,7 @@ use linegate::ports::documents::{DocumentError, Documents};
 use linegate::ports::relational::{Relational, Write};
 use linegate::saga::testing::CrashPlan;
 use linegate::saga::{Drive, Engine};
+use linegate::services::devices::{DeviceRegistry, DeviceSettings};
 use linegate::services::outbox::{Outbox, OutboxSettings, Senders};
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -124,6 +125,7 @@ pub struct Api {
     pub store: Arc<MemoryStore>,
     pub outbox: Arc<Outbox>,
     pub readiness: Arc<Readiness>,
+    pub devices: Arc<DeviceRegistry>,
 }
 
 impl Api {
@@ -143,6 +145,13 @@ impl Api {
         let mut http = HttpSettings::default();
         change(&mut http);
         let readiness = Arc::new(Readiness::default());
+        let devices = Arc::new(DeviceRegistry::new(
+            store.clone(),
+            world.net.clone(),
+            world.clock.clone(),
+            ids.clone(),
+            DeviceSettings::default(),
+        ));
         let parts = ApiParts {
             tokens: Tokens::open("", store.as_ref(), ids.as_ref()).await.unwrap(),
             store,
@@ -151,6 +160,7 @@ impl Api {
             ordering: Arc::new(world.ordering),
             scheduling: Arc::new(world.scheduling),
             fieldwork: Arc::new(world.fieldwork),
+            devices: devices.clone(),
             outbox: outbox.clone(),
             webhooks: hooks.clone(),
             documents,
@@ -162,7 +172,7 @@ impl Api {
             settings: http,
         };
         let router = router(ApiState::new(parts));
-        Self { router, engine: world.engine, hooks, net: world.net, store: world.store, outbox, readiness }
+        Self { router, devices, engine: world.engine, hooks, net: world.net, store: world.store, outbox, readiness }
     }
 
     pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: String) -> Answer {

@@ -1,5 +1,6 @@
 //! The router over the memory store and a network that holds state, without a socket.
 
+mod devices;
 pub mod harness;
 
 use axum::http::StatusCode;

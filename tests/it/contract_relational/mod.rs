@@ -4,6 +4,7 @@
 
 mod billing;
 mod concurrency;
+mod devices;
 mod orders;
 mod outbox;
 mod sample;
@@ -46,6 +47,10 @@ macro_rules! contract {
                 work: appointments_are_newest_first_and_by_order,
                 work: calls_come_by_next_attempt_and_state,
                 work: work_orders_come_by_planned_start_and_filter,
+                devices: devices_are_found_by_id_and_by_certificate_name,
+                devices: a_certificate_name_is_one_devices,
+                devices: a_stale_device_is_refused,
+                devices: devices_are_listed_by_id_with_the_total,
                 outbox: happenings_have_rising_sequence_and_stable_ids,
                 outbox: a_message_with_a_known_id_or_once_key_is_dropped,
                 outbox: only_the_oldest_pending_of_a_stream_and_recipient_is_due,

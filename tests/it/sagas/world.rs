@@ -325,6 +325,10 @@ impl Modems for Net {
             self.state.lock().unwrap().trace.push("modem: told".to_owned());
         }
     }
+
+    async fn expel(&self, device: &DeviceId) {
+        self.state.lock().unwrap().trace.push(format!("modem: {device} expelled"));
+    }
 }
 
 #[async_trait]

@@ -32,6 +32,7 @@ fn every_payload_is_read_back_in_both_formats() {
     check(Usage::Batch(vec![record(), record()]));
     check(Usage::Batch(vec![]));
     check(Desired {
+        epoch: Some(2),
         version: 9,
         state: LineState::Suspended,
         order_id: "o-1".into(),

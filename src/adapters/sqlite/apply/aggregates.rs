@@ -1,4 +1,4 @@
-//! Orders, sagas, lines, scheduling, field work.
+//! Orders, sagas, lines, devices, scheduling, field work.
 //!
 //! An aggregate's statement inserts when the version it was loaded with (`$2`)
 //! is 0 or the row is there, and turns into an update that holds only while the
@@ -6,6 +6,7 @@
 
 use super::{Applied, Apply};
 use crate::adapters::sqlite::row::{call_state, json, signed, statement};
+use crate::domain::device::Device;
 use crate::domain::fieldwork::WorkOrder;
 use crate::domain::ids::{LineId, SlotId};
 use crate::domain::line::{Line, SessionState};
@@ -107,6 +108,23 @@ impl Apply<'_> {
         .bind(line.profile.device.as_ref().map(|d| d.as_str()))
         .bind(line.created.millis());
         self.guarded(upsert, "line", line.id.as_str()).await
+    }
+
+    pub(super) async fn device(&mut self, mut device: Device) -> Applied {
+        let expected = device.version;
+        device.version += 1;
+        let upsert = statement(
+            "INSERT INTO devices (id, version, body, certificate_name)
+             SELECT $1, $2 + 1, $3, $4 WHERE $2 = 0 OR EXISTS (SELECT 1 FROM devices WHERE id = $1)
+             ON CONFLICT (id) DO UPDATE SET version = excluded.version, body = excluded.body,
+                 certificate_name = excluded.certificate_name
+             WHERE devices.version = $2",
+        )
+        .bind(device.id.as_str())
+        .bind(signed(expected))
+        .bind(json(&device)?)
+        .bind(device.certificate_name.as_ref().map(|n| n.as_str()));
+        self.guarded(upsert, "device", device.id.as_str()).await
     }
 
     pub(super) async fn session(&mut self, line: &LineId, session: &SessionState) -> Applied {

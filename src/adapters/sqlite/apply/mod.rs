@@ -37,6 +37,7 @@ impl<'c> Apply<'c> {
         match write {
             Write::Order(order) => self.order(order).await,
             Write::Line(line) => self.line(line).await,
+            Write::Device(device) => self.device(device).await,
             Write::Session(line, session) => self.session(&line, &session).await,
             Write::Saga(saga, events) => self.saga(saga, &events).await,
             Write::Appointment(appointment) => self.appointment(appointment).await,

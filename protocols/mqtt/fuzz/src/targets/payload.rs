@@ -74,6 +74,7 @@ fn write_all(source: &mut Source<'_>) {
             state,
             order_id: source.text().into(),
             expires_ms: source.option(time),
+            epoch: source.option(Source::u32),
             plan: source.option(|source| text(source)),
             apns: (0..source.u8() % 5).map(|_| apn(source)).collect(),
         }),
