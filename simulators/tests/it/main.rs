@@ -4,6 +4,7 @@
 mod broker;
 mod desk;
 mod element;
+mod fleet;
 mod gateway;
 mod load;
 mod machine;
