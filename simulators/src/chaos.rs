@@ -76,7 +76,7 @@ pub struct Ending {
     pub ending: String,
     /// After how long, milliseconds from the attempt to connect.
     pub after_ms: u64,
-    /// Octets that its side of the socket had taken by then.
+    /// Octets sent by then, as far as the system took them.
     pub sent_bytes: u64,
 }
 

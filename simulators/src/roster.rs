@@ -12,6 +12,9 @@ use crate::lines::LineRange;
 use crate::modem::{Modem, ModemConfig, ModemHandle};
 use crate::transport::{TlsSettings, source_of};
 
+/// Between two looks at a modem that is waited for.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
 /// Makes the settings of modem after modem.
 #[derive(Debug, Clone)]
 pub struct Roster {
@@ -144,19 +147,29 @@ fn parse_tokens(text: &str) -> anyhow::Result<(Vec<String>, HashMap<String, Stri
 /// Waits until all are online, at most `wait`, with a word on stderr each
 /// second; how many are.
 pub async fn all_online(fleet: &[ModemHandle], wait: Duration) -> u64 {
-    let begun = crate::clock::now();
-    let mut said = begun;
-    loop {
-        let online = fleet.iter().filter(|modem| modem.is_online()).count();
-        let now = crate::clock::now();
-        if online == fleet.len() || now.duration_since(begun) >= wait {
-            return online as u64;
+    let online = || fleet.iter().filter(|modem| modem.is_online()).count();
+    let report = async {
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        second.tick().await;
+        loop {
+            second.tick().await;
+            eprintln!("{} of {} online", online(), fleet.len());
         }
-        if now.duration_since(said) >= Duration::from_secs(1) {
-            eprintln!("{online} of {} online", fleet.len());
-            said = now;
+    };
+    tokio::select! {
+        _ = tokio::time::timeout(wait, each(fleet, ModemHandle::is_online)) => {}
+        () = report => {}
+    }
+    online() as u64
+}
+
+/// Waits until each modem has been seen to be `so`. It looks at one after the
+/// other, so waiting for thousands takes nothing from what they do.
+pub(crate) async fn each(fleet: &[ModemHandle], so: impl Fn(&ModemHandle) -> bool) {
+    for modem in fleet {
+        while !so(modem) {
+            tokio::time::sleep(LOOK_EVERY).await;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

@@ -22,7 +22,7 @@ use crate::modem::ModemHandle;
 use crate::roster::{Roster, all_online};
 
 /// Between two looks at the fleet; the modems take the times themselves.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// For desired states of old that come with the subscription.
 const SETTLE: Duration = Duration::from_secs(1);
 

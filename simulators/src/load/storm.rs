@@ -14,10 +14,7 @@ use serde::Serialize;
 use super::process::{cpu_us, rss_bytes};
 use super::{Histogram, Latency};
 use crate::modem::ModemHandle;
-use crate::roster::{Roster, all_online};
-
-/// Between two looks at the fleet; the modems take the times themselves.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+use crate::roster::{Roster, all_online, each};
 
 /// When a modem counts as served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -108,9 +105,8 @@ pub async fn reconnect(fleet: &[ModemHandle], served: Served, wait: Duration, se
     let begun = crate::clock::now();
     fleet.iter().for_each(ModemHandle::come_again);
     let since = |modem: &ModemHandle| served.since(begun, modem);
-    while fleet.iter().any(|modem| since(modem).is_none()) && crate::clock::now().duration_since(begun) < wait {
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
+    // The modems take the times themselves.
+    let _late = tokio::time::timeout(wait, each(fleet, |modem| since(modem).is_some())).await;
     let mut times = Histogram::default();
     for time in fleet.iter().filter_map(since) {
         times.record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));

@@ -32,7 +32,9 @@ pub(super) async fn run(shared: Arc<Shared>) {
             () = shared.stop.cancelled() => break,
         }
         let outcome = tokio::select! {
-            outcome = Session::open(Arc::clone(&shared)) => outcome,
+            // In a box: what connecting needs goes when it is done, and a task is as
+            // large as the largest thing that it ever waits for.
+            outcome = Box::pin(Session::open(Arc::clone(&shared))) => outcome,
             () = shared.stop.cancelled() => break,
         };
         match outcome {

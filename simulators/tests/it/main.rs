@@ -11,3 +11,4 @@ mod machine;
 mod modem;
 mod script;
 mod sinks;
+mod tls;
