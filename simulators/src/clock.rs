@@ -16,6 +16,11 @@ pub fn unix_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// A seed that differs from run to run; whoever uses it says which it was.
+pub fn seed() -> u64 {
+    unix_ms().unsigned_abs()
+}
+
 /// Seconds since the Unix epoch as a Diameter number, for Origin-State-Id and
 /// the start-up half of a Session-Id (RFC 6733 sections 8.8 and 8.16).
 pub fn unix_seconds() -> u32 {

@@ -13,6 +13,10 @@
 //! |---|---|
 //! | [`element`] | HSS front end, MME, PGW-C, OLT and television head end, over Diameter |
 //! | [`modem`] | IoT modems, one or thousands, over MQTT 3.1.1 and 5 |
+//! | [`fleet`] | thousands of those in one process, quiet, talking or losing their links |
+//! | [`roster`] | who the modems of a fleet are: names, tokens, certificates |
+//! | [`chaos`] | connections that break the rules, and how each ended |
+//! | [`transport`] | a client's stream, plain or in TLS |
 //! | [`desk`] | the outbound-call desk and the field workers, over REST |
 //! | [`sinks`] | a mail server, and an HTTP server for SMS and webhooks |
 //! | [`load`] | load on every listener, with a summary in JSON |
@@ -20,16 +24,21 @@
 //! | [`lines`] | the lines that load and ledger speak for |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod chaos;
 pub mod clock;
 pub mod desk;
 pub mod element;
+pub mod fleet;
 pub mod ledger;
 pub mod lines;
 pub mod load;
 pub mod modem;
+mod open_files;
 pub mod peer;
 mod rest;
+pub mod roster;
 pub mod sinks;
+pub mod transport;
 mod wire;
 
 pub use wire::Identity;

@@ -1,39 +1,35 @@
 //! Idle connections, to see what one costs the gateway in memory. Each is alive:
-//! it answers watchdogs or pings. Mind the limits of the machine: open files,
-//! and some 28,000 local ports towards one listener.
+//! it answers watchdogs or pings.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use serde::Serialize;
 
 use super::process::rss_bytes;
 use crate::element::Role;
-use crate::lines::LineRange;
-use crate::modem::{Modem, ModemConfig};
+use crate::modem::ModemHandle;
 use crate::peer::{AsksOnly, Endpoint, LinkSettings, Peer};
+use crate::roster::Roster;
 use crate::wire::Identity;
 
 /// Time for the gateway's memory to come to rest.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// Which listener.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Who connects.
+#[derive(Debug, Clone)]
 pub enum IdleProtocol {
     /// Modems with their subscription.
-    Mqtt,
-    /// Diameter peers, each with an identity of its own.
-    Diameter,
+    Mqtt(Box<Roster>),
+    /// Diameter peers, each with an identity of its own, to this listener.
+    Diameter(SocketAddr),
 }
 
 /// What to open.
 #[derive(Debug, Clone)]
 pub struct IdleLoad {
-    /// The listener.
-    pub gateway: SocketAddr,
-    /// What it speaks.
+    /// Who connects, and to what.
     pub protocol: IdleProtocol,
     /// How many connections.
     pub connections: u64,
@@ -43,8 +39,6 @@ pub struct IdleLoad {
     pub hold: Duration,
     /// How long all of them may take to come.
     pub open_max: Duration,
-    /// Names of the modems.
-    pub lines: LineRange,
     /// The gateway's process, for its memory.
     pub server_pid: Option<u32>,
 }
@@ -66,11 +60,14 @@ pub struct IdleSummary {
     pub server_rss_after_bytes: Option<u64>,
     /// The difference for each open connection, bytes.
     pub server_bytes_per_connection: Option<u64>,
+    /// What each costs this process, resident bytes.
+    pub client_bytes_per_connection: Option<u64>,
 }
 
 /// Runs it.
 pub async fn run(config: IdleLoad) -> anyhow::Result<IdleSummary> {
     let before = config.server_pid.and_then(rss_bytes);
+    let ours_before = rss_bytes(std::process::id());
     let fleet = Fleet::open(&config).await?;
     let deadline = crate::clock::now() + config.open_max;
     while fleet.open_now() < config.connections && crate::clock::now() < deadline {
@@ -80,10 +77,13 @@ pub async fn run(config: IdleLoad) -> anyhow::Result<IdleSummary> {
     tokio::time::sleep(SETTLE).await;
     let open = fleet.open_now();
     let after = config.server_pid.and_then(rss_bytes);
+    let ours_after = rss_bytes(std::process::id());
     tokio::time::sleep(config.hold).await;
     let open_at_end = fleet.open_now();
     fleet.shutdown();
-    let grown = after.zip(before).map(|(after, before)| after.saturating_sub(before));
+    let each = |after: Option<u64>, before: Option<u64>| {
+        after.zip(before).and_then(|(after, before)| after.saturating_sub(before).checked_div(open))
+    };
     Ok(IdleSummary {
         kind: "idle",
         connections: config.connections,
@@ -91,33 +91,28 @@ pub async fn run(config: IdleLoad) -> anyhow::Result<IdleSummary> {
         open_at_end,
         server_rss_before_bytes: before,
         server_rss_after_bytes: after,
-        server_bytes_per_connection: grown.and_then(|bytes| bytes.checked_div(open)),
+        server_bytes_per_connection: each(after, before),
+        client_bytes_per_connection: each(ours_after, ours_before),
     })
 }
 
 enum Fleet {
-    Modems(Vec<crate::modem::ModemHandle>),
+    Modems(Vec<ModemHandle>),
     Peers(Vec<Peer>),
 }
 
 impl Fleet {
     async fn open(config: &IdleLoad) -> anyhow::Result<Self> {
-        match config.protocol {
-            IdleProtocol::Mqtt => {
-                let lines = config.lines.clone();
-                let gateway = config.gateway;
-                let modem =
-                    move |n| ModemConfig { keep_alive_secs: 300, ..ModemConfig::new(&lines.device(n), gateway) };
-                let fleet = Modem::start_fleet(config.connections, config.per_second, modem).await;
-                Ok(Fleet::Modems(fleet.context("start modems")?))
-            }
-            IdleProtocol::Diameter => {
+        match &config.protocol {
+            IdleProtocol::Mqtt(roster) => Ok(Fleet::Modems(roster.start(config.connections, config.per_second).await?)),
+            IdleProtocol::Diameter(gateway) => {
+                crate::open_files::allow(config.connections)?;
                 let mut peers = Vec::new();
                 let pause = Duration::from_micros(1_000_000 / config.per_second.max(1));
                 for n in 0..config.connections {
                     let identity = Identity::new(&format!("idle-{n}.network.example"), Role::PgwC.applications());
                     let handler = Arc::new(AsksOnly::new(&identity));
-                    let endpoint = Endpoint::Connect(config.gateway);
+                    let endpoint = Endpoint::Connect(*gateway);
                     peers.push(Peer::start(endpoint, identity, LinkSettings::default(), handler));
                     tokio::time::sleep(pause).await;
                 }
@@ -136,7 +131,7 @@ impl Fleet {
 
     fn shutdown(&self) {
         match self {
-            Fleet::Modems(modems) => modems.iter().for_each(crate::modem::ModemHandle::shutdown),
+            Fleet::Modems(modems) => modems.iter().for_each(ModemHandle::shutdown),
             Fleet::Peers(peers) => peers.iter().for_each(Peer::shutdown),
         }
     }

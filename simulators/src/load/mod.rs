@@ -4,12 +4,14 @@
 //! Latency is measured in the client, from the moment a request was due (with a
 //! rate) or sent (without) to its answer.
 
+mod desired;
 mod gy;
 mod histogram;
 mod idle;
 mod mqtt;
 mod orders;
 mod process;
+mod storm;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,12 +20,14 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+pub use desired::{DesiredLoad, DesiredSummary, run as run_desired};
 pub use gy::{GyLoad, run as run_gy};
 pub use histogram::Histogram;
 pub use idle::{IdleLoad, IdleProtocol, IdleSummary, run as run_idle};
 pub use mqtt::{MqttLoad, run as run_mqtt};
 pub use orders::{OrderLoad, run as run_orders};
 pub use process::{cpu_us, rss_bytes};
+pub use storm::{Served, StormLoad, StormSummary, reconnect, run as run_storm};
 
 /// When a load stops by itself: whichever comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +57,12 @@ pub struct Latency {
     pub p999: u64,
     /// Largest.
     pub max: u64,
+}
+
+impl From<&Histogram> for Latency {
+    fn from(counts: &Histogram) -> Self {
+        Self { p50: counts.quantile(500), p99: counts.quantile(990), p999: counts.quantile(999), max: counts.max() }
+    }
 }
 
 /// What a load did.
@@ -219,12 +229,7 @@ pub(crate) async fn conduct(
         unanswered: total.unanswered,
         elapsed_ms,
         rate_per_second: total.answered * 1000 / elapsed_ms.max(1),
-        latency_us: Latency {
-            p50: total.latency.quantile(500),
-            p99: total.latency.quantile(990),
-            p999: total.latency.quantile(999),
-            max: total.latency.max(),
-        },
+        latency_us: Latency::from(&total.latency),
         result_codes: texts(&total.codes),
         group_codes: texts(&total.group_codes),
         errors: total.errors,

@@ -2,7 +2,6 @@
 //! once. A unit is a PUBLISH; it may carry a batch of records.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,13 +11,14 @@ use linegate_mqtt::client::{Client, ClientEvent, ConnectOptions};
 use linegate_mqtt::payload::{Payload, Usage, UsageRecord};
 use linegate_mqtt::topic::{DeviceId, TopicKind};
 use linegate_mqtt::{ContentType, Qos, ReasonCode, Version};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::{Bounds, Course, Pace, Summary, Tally, conduct};
 use crate::lines::LineRange;
+use crate::modem::ModemConfig;
+use crate::roster::Roster;
+use crate::transport::Stream;
 
 /// Connections opened at once.
 const OPENING_MAX: usize = 64;
@@ -30,24 +30,21 @@ const LATE_MAX: Duration = Duration::from_secs(1);
 /// What to load.
 #[derive(Debug, Clone)]
 pub struct MqttLoad {
-    /// The gateway's MQTT listener.
-    pub gateway: SocketAddr,
-    /// Modems. Default 100.
+    /// The modems; of their settings, those that concern the connection count.
+    pub roster: Roster,
+    /// How many. Default 100.
     pub connections: u64,
     /// Unacknowledged publishes of each, under what the gateway allows. Default 8.
     pub outstanding: usize,
-    /// The modems' lines; modem n is the device of line n.
-    pub lines: LineRange,
-    /// MQTT version.
-    pub version: Version,
-    /// How payloads are written.
-    pub content_type: ContentType,
+    /// APN of the records.
+    pub apn: String,
     /// Usage records in each publish. Default 1, which is sent by itself.
     pub records: u64,
     /// Octets of each record. Default 1000.
     pub octets: u64,
-    /// Password of every modem.
-    pub token: Option<String>,
+    /// Bytes of each payload, where it is shorter: spaces follow, so JSON alone.
+    /// Default as it comes.
+    pub payload_bytes: usize,
     /// When it stops.
     pub bounds: Bounds,
     /// The gateway's process, for its CPU time.
@@ -55,18 +52,16 @@ pub struct MqttLoad {
 }
 
 impl MqttLoad {
-    /// The defaults on a gateway.
-    pub fn new(gateway: SocketAddr) -> Self {
+    /// The defaults with the devices of these lines.
+    pub fn of_lines(lines: LineRange, gateway: std::net::SocketAddr) -> Self {
         Self {
-            gateway,
+            apn: lines.apn.clone(),
+            roster: Roster::of_lines(lines, gateway),
             connections: 100,
             outstanding: 8,
-            lines: LineRange::default(),
-            version: Version::V5,
-            content_type: ContentType::Json,
             records: 1,
             octets: 1000,
-            token: None,
+            payload_bytes: 0,
             bounds: Bounds::default(),
             server_pid: None,
         }
@@ -75,6 +70,10 @@ impl MqttLoad {
 
 /// Runs it. Errors only where a connection cannot be opened at the start.
 pub async fn run(config: MqttLoad) -> anyhow::Result<Summary> {
+    if config.payload_bytes > 0 && config.roster.shared.content_type == ContentType::Cbor {
+        bail!("pad payloads to {} bytes: CBOR takes no padding, use JSON", config.payload_bytes);
+    }
+    crate::open_files::allow(config.connections)?;
     let config = Arc::new(config);
     let mut opening = JoinSet::new();
     let mut opened = Vec::new();
@@ -84,7 +83,8 @@ pub async fn run(config: MqttLoad) -> anyhow::Result<Summary> {
         {
             opened.push(one.context("open connection")??);
         }
-        opening.spawn(Link::open(Arc::clone(&config), n));
+        let modem = config.roster.modem(n)?;
+        opening.spawn(Link::open(Arc::clone(&config), modem));
     }
     while let Some(one) = opening.join_next().await {
         opened.push(one.context("open connection")??);
@@ -97,27 +97,23 @@ pub async fn run(config: MqttLoad) -> anyhow::Result<Summary> {
 /// A connection after its CONNACK.
 struct Link {
     config: Arc<MqttLoad>,
-    stream: TcpStream,
+    stream: Stream,
     client: Client,
     device: DeviceId,
     outstanding: usize,
 }
 
 impl Link {
-    async fn open(config: Arc<MqttLoad>, n: u64) -> anyhow::Result<Self> {
-        let device = DeviceId::new(&config.lines.device(n % config.lines.lines.max(1))).context("name device")?;
-        let stream = timeout(LAST_WAIT, TcpStream::connect(config.gateway)).await.context("connect")??;
-        stream.set_nodelay(true)?;
-        let mut link = Self {
-            client: Client::new(config.version),
-            outstanding: config.outstanding.max(1),
-            config,
-            stream,
-            device,
-        };
+    async fn open(config: Arc<MqttLoad>, modem: ModemConfig) -> anyhow::Result<Self> {
+        let device = DeviceId::new(&modem.device).context("name device")?;
+        let route = modem.route();
+        let stream =
+            timeout(LAST_WAIT, Stream::connect(&route)).await.context("no link in time")?.context("connect")?;
+        let mut link =
+            Self { client: Client::new(modem.version), outstanding: config.outstanding.max(1), config, stream, device };
         let options = ConnectOptions {
             username: Some(link.device.as_str().to_owned()),
-            password: link.config.token.as_ref().map(|token| Bytes::copy_from_slice(token.as_bytes())),
+            password: modem.token.map(Bytes::from),
             keep_alive_secs: 600,
             ..ConnectOptions::new(link.device.as_str())
         };
@@ -141,17 +137,28 @@ impl Link {
     }
 
     async fn receive(&mut self) -> anyhow::Result<()> {
-        let mut input = BytesMut::with_capacity(8 << 10);
-        if self.stream.read_buf(&mut input).await.context("read from gateway")? == 0 {
+        let input = self.stream.read().await.context("read from gateway")?;
+        if input.is_empty() {
             bail!("gateway closed the connection");
         }
-        self.client.handle_input(input.freeze()).context("read from gateway")
+        self.client.handle_input(input).context("read from gateway")
     }
 
     async fn flush(&mut self) -> anyhow::Result<()> {
         let out = self.client.take_output();
-        if out.is_empty() { Ok(()) } else { self.stream.write_all(&out).await.context("write to gateway") }
+        if out.is_empty() { Ok(()) } else { self.stream.write(&out).await.context("write to gateway") }
     }
+}
+
+/// With white space behind it, which JSON allows (RFC 8259 section 2).
+fn padded(payload: Bytes, bytes: usize) -> Bytes {
+    if payload.len() >= bytes {
+        return payload;
+    }
+    let mut padded = BytesMut::with_capacity(bytes);
+    padded.extend_from_slice(&payload);
+    padded.resize(bytes, b' ');
+    padded.freeze()
 }
 
 struct Publisher {
@@ -226,8 +233,8 @@ impl Publisher {
                 return;
             }
             let payload = self.payload();
-            let config = &self.link.config;
-            let content_type = (config.version == Version::V5).then_some(config.content_type);
+            let modem = &self.link.config.roster.shared;
+            let content_type = (modem.version == Version::V5).then_some(modem.content_type);
             let sent = self.link.client.publish(&self.topic, &payload, Qos::AtLeastOnce, false, content_type);
             if let Some(id) = sent {
                 self.in_flight.push_back((id, due));
@@ -246,7 +253,7 @@ impl Publisher {
                 seq: self.seq,
                 start_ms: now - 1000,
                 end_ms: now,
-                apn: config.lines.apn.clone(),
+                apn: config.apn.clone(),
                 rating_group: 1,
                 octets_up: config.octets / 4,
                 octets_down: config.octets - config.octets / 4,
@@ -257,7 +264,7 @@ impl Publisher {
             0 | 1 => Usage::One(next()),
             many => Usage::Batch((0..many).map(|_| next()).collect()),
         };
-        usage.encode(config.content_type)
+        padded(usage.encode(config.roster.shared.content_type), config.payload_bytes)
     }
 
     fn take(&mut self, event: ClientEvent, now: Instant) -> anyhow::Result<()> {
@@ -276,5 +283,22 @@ impl Publisher {
             ClientEvent::Disconnect(reason) => bail!("gateway disconnected: {reason}"),
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_padded_payload_has_its_size_and_reads_the_same() {
+        let check = |bytes, expected| {
+            let payload = padded(Usage::Batch(Vec::new()).encode(ContentType::Json), bytes);
+            assert_eq!(payload.len(), expected);
+            assert_eq!(Usage::decode(&payload, Some(ContentType::Json)).unwrap().records(), []);
+        };
+        check(0, 2);
+        check(2, 2);
+        check(200, 200);
     }
 }

@@ -5,28 +5,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use linegate_mqtt::client::{Client, ClientEvent, ConnAck, ConnectOptions, Message};
 use linegate_mqtt::payload::{Desired, Payload, Presence, Reported, Status};
 use linegate_mqtt::session::Will;
 use linegate_mqtt::topic::{TopicKind, parse};
 use linegate_mqtt::{ContentType, Qos, ReasonCode, Version};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use tokio::time::timeout;
 
 use super::{DESIRED_KEPT_MAX, LineState, ModemFault, Shared, Wanted};
+use crate::transport::Stream;
 
-/// How long CONNACK may take.
-const CONNECT_WAIT: Duration = Duration::from_secs(10);
 /// Packet ids this far apart on one session mean that they have wrapped: the
 /// next connection starts clean rather than mix old ids with new ones.
 const PACKET_ID_SPAN_MAX: u16 = 30_000;
-/// Octets read at once.
-const READ_BYTES: usize = 4096;
 
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut backoff = shared.config.backoff_min;
+    let mut waits = 0;
     while !shared.stop.is_cancelled() {
         let mut wanted = shared.wanted.subscribe();
         tokio::select! {
@@ -34,23 +32,31 @@ pub(super) async fn run(shared: Arc<Shared>) {
             () = shared.stop.cancelled() => break,
         }
         let outcome = tokio::select! {
-            outcome = Session::open(Arc::clone(&shared)) => outcome,
+            // In a box: what connecting needs goes when it is done, and a task is as
+            // large as the largest thing that it ever waits for.
+            outcome = Box::pin(Session::open(Arc::clone(&shared))) => outcome,
             () = shared.stop.cancelled() => break,
         };
         match outcome {
             Ok(session) => {
                 backoff = shared.config.backoff_min;
-                shared.seen.send_modify(|seen| seen.online = true);
+                shared.seen.send_modify(|seen| seen.connections += 1);
                 let ended = session.run().await;
-                shared.seen.send_modify(|seen| seen.online = false);
-                if let Err(error) = ended {
-                    tracing::debug!(device = %shared.device, "modem link ended: {error:#}");
+                shared.seen.send_modify(|seen| {
+                    seen.online = false;
+                    seen.subscribed_at = None;
+                });
+                match ended {
+                    // As wanted: what is wanted next needs no wait.
+                    Ok(()) => continue,
+                    Err(error) => tracing::debug!(device = %shared.device, "modem link ended: {error:#}"),
                 }
             }
             Err(error) => tracing::debug!(device = %shared.device, "modem connect: {error:#}"),
         }
+        waits += 1;
         tokio::select! {
-            () = tokio::time::sleep(backoff) => {}
+            () = tokio::time::sleep(jittered(backoff, shared.config.seed.wrapping_add(waits))) => {}
             () = shared.stop.cancelled() => break,
         }
         backoff = (backoff * 2).min(shared.config.backoff_max);
@@ -61,7 +67,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
 /// One open connection.
 struct Session {
     shared: Arc<Shared>,
-    stream: TcpStream,
+    stream: Stream,
     client: Client,
     number: u64,
     in_flight_max: usize,
@@ -73,8 +79,9 @@ struct Session {
 
 impl Session {
     async fn open(shared: Arc<Shared>) -> anyhow::Result<Self> {
-        let stream = timeout(CONNECT_WAIT, TcpStream::connect(shared.config.gateway)).await.context("connect")??;
-        stream.set_nodelay(true)?;
+        let wait = shared.config.connect_wait;
+        let route = shared.config.route();
+        let stream = timeout(wait, Stream::connect(&route)).await.context("no link in time")?.context("connect")?;
         let number = shared.next_session();
         let client = Client::new(shared.config.version);
         let in_flight_max = shared.config.in_flight_max;
@@ -83,7 +90,7 @@ impl Session {
         let options = session.options();
         session.client.connect(&options);
         session.flush().await?;
-        let acked = timeout(CONNECT_WAIT, session.connack()).await.context("no CONNACK in time")??;
+        let acked = timeout(wait, session.connack()).await.context("no CONNACK in time")??;
         if acked.reason.is_failure() {
             bail!("gateway refused CONNECT: {}", acked.reason);
         }
@@ -175,6 +182,7 @@ impl Session {
                     let left = *wanted.borrow_and_update() == Wanted::Left;
                     return if left { self.leave().await } else { Ok(()) };
                 }
+                () = shared.lose_link.notified() => bail!("lost as told"),
                 () = shared.stop.cancelled() => return Ok(()),
             }
             self.flush().await?;
@@ -185,7 +193,7 @@ impl Session {
         self.publish_other(TopicKind::Status, &self.status(Presence::Offline), true);
         self.client.disconnect(ReasonCode::SUCCESS);
         self.flush().await?;
-        self.stream.shutdown().await.context("close")
+        self.stream.close().await.context("close")
     }
 
     fn take(&mut self, event: ClientEvent) -> anyhow::Result<()> {
@@ -196,6 +204,10 @@ impl Session {
                 if let Some(reason) = reasons.iter().find(|reason| reason.is_failure()) {
                     bail!("gateway refused the subscription: {reason}");
                 }
+                self.shared.seen.send_modify(|seen| {
+                    seen.online = true;
+                    seen.subscribed_at = Some(crate::clock::now());
+                });
             }
             ClientEvent::Disconnect(reason) => bail!("gateway disconnected: {reason}"),
             ClientEvent::ConnAck(_) => bail!("second CONNACK"),
@@ -213,11 +225,9 @@ impl Session {
         let Some(at) = state.unacknowledged.iter().position(|waiting| waiting.packet_id == Some(packet_id)) else {
             return;
         };
-        let waiting = state.unacknowledged.remove(at);
-        if !reason.is_failure() {
-            state.acknowledged += 1;
-        }
-        if let Some(answer) = waiting.and_then(|waiting| waiting.answer) {
+        let Some(waiting) = state.unacknowledged.remove(at) else { return };
+        state.settle(&waiting, reason.is_failure());
+        if let Some(answer) = waiting.answer {
             let _gone = answer.send(reason.0);
         }
     }
@@ -232,6 +242,7 @@ impl Session {
         match Desired::decode(&message.payload, message.content_type) {
             Err(error) => tracing::debug!(device = %self.shared.device, "desired state: {error}"),
             Ok(desired) => {
+                self.shared.seen.send_modify(|seen| seen.desired_at = Some(crate::clock::now()));
                 let mut state = self.shared.state();
                 if state.desired.len() >= DESIRED_KEPT_MAX {
                     state.desired.pop_front();
@@ -309,28 +320,29 @@ impl Session {
         (self.shared.config.version == Version::V5).then_some(self.shared.config.content_type)
     }
 
-    /// Waits for bytes and hands them to the client. Safe to cancel; a modem
-    /// that is idle holds no buffer.
+    /// Waits for bytes and hands them to the client. Safe to cancel.
     async fn receive(&mut self) -> anyhow::Result<()> {
-        loop {
-            self.stream.readable().await.context("wait for gateway")?;
-            let mut input = BytesMut::with_capacity(READ_BYTES);
-            match self.stream.try_read_buf(&mut input) {
-                Ok(0) => bail!("gateway closed the link"),
-                Ok(_) => return self.client.handle_input(input.freeze()).context("read from gateway"),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error).context("read from gateway"),
-            }
+        let input = self.stream.read().await.context("read from gateway")?;
+        if input.is_empty() {
+            bail!("gateway closed the link");
         }
+        self.client.handle_input(input).context("read from gateway")
     }
 
     async fn flush(&mut self) -> anyhow::Result<()> {
         let out = self.client.take_output();
         if !out.is_empty() {
-            self.stream.write_all(&out).await.context("write to gateway")?;
+            self.stream.write(&out).await.context("write to gateway")?;
         }
         Ok(())
     }
+}
+
+/// With up to half of it on top, so that a fleet that was cut at once does not
+/// come back at once.
+fn jittered(backoff: Duration, seed: u64) -> Duration {
+    let half = u64::try_from(backoff.as_micros() / 2).unwrap_or(u64::MAX);
+    backoff + Duration::from_micros(StdRng::seed_from_u64(seed).random_range(0..=half))
 }
 
 /// Never, where there is no time.
@@ -346,5 +358,20 @@ fn state_before(desired: &Desired) -> LineState {
     match desired.state {
         LineState::Active => LineState::Terminated,
         LineState::Suspended | LineState::Terminated => LineState::Active,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_back_off_is_spread_over_half_of_it() {
+        let second = Duration::from_secs(1);
+        let waits: Vec<Duration> = (0..100).map(|seed| jittered(second, seed)).collect();
+        assert!(waits.iter().all(|wait| (second..=second * 3 / 2).contains(wait)), "{waits:?}");
+        let late = waits.iter().filter(|wait| **wait > second * 5 / 4).count();
+        assert!((30..=70).contains(&late), "{late}");
+        assert_eq!(jittered(Duration::ZERO, 7), Duration::ZERO);
     }
 }

@@ -5,15 +5,17 @@
 //! record keeps its sequence number however often it is sent; a modem that was
 //! away converges when it comes back, because the desired state is retained.
 //!
-//! One task and one socket a modem; a fleet of thousands is many of them.
+//! One task and one socket a modem; a fleet of thousands is many of them
+//! ([`crate::fleet`]).
 
 mod link;
+mod usage;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 pub use linegate_mqtt::payload::{Desired, LineState, UsageRecord};
@@ -22,6 +24,10 @@ use linegate_mqtt::topic::{DeviceId, TopicError};
 pub use linegate_mqtt::{ContentType, Version};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
+
+use crate::transport::{Route, TlsClient};
+use usage::{Carried, Waiting};
+pub use usage::{SendError, SentUsage, UsageAccount, UsageSample};
 
 /// Desired states kept for [`ModemHandle::desired_received`].
 const DESIRED_KEPT_MAX: usize = 1024;
@@ -33,6 +39,10 @@ pub struct ModemConfig {
     pub device: String,
     /// Where the gateway listens.
     pub gateway: SocketAddr,
+    /// Address that it comes from; `None` lets the system choose.
+    pub source: Option<IpAddr>,
+    /// TLS; `None` for plain TCP.
+    pub tls: Option<TlsClient>,
     /// MQTT version.
     pub version: Version,
     /// Password, beside the device as the user name.
@@ -49,13 +59,18 @@ pub struct ModemConfig {
     pub session_expiry_secs: u32,
     /// How long it takes to carry out a desired state. Default none.
     pub apply_delay: Duration,
-    /// First wait before connecting again; doubles. Default 50 ms.
+    /// How long the link, TLS and CONNACK may take. Default 10 s.
+    pub connect_wait: Duration,
+    /// First wait before connecting again; doubles, and up to half of it comes
+    /// on top at random. Default 50 ms.
     pub backoff_min: Duration,
-    /// Longest wait before connecting again. Default 2 s.
+    /// Longest wait before connecting again, without what comes on top. Default 2 s.
     pub backoff_max: Duration,
+    /// Of the random part of its waits. Default 0; a fleet gives each its own.
+    pub seed: u64,
     /// QoS 1 publishes in flight at once, under what the gateway says. Default 64.
     pub in_flight_max: usize,
-    /// Records that may wait for their acknowledgement. Default 10,000.
+    /// Messages of records that may wait for their acknowledgement. Default 10,000.
     pub unacknowledged_max: usize,
     /// Start offline.
     pub starts_offline: bool,
@@ -67,6 +82,8 @@ impl ModemConfig {
         Self {
             device: device.into(),
             gateway,
+            source: None,
+            tls: None,
             version: Version::V5,
             token: None,
             content_type: ContentType::Json,
@@ -75,12 +92,19 @@ impl ModemConfig {
             keep_alive_secs: 60,
             session_expiry_secs: 3600,
             apply_delay: Duration::ZERO,
+            connect_wait: Duration::from_secs(10),
             backoff_min: Duration::from_millis(50),
             backoff_max: Duration::from_secs(2),
+            seed: 0,
             in_flight_max: 64,
             unacknowledged_max: 10_000,
             starts_offline: false,
         }
+    }
+
+    /// Where it connects to.
+    pub fn route(&self) -> Route {
+        Route { source: self.source, tls: self.tls.clone(), ..Route::plain(self.gateway) }
     }
 }
 
@@ -98,64 +122,6 @@ pub enum ModemFault {
     Duplicates,
 }
 
-/// Usage to send: what the modem does not count itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UsageSample {
-    /// Start, milliseconds since the Unix epoch.
-    pub start_ms: i64,
-    /// End, milliseconds since the Unix epoch.
-    pub end_ms: i64,
-    /// Access point.
-    pub apn: String,
-    /// Rating group.
-    pub rating_group: u32,
-    /// Octets from the modem.
-    pub octets_up: u64,
-    /// Octets to the modem.
-    pub octets_down: u64,
-}
-
-impl UsageSample {
-    /// Usage of this moment on an APN, rating group 1.
-    pub fn of_now(apn: &str, octets_up: u64, octets_down: u64) -> Self {
-        let now = crate::clock::unix_ms();
-        Self { start_ms: now - 1000, end_ms: now, apn: apn.into(), rating_group: 1, octets_up, octets_down }
-    }
-}
-
-/// Why usage was not taken for sending.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SendError {
-    /// Too much waits for its acknowledgement.
-    #[error("send usage: {0} records wait for their acknowledgement already")]
-    Full(usize),
-    /// The gateway acknowledged with a failure.
-    #[error("send usage: refused with reason code {0:#04x}")]
-    Refused(u8),
-    /// The modem was shut down before the acknowledgement.
-    #[error("send usage: the modem is shut down")]
-    ShutDown,
-}
-
-/// A record on its way; wait for [`SentUsage::acknowledged`].
-#[derive(Debug)]
-pub struct SentUsage {
-    /// The sequence number that it was given.
-    pub seq: u64,
-    answer: oneshot::Receiver<u8>,
-}
-
-impl SentUsage {
-    /// Waits for the acknowledgement, over any number of reconnects.
-    pub async fn acknowledged(self) -> Result<u64, SendError> {
-        match self.answer.await {
-            Ok(code) if code < 0x80 => Ok(self.seq),
-            Ok(code) => Err(SendError::Refused(code)),
-            Err(_) => Err(SendError::ShutDown),
-        }
-    }
-}
-
 /// Starts modems.
 #[derive(Debug)]
 pub struct Modem;
@@ -169,6 +135,7 @@ impl Modem {
             wanted: watch::Sender::new(if config.starts_offline { Wanted::Gone } else { Wanted::Online }),
             seen: watch::Sender::new(Seen::default()),
             work: Notify::new(),
+            lose_link: Notify::new(),
             sessions: AtomicU64::new(0),
             stop: CancellationToken::new(),
             device,
@@ -176,25 +143,6 @@ impl Modem {
         });
         tokio::spawn(link::run(Arc::clone(&shared)));
         Ok(ModemHandle { shared })
-    }
-
-    /// Starts a fleet at `per_second` modems a second (0 for all at once).
-    /// `config_of` makes the n-th modem.
-    pub async fn start_fleet(
-        count: u64,
-        per_second: u64,
-        mut config_of: impl FnMut(u64) -> ModemConfig,
-    ) -> Result<Vec<ModemHandle>, TopicError> {
-        let mut fleet = Vec::new();
-        let burst = (per_second / 100).max(1);
-        for n in 0..count {
-            if per_second > 0 && n > 0 && n % burst == 0 {
-                let pause = Duration::from_micros(1_000_000 * burst / per_second);
-                tokio::time::sleep(pause).await;
-            }
-            fleet.push(Self::start(config_of(n))?);
-        }
-        Ok(fleet)
     }
 }
 
@@ -248,32 +196,42 @@ impl ModemHandle {
 
     /// Sends one record at QoS 1; kept and sent again until acknowledged.
     pub fn send_usage(&self, sample: &UsageSample) -> Result<SentUsage, SendError> {
+        self.send(std::slice::from_ref(sample), |mut records| match records.pop() {
+            Some(record) => Usage::One(record),
+            None => Usage::Batch(records),
+        })
+    }
+
+    /// Sends records as one message, acknowledged as a whole; its sequence
+    /// number is that of the last.
+    pub fn send_usage_batch(&self, samples: &[UsageSample]) -> Result<SentUsage, SendError> {
+        self.send(samples, Usage::Batch)
+    }
+
+    fn send(
+        &self,
+        samples: &[UsageSample],
+        usage: impl FnOnce(Vec<UsageRecord>) -> Usage,
+    ) -> Result<SentUsage, SendError> {
         let mut state = self.shared.state();
         let waiting = state.unacknowledged.len();
         if waiting >= self.shared.config.unacknowledged_max {
             return Err(SendError::Full(waiting));
         }
-        state.next_seq += 1;
-        let record = UsageRecord {
-            epoch: self.shared.config.epoch,
-            boot: state.boot,
-            seq: state.next_seq,
-            start_ms: sample.start_ms,
-            end_ms: sample.end_ms,
-            apn: sample.apn.clone(),
-            rating_group: sample.rating_group,
-            octets_up: sample.octets_up,
-            octets_down: sample.octets_down,
-            imei: None,
+        let carried = Carried {
+            first_seq: state.next_seq + 1,
+            records: samples.len() as u64,
+            octets: samples.iter().map(|sample| sample.octets_up.saturating_add(sample.octets_down)).sum(),
         };
-        let seq = record.seq;
-        let payload = Usage::One(record).encode(self.shared.config.content_type);
+        let records = samples.iter().map(|sample| state.record(self.shared.config.epoch, sample)).collect();
+        let payload = usage(records).encode(self.shared.config.content_type);
         let (sender, answer) = oneshot::channel();
         state.last_payload = Some(payload.clone());
         if state.fault == ModemFault::Duplicates {
-            state.unacknowledged.push_back(Waiting::new(payload.clone(), None));
+            state.unacknowledged.push_back(Waiting::again(payload.clone()));
         }
-        state.unacknowledged.push_back(Waiting::new(payload, Some(sender)));
+        state.unacknowledged.push_back(Waiting { carried, answer: Some(sender), ..Waiting::again(payload) });
+        let seq = state.next_seq;
         drop(state);
         self.shared.work.notify_one();
         Ok(SentUsage { seq, answer })
@@ -284,7 +242,7 @@ impl ModemHandle {
     pub fn send_last_again(&self) -> bool {
         let mut state = self.shared.state();
         let Some(payload) = state.last_payload.clone() else { return false };
-        state.unacknowledged.push_back(Waiting::new(payload, None));
+        state.unacknowledged.push_back(Waiting::again(payload));
         drop(state);
         self.shared.work.notify_one();
         true
@@ -294,7 +252,8 @@ impl ModemHandle {
     /// acknowledgement comes as for a record.
     pub fn send_raw(&self, payload: &[u8]) -> SentUsage {
         let (sender, answer) = oneshot::channel();
-        self.shared.state().unacknowledged.push_back(Waiting::new(Bytes::copy_from_slice(payload), Some(sender)));
+        let waiting = Waiting { answer: Some(sender), ..Waiting::again(Bytes::copy_from_slice(payload)) };
+        self.shared.state().unacknowledged.push_back(waiting);
         self.shared.work.notify_one();
         SentUsage { seq: 0, answer }
     }
@@ -309,6 +268,26 @@ impl ModemHandle {
         self.shared.state().acknowledged
     }
 
+    /// What became of the records of this boot.
+    pub fn account(&self) -> UsageAccount {
+        self.shared.state().account()
+    }
+
+    /// Connections that it has opened up to their CONNACK.
+    pub fn connections(&self) -> u64 {
+        self.shared.seen.borrow().connections
+    }
+
+    /// When the SUBACK of the connection that is open came.
+    pub fn subscribed_at(&self) -> Option<Instant> {
+        self.shared.seen.borrow().subscribed_at
+    }
+
+    /// When the last desired state came, and went into the output its PUBACK.
+    pub fn desired_at(&self) -> Option<Instant> {
+        self.shared.seen.borrow().desired_at
+    }
+
     /// Sets what goes wrong.
     pub fn set_fault(&self, fault: ModemFault) {
         self.shared.state().fault = fault;
@@ -319,10 +298,21 @@ impl ModemHandle {
         let mut state = self.shared.state();
         state.boot += 1;
         state.next_seq = 0;
+        state.settled = UsageAccount::default();
         drop(state);
+        self.come_again();
+        self.shared.work.notify_one();
+    }
+
+    /// Loses its link without a word and connects again at once.
+    pub fn come_again(&self) {
         self.shared.wanted.send_replace(Wanted::Gone);
         self.shared.wanted.send_replace(Wanted::Online);
-        self.shared.work.notify_one();
+    }
+
+    /// Loses its link without a word, and connects again after its first back-off.
+    pub fn lose_link(&self) {
+        self.shared.lose_link.notify_one();
     }
 
     /// Loses its link without a word: the will speaks for it.
@@ -355,6 +345,7 @@ struct Shared {
     wanted: watch::Sender<Wanted>,
     seen: watch::Sender<Seen>,
     work: Notify,
+    lose_link: Notify,
     sessions: AtomicU64,
     stop: CancellationToken,
 }
@@ -386,6 +377,9 @@ enum Wanted {
 #[derive(Debug, Clone, Default)]
 struct Seen {
     online: bool,
+    connections: u64,
+    subscribed_at: Option<Instant>,
+    desired_at: Option<Instant>,
     state: Option<LineState>,
     desired_version: u64,
 }
@@ -397,20 +391,90 @@ struct State {
     unacknowledged: VecDeque<Waiting>,
     last_payload: Option<Bytes>,
     acknowledged: u64,
+    /// Records and octets, of the boot.
+    settled: UsageAccount,
     desired: VecDeque<Desired>,
     fault: ModemFault,
 }
 
-#[derive(Debug)]
-struct Waiting {
-    payload: Bytes,
-    /// Its packet id on the session, once sent.
-    packet_id: Option<u16>,
-    answer: Option<oneshot::Sender<u8>>,
+impl State {
+    fn record(&mut self, epoch: u32, sample: &UsageSample) -> UsageRecord {
+        self.next_seq += 1;
+        UsageRecord {
+            epoch,
+            boot: self.boot,
+            seq: self.next_seq,
+            start_ms: sample.start_ms,
+            end_ms: sample.end_ms,
+            apn: sample.apn.clone(),
+            rating_group: sample.rating_group,
+            octets_up: sample.octets_up,
+            octets_down: sample.octets_down,
+            imei: None,
+        }
+    }
+
+    fn settle(&mut self, waiting: &Waiting, refused: bool) {
+        let Carried { records, octets, .. } = waiting.carried;
+        if refused {
+            self.settled.refused_records += records;
+        } else {
+            self.acknowledged += 1;
+            self.settled.acknowledged_records += records;
+            self.settled.acknowledged_octets += octets;
+        }
+    }
+
+    fn account(&self) -> UsageAccount {
+        let waiting = || self.unacknowledged.iter().map(|waiting| waiting.carried);
+        let first_waiting = waiting().filter(|carried| carried.records > 0).map(|carried| carried.first_seq).min();
+        UsageAccount {
+            boot: self.boot,
+            last_seq: self.next_seq,
+            acknowledged_seq: first_waiting.map_or(self.next_seq, |seq| seq - 1),
+            unacknowledged_records: waiting().map(|carried| carried.records).sum(),
+            unacknowledged_octets: waiting().map(|carried| carried.octets).sum(),
+            ..self.settled
+        }
+    }
 }
 
-impl Waiting {
-    fn new(payload: Bytes, answer: Option<oneshot::Sender<u8>>) -> Self {
-        Self { payload, packet_id: None, answer }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_account_is_acknowledged_as_far_as_there_is_no_gap() {
+        let config = ModemConfig { starts_offline: true, ..ModemConfig::new("m", "127.0.0.1:1".parse().unwrap()) };
+        let modem = Modem::start(config).unwrap();
+        let sample = UsageSample::of_now("iot.example", 10, 20);
+        modem.send_usage(&sample).unwrap();
+        modem.send_usage_batch(&[sample.clone(), sample.clone()]).unwrap();
+        modem.send_usage(&sample).unwrap();
+        let acknowledge = |at, refused| {
+            let mut state = modem.shared.state();
+            let waiting = state.unacknowledged.remove(at).unwrap();
+            state.settle(&waiting, refused);
+        };
+        let check = |acknowledged_seq, acknowledged_records, refused_records, unacknowledged_records| {
+            let expected = UsageAccount {
+                boot: 1,
+                last_seq: 4,
+                acknowledged_seq,
+                acknowledged_records,
+                acknowledged_octets: acknowledged_records * 30,
+                refused_records,
+                unacknowledged_records,
+                unacknowledged_octets: unacknowledged_records * 30,
+            };
+            assert_eq!(modem.account(), expected);
+        };
+        check(0, 0, 0, 4);
+        acknowledge(1, false);
+        check(0, 2, 0, 2);
+        acknowledge(0, false);
+        check(3, 3, 0, 1);
+        acknowledge(0, true);
+        check(4, 3, 1, 0);
     }
 }

@@ -7,6 +7,7 @@ use linegate_simulators::lines::LineRange;
 use linegate_simulators::load::{
     Bounds, GyLoad, IdleLoad, IdleProtocol, MqttLoad, OrderLoad, run_gy, run_idle, run_mqtt, run_orders,
 };
+use linegate_simulators::roster::Roster;
 use linegate_simulators::sinks::HttpSink;
 
 use crate::broker::Broker;
@@ -49,7 +50,12 @@ async fn a_rate_is_kept() {
 #[tokio::test]
 async fn mqtt_load_has_every_publish_acknowledged() {
     let broker = Broker::start().await;
-    let load = MqttLoad { connections: 5, records: 3, bounds: bounds(100), ..MqttLoad::new(broker.address) };
+    let load = MqttLoad {
+        connections: 5,
+        records: 3,
+        bounds: bounds(100),
+        ..MqttLoad::of_lines(LineRange::default(), broker.address)
+    };
     let summary = run_mqtt(load).await.unwrap();
     assert_eq!((summary.answered, summary.unanswered, summary.errors), (100, 0, 0));
     assert_eq!(broker.kept.lock().unwrap().usage.len(), 300);
@@ -59,13 +65,11 @@ async fn mqtt_load_has_every_publish_acknowledged() {
 async fn idle_modems_are_counted_and_let_go() {
     let broker = Broker::start().await;
     let load = IdleLoad {
-        gateway: broker.address,
-        protocol: IdleProtocol::Mqtt,
+        protocol: IdleProtocol::Mqtt(Box::new(Roster::of_lines(LineRange::default(), broker.address))),
         connections: 20,
         per_second: 0,
         hold: Duration::ZERO,
         open_max: Duration::from_secs(5),
-        lines: LineRange::default(),
         server_pid: Some(std::process::id()),
     };
     let summary = run_idle(load).await.unwrap();

@@ -4,9 +4,11 @@
 mod broker;
 mod desk;
 mod element;
+mod fleet;
 mod gateway;
 mod load;
 mod machine;
 mod modem;
 mod script;
 mod sinks;
+mod tls;

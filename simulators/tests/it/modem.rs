@@ -1,9 +1,11 @@
 use std::time::Duration;
 
 use linegate_mqtt::payload::Presence;
+use linegate_simulators::lines::LineRange;
 use linegate_simulators::modem::{
     ContentType, LineState, Modem, ModemConfig, ModemFault, ModemHandle, UsageSample, Version,
 };
+use linegate_simulators::roster::{Roster, all_online};
 
 use crate::broker::Broker;
 
@@ -97,9 +99,7 @@ async fn usage_goes_again_with_the_same_sequence_until_it_is_acknowledged() {
 #[tokio::test]
 async fn a_fleet_comes_online_from_one_process() {
     let broker = Broker::start().await;
-    let fleet = Modem::start_fleet(100, 0, |n| ModemConfig::new(&format!("m-{n}"), broker.address)).await.unwrap();
-    for modem in &fleet {
-        assert!(modem.online_within(SOON).await, "{}", modem.device());
-    }
+    let fleet = Roster::of_lines(LineRange::default(), broker.address).start(100, 0).await.unwrap();
+    assert_eq!(all_online(&fleet, SOON).await, 100);
     fleet.iter().for_each(ModemHandle::shutdown);
 }

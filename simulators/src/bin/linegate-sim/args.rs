@@ -1,14 +1,16 @@
 //! What the command line takes; every default is the library's.
 
+mod load;
+mod modem;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use anyhow::bail;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use linegate_simulators::lines::LineRange;
-use linegate_simulators::load::Bounds;
-use linegate_simulators::modem::{ContentType, Version};
+
+pub(crate) use load::{LedgerArgs, LoadCommand};
+pub(crate) use modem::{ChaosArgs, FleetArgs, ModemArgs, ModemCommand, served};
 
 /// Network elements, modems, a call desk and load for Linegate, over real sockets.
 #[derive(Debug, Parser)]
@@ -22,8 +24,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Play a network element until interrupted, or a script to its end.
     Element(ElementArgs),
-    /// Play one modem, or a fleet, until interrupted.
-    Modem(ModemArgs),
+    /// Play one modem, or some, until interrupted; or a fleet, or chaos.
+    Modem(Box<ModemArgs>),
     /// Play the call desk and the field workers until interrupted.
     Desk(DeskArgs),
     /// Take mail, or SMS and webhooks, until interrupted.
@@ -127,59 +129,6 @@ pub(crate) enum FaultName {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ModemArgs {
-    /// The gateway's MQTT listener.
-    #[arg(long, default_value = "127.0.0.1:1883")]
-    pub(crate) gateway: SocketAddr,
-    /// Device id; when not given, the devices of the lines.
-    #[arg(long)]
-    pub(crate) device: Option<String>,
-    /// How many modems.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) count: u64,
-    /// Modems that connect in a second.
-    #[arg(long, default_value_t = 500)]
-    pub(crate) per_second: u64,
-    #[command(flatten)]
-    pub(crate) wire: MqttWire,
-    /// A usage record each so many milliseconds; 0 for none.
-    #[arg(long, default_value_t = 0)]
-    pub(crate) usage_ms: u64,
-    /// Octets of each record.
-    #[arg(long, default_value_t = 1000)]
-    pub(crate) octets: u64,
-    #[command(flatten)]
-    pub(crate) lines: LineArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct MqttWire {
-    /// MQTT version: 3 for 3.1.1, 5 for 5.
-    #[arg(long, default_value_t = 5)]
-    pub(crate) mqtt: u8,
-    /// Write payloads in CBOR; JSON otherwise.
-    #[arg(long)]
-    pub(crate) cbor: bool,
-    /// Password, beside the device id as the user name.
-    #[arg(long)]
-    pub(crate) token: Option<String>,
-}
-
-impl MqttWire {
-    pub(crate) fn version(&self) -> anyhow::Result<Version> {
-        match self.mqtt {
-            3 => Ok(Version::V311),
-            5 => Ok(Version::V5),
-            other => bail!("--mqtt {other}: 3 or 5"),
-        }
-    }
-
-    pub(crate) fn content_type(&self) -> ContentType {
-        if self.cbor { ContentType::Cbor } else { ContentType::Json }
-    }
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct DeskArgs {
     /// The gateway's URL without a path, plain HTTP.
     #[arg(long, default_value = "http://127.0.0.1:8088")]
@@ -230,42 +179,6 @@ pub(crate) struct SinkArgs {
     pub(crate) fail: bool,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum LoadCommand {
-    /// Credit-control sessions over Diameter; a unit is a request.
-    Gy(GyArgs),
-    /// Usage at QoS 1 over MQTT; a unit is a publish.
-    Mqtt(MqttArgs),
-    /// Activate orders over REST; a unit is an order.
-    Orders(OrderArgs),
-    /// Idle connections, and what they cost the gateway in memory.
-    Idle(IdleArgs),
-    /// Usage of known amounts that survives restarts of the gateway.
-    Ledger(LedgerArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct BoundArgs {
-    /// Units in all; 0 for no limit.
-    #[arg(long, default_value_t = 0)]
-    pub(crate) count: u64,
-    /// Seconds.
-    #[arg(long, default_value_t = 10)]
-    pub(crate) seconds: u64,
-    /// Units a second; as fast as answers come when not given.
-    #[arg(long)]
-    pub(crate) rate: Option<u64>,
-    /// The gateway's process id, for its CPU time and memory.
-    #[arg(long)]
-    pub(crate) server_pid: Option<u32>,
-}
-
-impl BoundArgs {
-    pub(crate) fn bounds(&self) -> Bounds {
-        Bounds { count_max: self.count, time_max: Duration::from_secs(self.seconds), rate: self.rate }
-    }
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct LineArgs {
     /// IMSI of the first line.
@@ -286,135 +199,4 @@ impl LineArgs {
     pub(crate) fn range(&self) -> LineRange {
         LineRange { imsi_from: self.imsi_from, lines: self.lines, apn: self.apn.clone(), plan: self.plan.clone() }
     }
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct GyArgs {
-    /// The gateway's Diameter listener.
-    #[arg(long, default_value = "127.0.0.1:3868")]
-    pub(crate) gateway: SocketAddr,
-    /// Peer connections.
-    #[arg(long, default_value_t = 2)]
-    pub(crate) peers: u64,
-    /// Sessions under way on each.
-    #[arg(long, default_value_t = 64)]
-    pub(crate) outstanding: u32,
-    /// CCR-U of each session.
-    #[arg(long, default_value_t = 3)]
-    pub(crate) updates: u32,
-    /// Octets of each report, for each rating group.
-    #[arg(long, default_value_t = 10_000)]
-    pub(crate) octets: u64,
-    /// Rating groups of each session, with commas.
-    #[arg(long, value_delimiter = ',', default_value = "1")]
-    pub(crate) rating_groups: Vec<u32>,
-    #[command(flatten)]
-    pub(crate) lines: LineArgs,
-    #[command(flatten)]
-    pub(crate) bounds: BoundArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct MqttArgs {
-    /// The gateway's MQTT listener.
-    #[arg(long, default_value = "127.0.0.1:1883")]
-    pub(crate) gateway: SocketAddr,
-    /// Modems.
-    #[arg(long, default_value_t = 100)]
-    pub(crate) connections: u64,
-    /// Unacknowledged publishes of each.
-    #[arg(long, default_value_t = 8)]
-    pub(crate) outstanding: usize,
-    /// Records in each publish.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) records: u64,
-    /// Octets of each record.
-    #[arg(long, default_value_t = 1000)]
-    pub(crate) octets: u64,
-    #[command(flatten)]
-    pub(crate) wire: MqttWire,
-    #[command(flatten)]
-    pub(crate) lines: LineArgs,
-    #[command(flatten)]
-    pub(crate) bounds: BoundArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct OrderArgs {
-    /// The gateway's URL without a path, plain HTTP.
-    #[arg(long, default_value = "http://127.0.0.1:8088")]
-    pub(crate) gateway: String,
-    /// Bearer token.
-    #[arg(long)]
-    pub(crate) token: Option<String>,
-    /// Requests under way.
-    #[arg(long, default_value_t = 8)]
-    pub(crate) concurrency: u64,
-    #[command(flatten)]
-    pub(crate) lines: LineArgs,
-    #[command(flatten)]
-    pub(crate) bounds: BoundArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct IdleArgs {
-    /// The listener: MQTT, or Diameter with --diameter.
-    #[arg(long, default_value = "127.0.0.1:1883")]
-    pub(crate) gateway: SocketAddr,
-    /// Diameter peers instead of modems.
-    #[arg(long)]
-    pub(crate) diameter: bool,
-    /// How many.
-    #[arg(long, default_value_t = 1000)]
-    pub(crate) connections: u64,
-    /// Opened in a second.
-    #[arg(long, default_value_t = 1000)]
-    pub(crate) per_second: u64,
-    /// How long they stay, seconds.
-    #[arg(long, default_value_t = 5)]
-    pub(crate) hold_secs: u64,
-    /// How long all may take to come, seconds.
-    #[arg(long, default_value_t = 60)]
-    pub(crate) open_secs: u64,
-    #[command(flatten)]
-    pub(crate) lines: LineArgs,
-    /// The gateway's process id.
-    #[arg(long)]
-    pub(crate) server_pid: Option<u32>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct LedgerArgs {
-    /// The gateway's Diameter listener; no Gy usage when not given.
-    #[arg(long)]
-    pub(crate) diameter: Option<SocketAddr>,
-    /// The gateway's MQTT listener; no modem usage when not given.
-    #[arg(long)]
-    pub(crate) mqtt: Option<SocketAddr>,
-    /// Lines charged by their modems, behind those charged over Gy.
-    #[arg(long, default_value_t = 100)]
-    pub(crate) modem_lines: u64,
-    /// Gy sessions at once.
-    #[arg(long, default_value_t = 8)]
-    pub(crate) sessions: u64,
-    /// Modems at once.
-    #[arg(long, default_value_t = 4)]
-    pub(crate) modems: u64,
-    /// Records in all; 0 for no limit.
-    #[arg(long, default_value_t = 0)]
-    pub(crate) count: u64,
-    /// Seconds.
-    #[arg(long, default_value_t = 10)]
-    pub(crate) seconds: u64,
-    /// How long a record is sent again before it is given up, seconds.
-    #[arg(long, default_value_t = 60)]
-    pub(crate) give_up_secs: u64,
-    /// Wait between two records of a session or modem, milliseconds.
-    #[arg(long, default_value_t = 0)]
-    pub(crate) pause_ms: u64,
-    /// CSV file of every record and what became of it.
-    #[arg(long)]
-    pub(crate) file: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) lines: LineArgs,
 }

@@ -1,7 +1,10 @@
 //! The simulators from the command line: a thin layer over the library, which
 //! has every knob.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod args;
+mod load;
+mod modem;
 
 use std::io::Write;
 use std::path::Path;
@@ -14,15 +17,11 @@ use linegate_simulators::clock;
 use linegate_simulators::desk::{CallAct, Desk, DeskConfig, DeskHandle, WorkAct};
 use linegate_simulators::element::script::{RunSettings, Script};
 use linegate_simulators::element::{Element, ElementConfig, ElementHandle, Fault, Role, SessionConfig, UsageStep};
-use linegate_simulators::ledger::{self, LedgerConfig};
-use linegate_simulators::lines::LineRange;
-use linegate_simulators::load::{self, GyLoad, IdleLoad, IdleProtocol, MqttLoad, OrderLoad};
-use linegate_simulators::modem::{Modem, ModemConfig, ModemHandle, UsageSample};
 use linegate_simulators::peer::Endpoint;
 use linegate_simulators::sinks::{HttpFault, HttpSink, MailFault, MailSink};
 use serde::Serialize;
 
-use args::{Cli, Command, DeskArgs, ElementArgs, FaultName, LedgerArgs, LoadCommand, ModemArgs, RoleName, SinkArgs};
+use args::{Cli, Command, DeskArgs, ElementArgs, FaultName, RoleName, SinkArgs};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -51,10 +50,10 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
 async fn play(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Element(args) => element(args).await,
-        Command::Modem(args) => modem(args).await,
+        Command::Modem(args) => modem::run(*args).await,
         Command::Desk(args) => desk(args).await,
         Command::Sink(args) => sink(args).await,
-        Command::Load(load) => run_load(load).await,
+        Command::Load(load) => load::run(load).await,
         Command::LinesCsv(args) => {
             let mut out = std::io::BufWriter::new(std::io::stdout().lock());
             args.range().write_csv(&mut out).and_then(|()| out.flush()).context("write lines file")
@@ -191,47 +190,6 @@ async fn watch(element: &ElementHandle) -> anyhow::Result<()> {
     }
 }
 
-async fn modem(args: ModemArgs) -> anyhow::Result<()> {
-    let (version, content_type) = (args.wire.version()?, args.wire.content_type());
-    let lines = args.lines.range();
-    let config_of = |n: u64| {
-        let device = args.device.clone().filter(|_| args.count == 1).unwrap_or_else(|| lines.device(n));
-        ModemConfig {
-            version,
-            content_type,
-            token: args.wire.token.clone(),
-            // Another run is another boot.
-            boot: clock::unix_seconds(),
-            ..ModemConfig::new(&device, args.gateway)
-        }
-    };
-    let fleet = Modem::start_fleet(args.count, args.per_second, config_of).await.context("start modems")?;
-    let usage = async {
-        let every = Duration::from_millis(if args.usage_ms == 0 { 1000 } else { args.usage_ms });
-        let mut tick = tokio::time::interval(every);
-        loop {
-            tick.tick().await;
-            for modem in fleet.iter().filter(|_| args.usage_ms > 0) {
-                let sample = UsageSample::of_now(&lines.apn, args.octets / 4, args.octets - args.octets / 4);
-                if let Err(error) = modem.send_usage(&sample) {
-                    eprintln!("{}: {error}", modem.device());
-                }
-            }
-            let online = fleet.iter().filter(|modem| modem.is_online()).count();
-            let acknowledged: u64 = fleet.iter().map(ModemHandle::acknowledged).sum();
-            let state = fleet.first().and_then(ModemHandle::state);
-            eprintln!("{online} of {} online, {acknowledged} records acknowledged, first is {state:?}", fleet.len());
-        }
-    };
-    tokio::select! {
-        () = usage => {}
-        outcome = interrupted() => outcome?,
-    }
-    fleet.iter().for_each(ModemHandle::take_leave);
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    Ok(())
-}
-
 async fn desk(args: DeskArgs) -> anyhow::Result<()> {
     let desk = Desk::start(DeskConfig {
         token: args.token,
@@ -321,95 +279,4 @@ async fn sink(args: SinkArgs) -> anyhow::Result<()> {
         () = watch => Ok(()),
         outcome = interrupted() => outcome,
     }
-}
-
-async fn run_load(command: LoadCommand) -> anyhow::Result<()> {
-    match command {
-        LoadCommand::Gy(args) => {
-            let load = GyLoad {
-                peers: args.peers,
-                outstanding: args.outstanding,
-                lines: args.lines.range(),
-                updates: args.updates,
-                octets: args.octets,
-                rating_groups: args.rating_groups,
-                bounds: args.bounds.bounds(),
-                server_pid: args.bounds.server_pid,
-                ..GyLoad::new(args.gateway)
-            };
-            print(&load::run_gy(load).await?)
-        }
-        LoadCommand::Mqtt(args) => {
-            let load = MqttLoad {
-                connections: args.connections,
-                outstanding: args.outstanding,
-                lines: args.lines.range(),
-                version: args.wire.version()?,
-                content_type: args.wire.content_type(),
-                records: args.records,
-                octets: args.octets,
-                token: args.wire.token,
-                bounds: args.bounds.bounds(),
-                server_pid: args.bounds.server_pid,
-                ..MqttLoad::new(args.gateway)
-            };
-            print(&load::run_mqtt(load).await?)
-        }
-        LoadCommand::Orders(args) => {
-            let load = OrderLoad {
-                token: args.token,
-                concurrency: args.concurrency,
-                lines: args.lines.range(),
-                bounds: args.bounds.bounds(),
-                server_pid: args.bounds.server_pid,
-                ..OrderLoad::new(&args.gateway)
-            };
-            print(&load::run_orders(load).await?)
-        }
-        LoadCommand::Idle(args) => {
-            let protocol = if args.diameter { IdleProtocol::Diameter } else { IdleProtocol::Mqtt };
-            let load = IdleLoad {
-                gateway: args.gateway,
-                protocol,
-                connections: args.connections,
-                per_second: args.per_second,
-                hold: Duration::from_secs(args.hold_secs),
-                open_max: Duration::from_secs(args.open_secs),
-                lines: args.lines.range(),
-                server_pid: args.server_pid,
-            };
-            print(&load::run_idle(load).await?)
-        }
-        LoadCommand::Ledger(args) => run_ledger(args).await,
-    }
-}
-
-async fn run_ledger(args: LedgerArgs) -> anyhow::Result<()> {
-    if args.diameter.is_none() && args.mqtt.is_none() {
-        bail!("name --diameter or --mqtt");
-    }
-    let gy_lines = args.lines.range();
-    let modem_lines =
-        LineRange { imsi_from: gy_lines.imsi_from + gy_lines.lines, lines: args.modem_lines, ..gy_lines.clone() };
-    let config = LedgerConfig {
-        diameter: args.diameter,
-        mqtt: args.mqtt,
-        gy_lines,
-        modem_lines,
-        gy_sessions: args.sessions,
-        modems: args.modems,
-        pause: Duration::from_millis(args.pause_ms),
-        records_max: args.count,
-        time_max: Duration::from_secs(args.seconds),
-        give_up: Duration::from_secs(args.give_up_secs),
-        file: args.file,
-        ..LedgerConfig::default()
-    };
-    let running = ledger::start(config)?;
-    while !running.is_finished() {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        let so_far = running.so_far();
-        eprintln!("ledger: {} sent, {} acknowledged, {} refused", so_far.sent, so_far.acknowledged, so_far.refused);
-    }
-    print(&running.wait().await?)
 }
