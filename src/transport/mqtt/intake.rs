@@ -19,8 +19,8 @@ use crate::ports::Clock;
 use crate::ports::intake::{ChargingError, Replies, Reply, RequestIntake};
 use crate::ports::modem::{DesiredMessage, ModemIntake, ModemMessage, ModemTopic, PayloadFormat};
 use crate::ports::relational::Stored;
-use crate::services::devices::DeviceRegistry;
 use crate::services::device_states::{Desired, DeviceStates, Presence, Report, Reported};
+use crate::services::devices::DeviceRegistry;
 use crate::telemetry::metrics;
 
 /// The one [`ModemIntake`], whatever carries the messages.

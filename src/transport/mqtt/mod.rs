@@ -164,13 +164,7 @@ pub fn start(
         keep_alive_secs_max: settings.keep_alive_max_s,
         ..Limits::default()
     };
-    let server = Arc::new(Server {
-        identities,
-        intake,
-        limits: Arc::new(limits),
-        registry: registry.0,
-        settings,
-    });
+    let server = Arc::new(Server { identities, intake, limits: Arc::new(limits), registry: registry.0, settings });
     if let Some((listener, config)) = listeners.tls {
         info!(address = %listener.local_addr()?, "listening for modems in TLS");
         tasks.spawn(accept(listener, Some(config), Arc::clone(&server), stop.clone(), tasks.clone()));

@@ -89,8 +89,15 @@ fn what_is_encoded_is_as_its_schema_says() {
     for state in [LineState::Active, LineState::Suspended, LineState::Terminated] {
         written("reported", &Reported { version: 0, state, reason: None });
         written("reported", &Reported { version: u64::MAX, state, reason: Some("é".repeat(512)) });
-        let desired =
-            Desired { version: 1, state, order_id: String::new(), expires_ms: None, plan: None, apns: Vec::new() };
+        let desired = Desired {
+            version: 1,
+            state,
+            epoch: None,
+            order_id: String::new(),
+            expires_ms: None,
+            plan: None,
+            apns: Vec::new(),
+        };
         written("desired", &desired);
         let order_id = "o".repeat(1024);
         let apns = vec!["iot.example".into(); 64];
