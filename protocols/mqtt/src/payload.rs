@@ -383,6 +383,8 @@ fn named(path: String, reason: String) -> (String, String) {
     match missing {
         Some((field, _)) if path == "." => (field.to_owned(), "missing".into()),
         Some((field, _)) => (format!("{path}.{field}"), "missing".into()),
+        // A field whose name is empty.
+        None if path.is_empty() => (".".into(), reason),
         None => (path, reason),
     }
 }

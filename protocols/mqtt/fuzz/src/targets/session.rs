@@ -151,7 +151,7 @@ impl World {
         options.receive_max = self.receive_max;
         options.packet_bytes_max = self.packet_bytes_max;
         options.wants_problems = source.flag();
-        options.user_properties = vec![UserProperty { name: source.text().into(), value: String::new() }];
+        options.user_properties = vec![UserProperty { name: source.text().replace('\0', ""), value: String::new() }];
         options.will = self.has_will.then(|| Will {
             topic: "lg/v1/d/status".into(),
             payload: Bytes::from_static(b"{}"),
