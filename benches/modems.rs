@@ -28,7 +28,7 @@ use linegate::ports::modem::Modems;
 use linegate::ports::relational::{Relational, Write};
 use linegate::services::device_states::{DeviceStateSettings, DeviceStates};
 use linegate::services::devices::DeviceRegistry;
-use linegate::transport::mqtt::{Identities, MessageIntake, ModemRegistry, MqttListeners, start};
+use linegate::transport::mqtt::{Identities, IntakeSettings, MessageIntake, ModemRegistry, MqttListeners, start};
 use tokio::io::AsyncBufReadExt;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -149,7 +149,8 @@ async fn serve_modems() {
     let (clock, ids) = (Arc::new(SystemClock), Arc::new(SeededIds::from_os()));
     let modems = Arc::new(registry.clone());
     let devices = Arc::new(DeviceRegistry::new(store.clone(), modems, clock.clone(), ids, settings.registry()));
-    let intake = MessageIntake::new(Arc::new(Append::start()), states, Arc::clone(&devices), clock, 0);
+    let told = IntakeSettings { gateway: "gateway".to_owned(), desired_expiry_s: 0 };
+    let intake = MessageIntake::new(Arc::new(Append::start()), states, Arc::clone(&devices), clock, told);
     let listeners = MqttListeners { tcp: TcpListener::bind("127.0.0.1:0").await.unwrap(), tls: None };
     let identities = Identities::new(devices);
     println!("{}", start(listeners, settings, identities, registry.clone(), Arc::new(intake), stop, &tasks).unwrap());

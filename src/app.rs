@@ -53,7 +53,7 @@ use crate::services::outbox::{Outbox, Senders};
 use crate::services::saga_store::RelationalSagas;
 use crate::services::scheduling::Scheduling;
 use crate::transport::diameter::{self, DiameterElements, DiameterServices, Peers};
-use crate::transport::mqtt::{self, Identities, MessageIntake, ModemRegistry, MqttListeners};
+use crate::transport::mqtt::{self, Identities, IntakeSettings, MessageIntake, ModemRegistry, MqttListeners};
 
 /// Name of the stored Origin-State-Id.
 const ORIGIN_STATE_ID: &str = "diameter.origin-state-id";
@@ -258,7 +258,10 @@ impl Gateway {
             built.devices.clone(),
             Arc::clone(&built.registry),
             Arc::clone(&built.clock),
-            config.mqtt.desired_expiry_s,
+            IntakeSettings {
+                gateway: config.diameter.origin_host.clone(),
+                desired_expiry_s: config.mqtt.desired_expiry_s,
+            },
         ));
         let (registry, stop) = (built.modems.clone(), self.stop.connections.clone());
         let identities = Identities::new(Arc::clone(&built.registry));

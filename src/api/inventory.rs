@@ -67,6 +67,7 @@ pub(super) fn service(line: &Line, session: &SessionState) -> Value {
         ("sessionModemOnline", json!(session.modem_online)),
         ("sessionModemSeen", json!(session.modem_seen.map(|t| t.to_string()))),
         ("sessionModemVersion", json!(session.modem_version)),
+        ("sessionModemGateway", json!(session.modem_gateway)),
         ("sessionModemRefusal", json!(session.modem_refusal)),
         ("sessionServingMme", json!(session.serving_mme)),
         ("element", json!(line.element)),

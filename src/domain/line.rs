@@ -111,6 +111,9 @@ pub struct SessionState {
     /// The newest of its sessions that the modem told of, by its own count.
     #[serde(default)]
     pub modem_session: Option<u64>,
+    /// The gateway that holds its connection, or held it last; `None` behind a broker.
+    #[serde(default)]
+    pub modem_gateway: Option<String>,
     /// The desired-state version that the modem last reported as reached.
     pub modem_version: Option<u64>,
     /// Why the modem has not reached the present version, in its own words.
@@ -121,22 +124,42 @@ pub struct SessionState {
 }
 
 impl SessionState {
-    /// Notes that the modem came or went at `at`, in its session `session` where
-    /// it counts them. The end of an old session may be heard of after the next
-    /// one began: it changes nothing. Hearing the same again changes nothing.
-    pub fn notice(&mut self, online: bool, session: Option<u64>, at: Timestamp) {
+    /// Notes that the modem came or went. The end of an old session may be heard of
+    /// after the next one began, here or at another gateway: it changes nothing.
+    /// Hearing the same again changes nothing.
+    pub fn notice(&mut self, presence: &Presence) {
+        let Presence { online, session, gateway, at } = presence;
         let is_old = match (session, self.modem_session) {
-            (Some(told), Some(newest)) => told < newest,
-            _ => !online && self.modem_seen.is_some_and(|seen| at < seen),
+            (Some(told), Some(newest)) => *told < newest,
+            _ => !online && self.modem_seen.is_some_and(|seen| *at < seen),
         };
-        let is_known = online == self.modem_online && (session.is_none() || session == self.modem_session);
-        if is_old || is_known {
+        let is_elsewhere =
+            !online && gateway.is_some() && self.modem_gateway.is_some() && *gateway != self.modem_gateway;
+        let is_known = *online == self.modem_online
+            && (session.is_none() || *session == self.modem_session)
+            && (gateway.is_none() || *gateway == self.modem_gateway);
+        if is_old || is_elsewhere || is_known {
             return;
         }
-        self.modem_online = online;
-        self.modem_seen = Some(at);
+        self.modem_online = *online;
+        self.modem_seen = Some(*at);
         self.modem_session = session.or(self.modem_session);
+        self.modem_gateway = gateway.clone().or_else(|| self.modem_gateway.take());
     }
+}
+
+/// A modem that came or went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Presence {
+    /// Whether it is there.
+    pub online: bool,
+    /// The modem's own count of its sessions, where it said one.
+    pub session: Option<u64>,
+    /// The gateway that holds or held its connection; `None` where the modem
+    /// itself told, and where a broker stands between.
+    pub gateway: Option<String>,
+    /// When it was seen.
+    pub at: Timestamp,
 }
 
 /// What the line is on the network; changed by a `modify` order.
@@ -291,5 +314,49 @@ impl Line {
         if let Some(open) = self.plans.last_mut().filter(|p| p.span.until == Timestamp::MAX) {
             open.span.until = at.max(open.span.from);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn news(online: bool, session: Option<u64>, gateway: Option<&str>, at: i64) -> Presence {
+        Presence { online, session, gateway: gateway.map(ToOwned::to_owned), at: Timestamp(at) }
+    }
+
+    /// What is heard one after the other, and whether the modem is online then.
+    fn heard(all: &[Presence]) -> bool {
+        let mut state = SessionState::default();
+        all.iter().for_each(|presence| state.notice(presence));
+        state.modem_online
+    }
+
+    #[test]
+    fn the_end_of_an_old_session_is_no_news() {
+        let will_of = |session| news(false, Some(session), None, 30);
+        assert!(!heard(&[news(true, Some(1), None, 10), will_of(1)]));
+        assert!(heard(&[news(true, Some(2), None, 10), will_of(1)]));
+        assert!(heard(&[news(true, None, Some("a"), 10), news(false, None, Some("a"), 9)]));
+        assert!(!heard(&[news(true, None, Some("a"), 10), news(false, None, Some("a"), 11)]));
+    }
+
+    #[test]
+    fn a_gateway_gives_up_its_own_modems_only() {
+        let moved = [news(true, None, Some("a"), 10), news(true, None, Some("b"), 20)];
+        assert!(heard(&[moved[0].clone(), moved[1].clone(), news(false, None, Some("a"), 40)]));
+        assert!(!heard(&[moved[0].clone(), moved[1].clone(), news(false, None, Some("b"), 40)]));
+        // its will says it too, whoever held it
+        assert!(!heard(&[moved[0].clone(), news(false, Some(7), None, 40)]));
+    }
+
+    #[test]
+    fn hearing_the_same_again_changes_nothing() {
+        let mut state = SessionState::default();
+        state.notice(&news(true, Some(3), Some("a"), 10));
+        let before = state.clone();
+        state.notice(&news(true, Some(3), Some("a"), 20));
+        state.notice(&news(true, None, None, 30));
+        assert_eq!(state, before);
     }
 }

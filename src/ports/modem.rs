@@ -92,6 +92,9 @@ pub trait ModemIntake: Send + Sync + 'static {
     /// A modem has gone and not come back.
     async fn went(&self, device: &DeviceId) -> Stored<()>;
 
+    /// Modems that are recorded as connected to this gateway, above `after`, by id.
+    async fn recorded(&self, after: Option<&DeviceId>, limit: u64) -> Stored<Vec<DeviceId>>;
+
     /// What a modem is to be; `None` where it was never told anything.
     async fn desired(&self, device: &DeviceId) -> Stored<Option<DesiredMessage>>;
 }

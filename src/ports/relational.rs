@@ -390,6 +390,8 @@ pub trait LineReads: Send + Sync {
     async fn session(&self, id: &LineId) -> Stored<SessionState>;
     /// The same of many lines; those of which nothing was ever heard are left out.
     async fn sessions(&self, ids: &[LineId]) -> Stored<Vec<(LineId, SessionState)>>;
+    /// Devices that are online at `gateway` by their session state, above `after`, by id.
+    async fn devices_online(&self, gateway: &str, after: Option<&DeviceId>, limit: u64) -> Stored<Vec<DeviceId>>;
 }
 
 /// Modems that are enrolled, or were.

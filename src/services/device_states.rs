@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use crate::domain::ids::{Apn, DeviceId, LineId, OrderId, PlanId};
-use crate::domain::line::{Line, LineState, SessionState};
+use crate::domain::line::{Line, LineState, Presence, SessionState};
 use crate::domain::time::Timestamp;
 use crate::ports::relational::{LineFilter, Page, Relational, StoreError, Stored, Write};
 use crate::telemetry::metrics;
@@ -79,18 +79,6 @@ pub enum Reported {
     Stale,
     /// No line has the device.
     Unknown,
-}
-
-/// A modem that came or went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Presence {
-    /// Whether it is there.
-    pub online: bool,
-    /// The modem's own count of its sessions, where it said one. News of an
-    /// older session than the newest heard of changes nothing.
-    pub session: Option<u64>,
-    /// When it was seen.
-    pub at: Timestamp,
 }
 
 /// What an MME's registration came to.
@@ -178,10 +166,15 @@ impl DeviceStates {
     /// not stored again. Returns what the modem is to be.
     pub async fn presence(&self, device: &DeviceId, presence: Presence) -> Stored<Option<Desired>> {
         let told = self.of_device(device, move |line, session| {
-            session.notice(presence.online, presence.session, presence.at);
+            session.notice(&presence);
             desired_of(line)
         });
         told.await.map(Option::flatten)
+    }
+
+    /// Modems that `gateway` last held and that are online, above `after`, by id.
+    pub async fn online_at(&self, gateway: &str, after: Option<&DeviceId>, limit: u64) -> Stored<Vec<DeviceId>> {
+        self.store.devices_online(gateway, after, limit).await
     }
 
     /// An MME registers for a subscriber (ULR). Nothing changes for one that has no subscription.

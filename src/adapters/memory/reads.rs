@@ -132,6 +132,15 @@ impl LineReads for MemoryStore {
         let state = self.state();
         Ok(ids.iter().filter_map(|id| Some((id.clone(), state.sessions.get(id)?.clone()))).collect())
     }
+
+    async fn devices_online(&self, gateway: &str, after: Option<&DeviceId>, limit: u64) -> Stored<Vec<DeviceId>> {
+        let state = self.state();
+        let online =
+            state.sessions.iter().filter(|(_, s)| s.modem_online && s.modem_gateway.as_deref() == Some(gateway));
+        let devices = online.filter_map(|(line, _)| state.lines.get(line)?.profile.device.clone());
+        let devices: BTreeSet<_> = devices.filter(|device| after.is_none_or(|after| device > after)).collect();
+        Ok(devices.into_iter().take(usize::try_from(limit).unwrap_or(usize::MAX)).collect())
+    }
 }
 
 #[async_trait]

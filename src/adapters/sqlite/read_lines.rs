@@ -72,4 +72,14 @@ impl LineReads for SqliteStore {
         let read = |row: &SqliteRow| Ok((LineId::new(row.try_get::<String, _>("line")?), body(row)?));
         self.all("read sessions", statement(sql).bind(json_list(ids.iter().map(LineId::as_str))), read).await
     }
+
+    async fn devices_online(&self, gateway: &str, after: Option<&DeviceId>, limit: u64) -> Stored<Vec<DeviceId>> {
+        let sql = "SELECT DISTINCT device FROM line_sessions JOIN lines ON lines.id = line_sessions.line
+                   WHERE device > $1 AND line_sessions.body ->> 'modem_online'
+                     AND line_sessions.body ->> 'modem_gateway' = $2
+                   ORDER BY device LIMIT $3";
+        let after = after.map_or(String::new(), ToString::to_string);
+        let query = statement(sql).bind(after).bind(gateway.to_owned()).bind(signed(limit));
+        self.all("read modems online", query, |row| Ok(DeviceId::new(row.try_get::<String, _>("device")?))).await
+    }
 }

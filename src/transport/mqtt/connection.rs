@@ -135,7 +135,9 @@ impl Modem {
                     self.send_desired(false).await;
                 }
                 ToModem::Expelled => {
-                    self.machine.disconnect(ReasonCode::ADMINISTRATIVE_ACTION, SystemClock::instant());
+                    let reason =
+                        ReasonCode::ADMINISTRATIVE_ACTION.because("the device's credential is revoked or replaced");
+                    self.machine.disconnect(reason, SystemClock::instant());
                 }
                 ToModem::TakenOver(newer) => {
                     self.machine.disconnect(ReasonCode::SESSION_TAKEN_OVER, SystemClock::instant());
@@ -270,12 +272,12 @@ impl Modem {
     /// Nothing more can be made durable: the connection ends without the
     /// PUBACK, and the modem sends again.
     fn give_up(&mut self, error: ChargingError) {
-        let reason = match error {
-            ChargingError::Stopping => ReasonCode::SERVER_SHUTTING_DOWN,
-            _ => ReasonCode::SERVER_BUSY,
+        let (reason, why) = match error {
+            ChargingError::Stopping => (ReasonCode::SERVER_SHUTTING_DOWN, "the gateway is stopping: send again"),
+            _ => (ReasonCode::SERVER_BUSY, "usage cannot be kept at this moment: send again later"),
         };
         metrics().mqtt_refused.with_label_values(&[reason.name()]).inc();
-        self.machine.disconnect(reason, SystemClock::instant());
+        self.machine.disconnect(reason.because(why), SystemClock::instant());
     }
 
     async fn send_desired(&mut self, retained: bool) {
@@ -308,11 +310,9 @@ impl Modem {
         let grace = Duration::from_secs(u64::from(settings.offline_after_s));
         // Who takes leave is gone at once. Else the will's delay counts, which ends
         // with the session (MQTT 5 section 3.1.3.2.2), and at least our own patience.
-        let gone_after = match &end.will {
-            None if matches!(end.cause, Cause::Client(_)) => Duration::ZERO,
-            will => {
-                will.as_ref().map_or(grace, |will| Duration::from_secs(will.delay_secs.into()).min(expiry).max(grace))
-            }
+        let gone_after = match end.cause {
+            Cause::Client(_) if end.will.is_none() => Duration::ZERO,
+            _ => end.will_due_after().unwrap_or_default().max(grace),
         };
         let leave = Leave { session: self.machine.take_session(), expiry, gone_after };
         self.server.registry.leave(&entry, leave, settings.sessions_kept_max, SystemClock::instant());

@@ -12,14 +12,14 @@ use tracing::debug;
 
 use super::usage;
 use crate::domain::ids::DeviceId;
-use crate::domain::line::LineState;
+use crate::domain::line::{LineState, Presence};
 use crate::domain::rating::request::{ChargeAnswer, Outcome};
 use crate::domain::time::Timestamp;
 use crate::ports::Clock;
 use crate::ports::intake::{ChargingError, Replies, Reply, RequestIntake};
 use crate::ports::modem::{DesiredMessage, ModemIntake, ModemMessage, ModemTopic, PayloadFormat};
 use crate::ports::relational::Stored;
-use crate::services::device_states::{Desired, DeviceStates, Presence, Report, Reported};
+use crate::services::device_states::{Desired, DeviceStates, Report, Reported};
 use crate::services::devices::DeviceRegistry;
 use crate::telemetry::metrics;
 
@@ -29,7 +29,16 @@ pub struct MessageIntake {
     states: DeviceStates,
     registry: Arc<DeviceRegistry>,
     clock: Arc<dyn Clock>,
-    desired_expiry_s: u32,
+    settings: IntakeSettings,
+}
+
+/// What a [`MessageIntake`] is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IntakeSettings {
+    /// This gateway's name among those on the store.
+    pub gateway: String,
+    /// Seconds after which a desired state lapses that was sent; 0 is never.
+    pub desired_expiry_s: u32,
 }
 
 impl MessageIntake {
@@ -40,9 +49,9 @@ impl MessageIntake {
         states: DeviceStates,
         registry: Arc<DeviceRegistry>,
         clock: Arc<dyn Clock>,
-        desired_expiry_s: u32,
+        settings: IntakeSettings,
     ) -> Self {
-        Self { charging, states, registry, clock, desired_expiry_s }
+        Self { charging, states, registry, clock, settings }
     }
 
     fn usage(&self, message: &ModemMessage, reply: Reply) {
@@ -91,6 +100,10 @@ impl MessageIntake {
         });
     }
 
+    fn presence(&self, online: bool) -> Presence {
+        Presence { online, session: None, gateway: Some(self.settings.gateway.clone()), at: self.clock.now() }
+    }
+
     async fn message(&self, device: &DeviceId, desired: Option<Desired>) -> Stored<Option<DesiredMessage>> {
         let Some(desired) = desired else { return Ok(None) };
         let state = match desired.state {
@@ -100,7 +113,7 @@ impl MessageIntake {
             LineState::Absent => return Ok(None),
         };
         let lapses = |seconds: u32| Timestamp(self.clock.now().millis() + i64::from(seconds) * 1000);
-        let expires = (self.desired_expiry_s > 0).then(|| lapses(self.desired_expiry_s));
+        let expires = (self.settings.desired_expiry_s > 0).then(|| lapses(self.settings.desired_expiry_s));
         let message = payload::Desired {
             epoch: self.registry.epoch(device).await?,
             version: desired.version,
@@ -129,14 +142,16 @@ impl ModemIntake for MessageIntake {
     }
 
     async fn came(&self, device: &DeviceId) -> Stored<Option<DesiredMessage>> {
-        let presence = Presence { online: true, session: None, at: self.clock.now() };
-        let desired = self.states.presence(device, presence).await?;
+        let desired = self.states.presence(device, self.presence(true)).await?;
         self.message(device, desired).await
     }
 
     async fn went(&self, device: &DeviceId) -> Stored<()> {
-        let presence = Presence { online: false, session: None, at: self.clock.now() };
-        self.states.presence(device, presence).await.map(drop)
+        self.states.presence(device, self.presence(false)).await.map(drop)
+    }
+
+    async fn recorded(&self, after: Option<&DeviceId>, limit: u64) -> Stored<Vec<DeviceId>> {
+        self.states.online_at(&self.settings.gateway, after, limit).await
     }
 
     async fn desired(&self, device: &DeviceId) -> Stored<Option<DesiredMessage>> {
@@ -171,7 +186,9 @@ async fn status(states: &DeviceStates, message: ModemMessage, at: Timestamp) -> 
     match payload::Status::decode(&message.payload, content_type(message.format)) {
         Ok(status) => {
             let online = status.state == payload::Presence::Online;
-            states.presence(&message.device, Presence { online, session: Some(status.session), at }).await?;
+            states
+                .presence(&message.device, Presence { online, session: Some(status.session), gateway: None, at })
+                .await?;
             Ok("taken")
         }
         Err(error) => {

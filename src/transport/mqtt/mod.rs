@@ -36,7 +36,7 @@ use crate::transport::tls::ServerTlsSettings;
 use crate::transport::wire::Wire;
 
 pub use identity::Identities;
-pub use intake::MessageIntake;
+pub use intake::{IntakeSettings, MessageIntake};
 use registry::Registry;
 
 /// `[mqtt]`
@@ -223,13 +223,19 @@ fn admit(
     }
 }
 
-/// Gives up modems that have not come back in time, and ends sessions.
+/// Gives up modems that have not come back in time, those that were there before
+/// our start included, and ends sessions.
 async fn sweep(server: Arc<Server>, stop: CancellationToken) {
     const PAUSE: Duration = Duration::from_secs(1);
+    let grace = SystemClock::instant() + Duration::from_secs(server.settings.offline_after_s.into());
+    let mut former = Former::Waiting;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(PAUSE) => {}
+        }
+        if SystemClock::instant() >= grace && former != Former::Done {
+            former = give_up_former(&server, former).await;
         }
         let gone = server.registry.sweep(SystemClock::instant());
         // Together, so that they are stored together.
@@ -238,4 +244,35 @@ async fn sweep(server: Arc<Server>, stop: CancellationToken) {
             debug!(%error, "keep a modem's presence");
         }
     }
+}
+
+/// How far the modems are looked through that were there before our start.
+#[derive(PartialEq, Eq)]
+enum Former {
+    Waiting,
+    Above(DeviceId),
+    Done,
+}
+
+/// Gives up some of the modems that are recorded as connected and are not. Tried
+/// again at the next sweep where the store fails.
+async fn give_up_former(server: &Server, former: Former) -> Former {
+    const AT_ONCE: u64 = 1000;
+    let after = match &former {
+        Former::Above(device) => Some(device),
+        Former::Waiting | Former::Done => None,
+    };
+    let recorded = match server.intake.recorded(after, AT_ONCE).await {
+        Ok(recorded) => recorded,
+        Err(error) => {
+            debug!(%error, "read the modems of before the start");
+            return former;
+        }
+    };
+    let away = recorded.iter().filter(|device| !server.registry.is_known(device));
+    let told = away.map(|device| server.intake.went(device));
+    if futures_util::future::join_all(told).await.iter().any(Result::is_err) {
+        return former;
+    }
+    recorded.into_iter().next_back().map_or(Former::Done, Former::Above)
 }

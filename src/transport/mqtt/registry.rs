@@ -152,6 +152,11 @@ impl Registry {
         self.lock().connected
     }
 
+    /// Whether a device is connected, or was and has not been given up yet.
+    pub fn is_known(&self, device: &DeviceId) -> bool {
+        self.lock().known.get(device).is_some_and(|known| known.link.is_some() || known.gone_at.is_some())
+    }
+
     /// Tells a device's connection that its desired state changed.
     pub fn nudge(&self, device: &DeviceId) {
         let link = self.lock().known.get(device).and_then(|known| known.link.clone());

@@ -39,6 +39,7 @@ macro_rules! contract {
                 orders: stuck_sagas_are_listed_oldest_first,
                 orders: lines_are_found_by_each_filter_by_id,
                 orders: the_newest_living_line_has_the_identifier,
+                orders: modems_that_a_gateway_holds_are_found,
                 orders: lines_by_account_come_in_whole_accounts,
                 orders: the_session_of_a_line_is_what_was_written_last,
                 work: a_slot_is_held_up_to_its_capacity_and_given_back,

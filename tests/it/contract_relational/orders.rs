@@ -242,5 +242,26 @@ pub(crate) async fn the_session_of_a_line_is_what_was_written_last(store: &Store
         let session = SessionState { modem_online: true, modem_version: Some(version), ..SessionState::default() };
         store.save(vec![Write::Session("l-1".into(), session.clone())]).await.unwrap();
         assert_eq!(store.session(&"l-1".into()).await.unwrap(), session);
+        assert_eq!(store.sessions(&["l-0".into(), "l-1".into()]).await.unwrap(), [("l-1".into(), session)]);
     }
+}
+
+pub(crate) async fn modems_that_a_gateway_holds_are_found(store: &Store) {
+    for (id, online, gateway) in [
+        ("l-1", true, Some("here")),
+        ("l-2", false, Some("here")),
+        ("l-3", true, Some("there")),
+        ("l-4", true, None),
+        ("l-5", true, Some("here")),
+    ] {
+        let mut each = line(id, "a-1", 1);
+        each.profile.device = Some(id.replace('l', "m").into());
+        let gateway = gateway.map(ToOwned::to_owned);
+        let session = SessionState { modem_online: online, modem_gateway: gateway, ..SessionState::default() };
+        store.save(vec![Write::Line(each), Write::Session(id.into(), session)]).await.unwrap();
+    }
+    let all = store.devices_online("here", None, 9).await.unwrap();
+    assert_eq!(all, ["m-1".into(), "m-5".into()]);
+    assert_eq!(store.devices_online("here", None, 1).await.unwrap(), ["m-1".into()]);
+    assert_eq!(store.devices_online("here", Some(&"m-1".into()), 9).await.unwrap(), ["m-5".into()]);
 }
