@@ -127,6 +127,7 @@ fn connect(client_id: &str, username: Option<&str>, password: Option<&str>) -> C
         session_expiry_secs: 0,
         keep_alive_secs: 0,
         will: None,
+        user_properties: Vec::new(),
     }
 }
 

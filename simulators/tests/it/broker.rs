@@ -57,8 +57,15 @@ impl Broker {
     }
 
     pub fn wish(&self, device: &str, version: u64, state: LineState) {
-        let desired =
-            Desired { version, state, order_id: "o-1".into(), expires_ms: None, plan: None, apns: Vec::new() };
+        let desired = Desired {
+            version,
+            state,
+            epoch: None,
+            order_id: "o-1".into(),
+            expires_ms: None,
+            plan: None,
+            apns: Vec::new(),
+        };
         self.kept.lock().unwrap().desired.insert(device.into(), desired);
         let _nobody = self.news.send(());
     }

@@ -1,7 +1,7 @@
 //! Judging a modem that connects.
 //!
-//! A connect costs one read of the store, or none where the device was here a
-//! short while ago. Two in two cases: a token that is wrong for a device as it
+//! A connect costs one read of the store, which it shares with those that come at
+//! the same time, or none where the device was here a short while ago. Two in two cases: a token that is wrong for a device as it
 //! is remembered (it may have been rotated at another gateway), and, where
 //! enrolment is open, a certificate that names no device.
 
@@ -14,6 +14,7 @@ use super::known::{Found, Key, Mark};
 use super::{DeviceRegistry, EnrolmentMode};
 use crate::domain::device::{Device, TokenDigest, TokenUse};
 use crate::domain::ids::{CertificateName, DeviceId};
+use crate::domain::time::Timestamp;
 use crate::ports::relational::{StoreError, Stored};
 use crate::telemetry::metrics;
 
@@ -81,22 +82,13 @@ impl DeviceRegistry {
         if self.lockouts.is_locked(device, from, now) {
             return Err(Refusal::LockedOut);
         }
-        let judged = match self.look(Key::Id(device.clone())).await? {
-            (known, _) if self.is_open_to(known.as_deref()) => return Ok(()),
-            (None, _) => None,
-            (Some(known), is_fresh) => {
-                let digest = token.map(TokenDigest::of);
-                let judge = |device: Arc<Device>| {
-                    let used = device.token_use(digest.as_ref()?, now)?;
-                    Some((device, used))
-                };
-                match judge(known) {
-                    None if digest.is_some() && !is_fresh => {
-                        self.read(Key::Id(device.clone()), self.known.mark()).await?.and_then(judge)
-                    }
-                    judged => judged,
-                }
-            }
+        let (found, is_fresh) = self.look(Key::Id(device.clone())).await?;
+        if self.is_open_to(found.as_deref()) {
+            return Ok(());
+        }
+        let judged = match (found, token.map(TokenDigest::of)) {
+            (Some(known), Some(shown)) => self.judge_token(known, is_fresh, &shown, now).await?,
+            _ => None,
         };
         let Some((known, used)) = judged else {
             if self.lockouts.failed(device, from, now) {
@@ -112,6 +104,25 @@ impl DeviceRegistry {
             self.end_former_token(&known).await;
         }
         Ok(())
+    }
+
+    /// Which of the device's tokens is shown. One that is wrong for the device as it
+    /// is remembered is judged again by the store.
+    async fn judge_token(
+        &self,
+        known: Arc<Device>,
+        is_fresh: bool,
+        shown: &TokenDigest,
+        now: Timestamp,
+    ) -> Stored<Option<(Arc<Device>, TokenUse)>> {
+        if let Some(used) = known.token_use(shown, now) {
+            return Ok(Some((known, used)));
+        }
+        if is_fresh {
+            return Ok(None);
+        }
+        let stored = self.read(Key::Id(known.id.clone()), self.known.mark()).await?;
+        Ok(stored.and_then(|device| device.token_use(shown, now).map(|used| (device, used))))
     }
 
     /// Whether a device comes in without a credential.
@@ -149,11 +160,7 @@ impl DeviceRegistry {
     }
 
     async fn read(&self, key: Key, mark: Mark) -> Stored<Found> {
-        let found = match &key {
-            Key::Id(id) => self.device(id).await?,
-            Key::Certificate(name) => self.device_of_certificate(name).await?,
-        };
-        let found = found.map(Arc::new);
+        let found = self.reader.device(&key).await?;
         let now = self.clock.now();
         if let (Key::Certificate(_), Some(device)) = (&key, &found) {
             // Its epoch will be asked for by its id.

@@ -12,6 +12,7 @@ pub mod admission;
 mod bounded;
 mod known;
 mod lockout;
+mod reader;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use tracing::info;
 
 use self::known::{Key, Known};
 use self::lockout::Lockouts;
+use self::reader::Reader;
 use crate::domain::device::{Credential, Device, TokenDigest, own_name};
 use crate::domain::ids::{CertificateName, DeviceId};
 use crate::domain::time::Timestamp;
@@ -148,6 +150,7 @@ pub struct DeviceRegistry {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
     settings: DeviceSettings,
+    reader: Reader,
     known: Known,
     lockouts: Lockouts,
 }
@@ -163,7 +166,8 @@ impl DeviceRegistry {
     ) -> Self {
         let known = Known::new(settings.identities_cached_max, Duration::from_secs(settings.identities_cache_s));
         let lockouts = Lockouts::new(&settings);
-        Self { store, modems, clock, ids, settings, known, lockouts }
+        let reader = Reader::new(Arc::clone(&store));
+        Self { store, modems, clock, ids, settings, reader, known, lockouts }
     }
 
     /// Enrols a device that was never here; `by` is who does it, for the log.
