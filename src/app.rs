@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
@@ -171,8 +171,20 @@ fn guard_listeners(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("listen on {address} ({key})"))
+/// Connections that may wait to be accepted: after an outage every modem comes back
+/// at once, and one that finds no room tries again a second later. The kernel cuts it
+/// to its own limit (`net.core.somaxconn`).
+const BACKLOG: u32 = 4096;
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    listen(address).with_context(|| format!("listen on {address} ({key})"))
 }
 
 impl Gateway {
@@ -188,7 +200,7 @@ impl Gateway {
 
         let any: SocketAddr = ([127, 0, 0, 1], 0).into();
         let http_wanted = if mode == Mode::Serve { config.http.listen.parse()? } else { any };
-        let http_listener = bind("http.listen", http_wanted).await?;
+        let http_listener = bind("http.listen", http_wanted)?;
         let http = http_listener.local_addr()?;
 
         let (built, charging) = build(&config, &stop, &services).await?;
@@ -229,16 +241,16 @@ impl Gateway {
 
     async fn listen(&mut self, config: &Config, built: &Built) -> anyhow::Result<()> {
         let diameter = diameter::Listeners {
-            tcp: bind("diameter.listen", config.diameter.listen).await?,
+            tcp: bind("diameter.listen", config.diameter.listen)?,
             tls: match config.diameter.tls.load("diameter.tls")? {
-                Some(tls) => Some((bind("diameter.tls.listen", config.diameter.tls.listen).await?, tls)),
+                Some(tls) => Some((bind("diameter.tls.listen", config.diameter.tls.listen)?, tls)),
                 None => None,
             },
         };
         let listeners = MqttListeners {
-            tcp: bind("mqtt.listen", config.mqtt.listen).await?,
+            tcp: bind("mqtt.listen", config.mqtt.listen)?,
             tls: match config.mqtt.tls.load("mqtt.tls")? {
-                Some(tls) => Some((bind("mqtt.tls.listen", config.mqtt.tls.listen).await?, tls)),
+                Some(tls) => Some((bind("mqtt.tls.listen", config.mqtt.tls.listen)?, tls)),
                 None => None,
             },
         };

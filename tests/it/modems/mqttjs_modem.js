@@ -33,6 +33,7 @@ async function open(clean) {
             properties: v5 ? { willDelayInterval: 1 } : undefined },
   });
   const [connack] = await next(client, "connect");
+  client.on("disconnect", (packet) => { throw new Error(`disconnected: ${packet.reasonCode}`); });
   return { client, connack };
 }
 
@@ -51,13 +52,16 @@ async function main() {
   assert.equal(packet.retain, true);
   const desired = JSON.parse(payload);
   await client.publishAsync(`${base}/reported`, JSON.stringify({ version: desired.version, state: desired.state }), { qos: 1 });
-  // more at once than the gateway lets wait: the client holds them back
-  const sent = [];
-  for (let seq = 1; seq <= 200; seq += 1) {
-    const properties = v5 ? { contentType: "application/json", userProperties: { unit: "octets" } } : undefined;
-    sent.push(client.publishAsync(`${base}/usage`, JSON.stringify(record(seq)), { qos: 1, properties }));
+  // mqtt.js does not keep to our Receive Maximum (64) by itself; 3.1.1 has none, there we stop reading
+  const window = v5 ? 64 : 200;
+  for (let first = 1; first <= 200; first += window) {
+    const sent = [];
+    for (let seq = first; seq < first + window && seq <= 200; seq += 1) {
+      const properties = v5 ? { contentType: "application/json", userProperties: { unit: "octets" } } : undefined;
+      sent.push(client.publishAsync(`${base}/usage`, JSON.stringify(record(seq)), { qos: 1, properties }));
+    }
+    await Promise.all(sent);
   }
-  await Promise.all(sent);
   await assert.rejects(client.subscribeAsync("lg/v1/+/desired", { qos: 1 }).then((g) => {
     if (g[0].qos >= 128) throw new Error("refused");
   }));
