@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::support::{Gateway, Ports, wait_for};
 
-fn activate(gateway: &Gateway, device: &str, imsi: &str) -> String {
+pub fn activate(gateway: &Gateway, device: &str, imsi: &str) -> String {
     let order = json!({
         "externalId": format!("order-{device}"),
         "relatedParty": [{ "id": "customer-1", "role": "customer", "@referredType": "Individual" }],
@@ -94,7 +94,7 @@ fn usage_of(apn: &str, octets: u64) -> String {
     .to_string()
 }
 
-fn usage_sum(gateway: &Gateway, imsi: &str) -> Option<u64> {
+pub fn usage_sum(gateway: &Gateway, imsi: &str) -> Option<u64> {
     let (_, lines) = gateway.get(&format!("/tmf-api/serviceInventory/v4/service?imsi={imsi}"));
     Some(gateway.rated_octets(lines[0]["id"].as_str()?))
 }
