@@ -70,8 +70,9 @@ impl Consumer {
             emptied: Notify::new(),
             unsubscribed: watch::Sender::new(0),
         });
-        // Also where a session is there: it may be from before we took leave, or
-        // from before the group's name changed. Subscribing again changes nothing.
+        // Also where a session is there: mosquitto restores sessions without their
+        // shared subscriptions, and it may be from before we took leave. Subscribing
+        // again changes nothing.
         let filters = self.filters.iter().map(|filter| Filter::new(filter, QoS::AtLeastOnce));
         let _room = taken.client.try_subscribe_many(filters);
         let end = {
@@ -161,11 +162,11 @@ impl Consumer {
             if answers.wait_for(|count| *count >= asked).await.is_err() {
                 return;
             }
+            if taken.count() == Some(before) && taken.is_empty() {
+                return;
+            }
             while !taken.is_empty() {
                 taken.emptied.notified().await;
-            }
-            if taken.count() == Some(before) {
-                return;
             }
         }
     }

@@ -108,6 +108,7 @@ fn what_cannot_be_made_durable_comes_again_after_a_pause() {
     wait_taken(&desk, &["before".to_owned()]);
     desk.set(Manner::Fails);
     broker.publish(USAGE, "failed");
+    wait_taken(&desk, &["before".to_owned(), "failed".to_owned()]);
     desk.set(Manner::Answers);
     desk.answer(0);
     let again = || desk.payloads().iter().filter(|payload| *payload == "failed").count() >= 2;
@@ -272,6 +273,32 @@ fn forward(mut client: TcpStream, mut to: TcpStream) {
         }
         stalls |= buffer[..length].windows(4).any(|part| part == b"-out");
     }
+}
+
+#[test]
+fn the_manuals_access_list_lets_a_modem_speak_for_itself_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let manual = include_str!("../../../docs/modem.md");
+    let list = manual.split("```").find(|block| block.trim_start().starts_with("user linegate")).unwrap();
+    let file = folder.path().join("access");
+    std::fs::write(&file, list).unwrap();
+    let broker = Mosquitto::start(folder.path(), &format!("acl_file {}", file.display()));
+    let desk = Desk::new(Manner::Answers);
+    desk.set_desired(1, "v1");
+    let node = Node::join(&broker, &desk, &[("USER", "linegate")]);
+    let publish = |device: &str, topic: &str| {
+        let mut modem = broker.client("mosquitto_pub");
+        modem.args(["-u", device, "-t", topic, "-m", device]).output().unwrap();
+    };
+    publish("meter-1", "lg/v1/meter-2/usage");
+    publish("meter-2", "lg/v1/meter-2/usage");
+    wait_taken(&desk, &["meter-2".to_owned()]);
+    let sent = |kind: &str| broker.log().contains(&format!("Received PUBLISH from linegate-one-out (d0, q1, r{kind}"));
+    wait_for("the receipt", PATIENCE, || sent("0"), || broker.log());
+    node.desired_changed("meter-2");
+    wait_for("the desired state", PATIENCE, || sent("1"), || broker.log());
+    assert_eq!(metrics().broker_messages.with_label_values(&["any", "refused"]).get(), 0, "{}", broker.log());
+    node.stop();
 }
 
 #[test]

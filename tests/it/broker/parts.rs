@@ -91,7 +91,8 @@ impl Mosquitto {
         crate::support::tail(&self.folder.join("log"))
     }
 
-    fn client(&self, program: &str) -> Command {
+    /// One of mosquitto's own clients.
+    pub fn client(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.args(["-V", "mqttv5", "-h", "127.0.0.1", "-p", &self.address.port().to_string(), "-q", "1"]);
         command
