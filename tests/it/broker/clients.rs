@@ -1,7 +1,9 @@
 //! Our clients against mosquitto, and an intake whose answers a test holds.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use linegate::telemetry::metrics;
@@ -142,6 +144,9 @@ fn more_than_may_wait_is_left_to_the_broker_and_comes_again() {
     };
     // Packets of 60 kB: the library takes 10 KiB where nothing else is said.
     wait_for("every message", PATIENCE, all, || broker.log());
+    desk.set(Manner::Answers);
+    desk.answer_all();
+    assert!(metrics().broker_reconnects.with_label_values(&["usage", "full"]).get() >= 1, "the limit was never met");
     node.stop();
 }
 
@@ -231,9 +236,9 @@ fn a_broker_that_takes_nothing_from_us_stops_no_acknowledgement() {
     let folder = tempfile::tempdir().unwrap();
     let broker = Mosquitto::start(folder.path(), "");
     let desk = Desk::new(Manner::Answers);
-    let stall = stall_the_publisher(broker.address);
+    let stall = Stall::start(broker.address);
     let changed = [("OUTGOING_MAX", "5"), ("OUTGOING_INFLIGHT_MAX", "2"), ("RECEIVE_MAX", "8")];
-    let node = Node::start(&format!("mqtt://{stall}"), &desk, &changed);
+    let node = Node::start(&stall.url(), &desk, &changed);
     node.wait_joined(&broker, "one");
     broker.publish_lines(USAGE, &numbers(0..200));
     wait_taken(&desk, &numbers(0..200));
@@ -246,33 +251,87 @@ fn a_broker_that_takes_nothing_from_us_stops_no_acknowledgement() {
     node.kill();
 }
 
-/// Between our clients and the broker: lets everything through, but nothing more
-/// of the client that sends after its CONNECT.
-fn stall_the_publisher(broker: SocketAddr) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for client in listener.incoming().map_while(Result::ok) {
-            std::thread::spawn(move || {
-                let to = TcpStream::connect(broker).unwrap();
-                let (mut answers, mut back) = (to.try_clone().unwrap(), client.try_clone().unwrap());
-                std::thread::spawn(move || std::io::copy(&mut answers, &mut back));
-                forward(client, to);
-            });
-        }
-    });
-    address
+#[test]
+fn what_the_broker_did_not_take_goes_out_on_the_next_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Mosquitto::start(folder.path(), "");
+    let desk = Desk::new(Manner::Answers);
+    desk.set_desired(1, "older");
+    let stall = Stall::start(broker.address);
+    // Some wait for their PUBACK, one is with the library, the rest in our hand and queue.
+    let node = Node::start(&stall.url(), &desk, &[("OUTGOING_INFLIGHT_MAX", "4")]);
+    node.wait_joined(&broker, "one");
+    let modem = Subscriber::start(&broker, folder.path(), "meter-1", &["lg/v1/meter-1/receipt", "lg/v1/+/desired"]);
+    let connected = || metrics().broker_connected.with_label_values(&["out"]).get() == 1;
+    wait_for("the client that sends", PATIENCE, connected, || broker.log());
+    node.desired_changed("meter-1");
+    pause(100);
+    broker.publish_lines(USAGE, &numbers(0..20));
+    wait_taken(&desk, &numbers(0..20));
+    node.desired_changed("meter-2");
+    pause(100);
+    assert_eq!(modem.text(), "", "the broker has something all the same");
+    desk.set_desired(2, "newer");
+    stall.end();
+    let all = || numbers(0..20).iter().all(|number| modem.text().contains(&format!(" {number}\n")));
+    wait_for("every receipt", PATIENCE, all, || modem.text());
+    wait_for("both devices' state", PATIENCE, || modem.count("desired", "newer") == 2, || modem.text());
+    assert_eq!(modem.count("desired", "older"), 0, "a state is loaded anew");
+    node.stop();
 }
 
-fn forward(mut client: TcpStream, mut to: TcpStream) {
+/// Between our clients and the broker: lets everything through, but nothing of
+/// the client that sends after its CONNECT, until it is ended.
+struct Stall {
+    address: SocketAddr,
+    stalled: Arc<Mutex<Vec<TcpStream>>>,
+    over: Arc<AtomicBool>,
+}
+
+impl Stall {
+    fn start(broker: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stall = Self { address: listener.local_addr().unwrap(), stalled: Arc::default(), over: Arc::default() };
+        let (stalled, over) = (Arc::clone(&stall.stalled), Arc::clone(&stall.over));
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let to = TcpStream::connect(broker).unwrap();
+                let (stalled, over) = (Arc::clone(&stalled), Arc::clone(&over));
+                let (mut answers, mut back) = (to.try_clone().unwrap(), client.try_clone().unwrap());
+                std::thread::spawn(move || std::io::copy(&mut answers, &mut back));
+                std::thread::spawn(move || forward(client, to, &stalled, &over));
+            }
+        });
+        stall
+    }
+
+    fn url(&self) -> String {
+        format!("mqtt://{}", self.address)
+    }
+
+    /// Cuts the connections that it holds up; the next ones go through.
+    fn end(&self) {
+        self.over.store(true, Ordering::SeqCst);
+        for stream in self.stalled.lock().unwrap().drain(..) {
+            let _closed = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+fn forward(mut client: TcpStream, mut to: TcpStream, stalled: &Mutex<Vec<TcpStream>>, over: &AtomicBool) {
     let mut buffer = [0; 65536];
     let mut stalls = false;
     while let Ok(length @ 1..) = client.read(&mut buffer) {
-        if !stalls {
-            to.write_all(&buffer[..length]).unwrap();
+        if stalls {
+            continue;
         }
-        stalls |= buffer[..length].windows(4).any(|part| part == b"-out");
+        let Ok(()) = to.write_all(&buffer[..length]) else { break };
+        if !over.load(Ordering::SeqCst) && buffer[..length].windows(4).any(|part| part == b"-out") {
+            stalls = true;
+            stalled.lock().unwrap().extend([client.try_clone().unwrap(), to.try_clone().unwrap()]);
+        }
     }
+    let _closed = to.shutdown(Shutdown::Both);
 }
 
 #[test]

@@ -79,10 +79,6 @@ impl Mosquitto {
         self.run();
     }
 
-    pub fn pid(&self) -> u32 {
-        self.running.as_ref().unwrap().pid()
-    }
-
     pub fn url(&self) -> String {
         format!("mqtt://{}", self.address)
     }
@@ -209,9 +205,10 @@ fn success(reply: &Reply) {
 #[async_trait]
 impl ModemIntake for Desk {
     fn take(&self, message: ModemMessage, reply: Reply) {
+        let mut taken = self.taken.lock().unwrap();
         let manner = *self.manner.lock().unwrap();
-        let held = (manner == Manner::Holds).then(|| reply.clone());
-        self.taken.lock().unwrap().push((message, held));
+        taken.push((message, (manner == Manner::Holds).then(|| reply.clone())));
+        drop(taken);
         match manner {
             Manner::Answers => success(&reply),
             Manner::Fails => reply.to.reply(reply.tag, Err(ChargingError::Overloaded)),
