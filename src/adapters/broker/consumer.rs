@@ -1,22 +1,21 @@
 //! Takes what modems publish, as a member of the gateways' shared subscription.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use linegate_mqtt::ContentType;
 use linegate_mqtt::payload::{Payload, Presence, Status};
 use linegate_mqtt::topic::{self, TOPIC_ROOT, TopicError, TopicKind};
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{Filter, Packet, Publish, SubAck, SubscribeReasonCode};
+use rumqttc::v5::mqttbytes::v5::{ConnAck, Filter, Packet, Publish, SubAck, SubscribeReasonCode};
 use rumqttc::v5::{AsyncClient, Event};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::connection::{Broker, LINGER, Link, Lost, Role};
 use super::outgoing::{BrokerModems, Outgoing, Receipt};
 use super::window::Window;
-use super::{Broker, LINGER, Link, Lost};
 use crate::domain::ids::DeviceId;
 use crate::domain::rating::request::ChargeAnswer;
 use crate::ports::intake::{ChargingError, Replies, Reply};
@@ -41,61 +40,6 @@ impl Consumer {
         let group = &broker.settings.group;
         let filters = kinds.iter().map(|kind| format!("$share/{group}/{TOPIC_ROOT}+/{kind}")).collect();
         Self { broker, filters, intake, modems }
-    }
-
-    /// Takes messages until `stop`, on one connection after the other.
-    pub async fn run(self, stop: CancellationToken) {
-        let mut delay = self.broker.first_pause();
-        while !stop.is_cancelled() {
-            let (lost, lived) = match self.broker.connect(REQUESTS, &stop).await {
-                Ok(None) => return,
-                Ok(Some((client, link, _))) => match self.serve(client, link, &stop).await {
-                    (Some(lost), lived) => (lost, lived),
-                    (None, _) => return,
-                },
-                Err(lost) => (lost, Duration::ZERO),
-            };
-            self.broker.pause(&lost, lived, &mut delay, &stop).await;
-        }
-    }
-
-    /// Serves one connection to its end; without a reason where we took leave.
-    async fn serve(&self, client: AsyncClient, mut link: Link, stop: &CancellationToken) -> (Option<Lost>, Duration) {
-        let taken = Arc::new(Taken {
-            client,
-            role: self.broker.role,
-            modems: self.modems.clone(),
-            window: Mutex::new(Some(Window::new(self.broker.settings.unacknowledged_bytes_max))),
-            ended: Notify::new(),
-            emptied: Notify::new(),
-            unsubscribed: watch::Sender::new(0),
-        });
-        // Also where a session is there: mosquitto restores sessions without their
-        // shared subscriptions, and it may be from before we took leave. Subscribing
-        // again changes nothing.
-        let filters = self.filters.iter().map(|filter| Filter::new(filter, QoS::AtLeastOnce));
-        let _room = taken.client.try_subscribe_many(filters);
-        let end = {
-            let reading = self.read(&mut link, &taken);
-            tokio::pin!(reading);
-            let leaving = async {
-                tokio::select! {
-                    lost = taken.ended() => Some(lost),
-                    () = self.leave(&taken, stop) => None,
-                }
-            };
-            tokio::select! {
-                lost = &mut reading => Some(lost),
-                end = leaving => {
-                    // What is acknowledged leaves in front of it.
-                    let _room = taken.client.try_disconnect();
-                    let _gone = tokio::time::timeout(LINGER, reading).await;
-                    end
-                }
-            }
-        };
-        taken.close();
-        (end, link.lived())
     }
 
     async fn read(&self, link: &mut Link, taken: &Arc<Taken>) -> Lost {
@@ -169,6 +113,56 @@ impl Consumer {
                 taken.emptied.notified().await;
             }
         }
+    }
+}
+
+impl Role for Consumer {
+    const REQUESTS: usize = REQUESTS;
+
+    fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
+    async fn serve(
+        &self,
+        client: AsyncClient,
+        link: &mut Link,
+        _connack: &ConnAck,
+        stop: &CancellationToken,
+    ) -> Option<Lost> {
+        let taken = Arc::new(Taken {
+            client,
+            role: self.broker.role,
+            modems: self.modems.clone(),
+            window: Mutex::new(Some(Window::new(self.broker.settings.unacknowledged_bytes_max))),
+            ended: Notify::new(),
+            emptied: Notify::new(),
+            unsubscribed: watch::Sender::new(0),
+        });
+        // Also where a session is there: mosquitto restores sessions without their
+        // shared subscriptions, and it may be from before we took leave. Subscribing
+        // again changes nothing.
+        let filters = self.filters.iter().map(|filter| Filter::new(filter, QoS::AtLeastOnce));
+        let _room = taken.client.try_subscribe_many(filters);
+        let reading = self.read(link, &taken);
+        tokio::pin!(reading);
+        let leaving = async {
+            tokio::select! {
+                lost = taken.ended() => Some(lost),
+                () = self.leave(&taken, stop) => None,
+            }
+        };
+        let end = tokio::select! {
+            lost = &mut reading => Some(lost),
+            end = leaving => {
+                // What is acknowledged leaves in front of it.
+                let _room = taken.client.try_disconnect();
+                let _gone = tokio::time::timeout(LINGER, reading).await;
+                end
+            }
+        };
+        taken.close();
+        end
     }
 }
 

@@ -1,7 +1,7 @@
 //! Sends desired states, retained, and receipts.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -12,17 +12,16 @@ use rumqttc::v5::{AsyncClient, Event, Request};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
+use super::connection::{Broker, LINGER, Link, Lost, Role};
 use super::outgoing::{BrokerModems, Outgoing, Receipt};
-use super::{Broker, LINGER, Link, Lost};
+use crate::adapters::system::SystemClock;
 use crate::domain::ids::DeviceId;
+use crate::domain::time::Timestamp;
 use crate::ports::Clock;
 use crate::ports::modem::ModemIntake;
 use crate::ports::relational::Stored;
 use crate::telemetry::metrics;
 
-/// Requests between us and the library, which takes one when the broker's window
-/// has room.
-const REQUESTS: usize = 1;
 /// Bytes of a PUBLISH beside its payload, at most: topic, properties, header.
 const OVERHEAD: usize = 256;
 
@@ -44,57 +43,11 @@ struct Message {
 
 impl Publisher {
     /// Sends what is left in `modems`.
-    pub fn new(broker: Broker, intake: Arc<dyn ModemIntake>, modems: BrokerModems, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(mut broker: Broker, intake: Arc<dyn ModemIntake>, modems: BrokerModems, clock: Arc<dyn Clock>) -> Self {
+        // What is unacknowledged goes out anew, under new packet ids: no session of
+        // the broker's is gone on with (MQTT 5 section 4.1).
+        broker.options.set_clean_start(true).set_session_expiry_interval(None);
         Self { broker, intake, modems, clock }
-    }
-
-    /// Sends until `stop`, and then what waits.
-    pub async fn run(self, stop: CancellationToken) {
-        let mut delay = self.broker.first_pause();
-        while !stop.is_cancelled() {
-            let (lost, lived) = match self.broker.connect(REQUESTS, &stop).await {
-                Ok(None) => return,
-                Ok(Some((client, link, connack))) => match self.serve(client, link, &connack, &stop).await {
-                    (Some(lost), lived) => (lost, lived),
-                    (None, _) => return,
-                },
-                Err(lost) => (lost, Duration::ZERO),
-            };
-            self.broker.pause(&lost, lived, &mut delay, &stop).await;
-        }
-    }
-
-    /// Serves one connection to its end; without a reason where we took leave.
-    async fn serve(
-        &self,
-        client: AsyncClient,
-        mut link: Link,
-        connack: &ConnAck,
-        stop: &CancellationToken,
-    ) -> (Option<Lost>, Duration) {
-        let bytes_max = connack.properties.as_ref().and_then(|properties| properties.max_packet_size);
-        let bytes_max = bytes_max.map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-        let mut hand = Vec::new();
-        let end = {
-            let reading = self.read(&mut link);
-            tokio::pin!(reading);
-            tokio::select! {
-                lost = &mut reading => Some(lost),
-                () = self.send(&client, bytes_max, &mut hand, stop) => {
-                    let goodbye = async {
-                        let _gone = client.disconnect().await;
-                        std::future::pending::<()>().await;
-                    };
-                    let _gone = tokio::time::timeout(LINGER, async {
-                        tokio::select! { _ = reading => {}, () = goodbye => {} }
-                    })
-                    .await;
-                    None
-                }
-            }
-        };
-        self.modems.put_back(unsent(&mut link).chain(hand));
-        (end, link.lived())
     }
 
     async fn read(&self, link: &mut Link) -> Lost {
@@ -115,13 +68,13 @@ impl Publisher {
     async fn send(&self, client: &AsyncClient, bytes_max: usize, hand: &mut Vec<Outgoing>, stop: &CancellationToken) {
         let batch = usize::from(self.broker.settings.outgoing_inflight_max);
         let rest = Duration::from_millis(self.broker.settings.reconnect_min_ms);
-        let mut rested = true;
-        while !(stop.is_cancelled() && (self.modems.is_empty() || !rested)) {
+        // A store that failed is not asked again at once.
+        let mut rests_until: Option<Instant> = None;
+        while !(stop.is_cancelled() && (self.modems.is_empty() || rests_until.is_some())) {
             tokio::select! {
-                taken = self.modems.take(batch, rested) => *hand = taken,
-                // A store that failed is not asked again at once.
-                () = tokio::time::sleep(rest), if !rested => {
-                    rested = true;
+                taken = self.modems.take(batch, rests_until.is_none()) => *hand = taken,
+                () = sleep_until(rests_until) => {
+                    rests_until = None;
                     continue;
                 }
                 () = stop.cancelled() => continue,
@@ -141,7 +94,7 @@ impl Publisher {
                     Ok(None) => drop(hand.pop()),
                     Err(error) => {
                         debug!(%error, "load a desired state");
-                        rested = false;
+                        rests_until = Some(SystemClock::instant() + rest);
                         self.modems.put_back(hand.pop());
                     }
                 }
@@ -160,7 +113,7 @@ impl Publisher {
             })),
             // As it is at this moment: an older version never follows a newer one.
             Outgoing::Desired(device) => Ok(self.intake.desired(device).await?.map(|desired| {
-                let seconds = |lapses: crate::domain::time::Timestamp| lapses.since(self.clock.now()).as_secs().max(1);
+                let seconds = |lapses: Timestamp| lapses.since(self.clock.now()).as_secs().max(1);
                 Message {
                     device: device.clone(),
                     kind: TopicKind::Desired,
@@ -169,6 +122,45 @@ impl Publisher {
                 }
             })),
         }
+    }
+}
+
+impl Role for Publisher {
+    /// The library takes one when the broker's window has room.
+    const REQUESTS: usize = 1;
+
+    fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
+    async fn serve(
+        &self,
+        client: AsyncClient,
+        link: &mut Link,
+        connack: &ConnAck,
+        stop: &CancellationToken,
+    ) -> Option<Lost> {
+        let bytes_max = connack.properties.as_ref().and_then(|properties| properties.max_packet_size);
+        let bytes_max = bytes_max.map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        let mut hand = Vec::new();
+        let end = {
+            let reading = self.read(link);
+            tokio::pin!(reading);
+            let sending = async {
+                self.send(&client, bytes_max, &mut hand, stop).await;
+                // What was sent leaves in front of it.
+                tokio::time::timeout(LINGER, client.disconnect()).await
+            };
+            tokio::select! {
+                lost = &mut reading => Some(lost),
+                _disconnecting = sending => {
+                    let _gone = tokio::time::timeout(LINGER, reading).await;
+                    None
+                }
+            }
+        };
+        self.modems.put_back(unsent(link).chain(hand));
+        end
     }
 }
 
@@ -215,6 +207,13 @@ fn outgoing(publish: Publish) -> Option<Outgoing> {
         TopicKind::Desired => Some(Outgoing::Desired(device)),
         TopicKind::Receipt => Some(Outgoing::Receipt(Receipt { device, payload: publish.payload })),
         _ => None,
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }
 
