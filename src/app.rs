@@ -23,7 +23,8 @@ use tracing::{error, info, warn};
 pub use self::folder::running_at;
 
 use self::folder::Folder;
-use self::seams::{AccountsSeam, ChargingSeam, ImportsSeam, MonthSeam};
+use self::seams::{AccountsSeam, ChargingSeam, EveryTransport, ImportsSeam, MonthSeam};
+use crate::adapters::broker::{self, BrokerModems, BrokerServices, BrokerSettings};
 use crate::adapters::fjall::FjallHot;
 use crate::adapters::pdf::PdfDocuments;
 use crate::adapters::sms::HttpSmsGateway;
@@ -37,6 +38,7 @@ use crate::config::Config;
 use crate::domain::tariff::{SharedTariff, Tariff};
 use crate::ports::delivery::{Mailer, SmsGateway};
 use crate::ports::hot::HotStore;
+use crate::ports::modem::{ModemIntake, Modems};
 use crate::ports::relational::{Relational, Write};
 use crate::ports::{Clock, Ids};
 use crate::saga::Engine;
@@ -110,6 +112,7 @@ struct Built {
     peers: Peers,
     modems: ModemRegistry,
     registry: Arc<DeviceRegistry>,
+    behind_broker: BrokerModems,
     outbox: Arc<Outbox>,
     webhooks: Arc<HttpWebhooks>,
     documents: Arc<PdfDocuments>,
@@ -126,6 +129,7 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
     config.diameter.check()?;
     config.diameter.tls.load("diameter.tls")?;
     config.diameter.load_dictionary()?;
+    broker(config).check()?;
     tariff(config)?;
     PdfDocuments::new(&config.documents, config.billing.calendar()?)?;
     Ok(())
@@ -265,7 +269,7 @@ impl Gateway {
         let dictionary = config.diameter.load_dictionary()?;
         let settings = config.diameter.clone();
         self.diameter = diameter::start(diameter, settings, dictionary, peers, services, stop, &self.connections)?;
-        let intake = Arc::new(MessageIntake::new(
+        let intake: Arc<dyn ModemIntake> = Arc::new(MessageIntake::new(
             Arc::new(built.charging.clone()),
             built.devices.clone(),
             Arc::clone(&built.registry),
@@ -275,6 +279,16 @@ impl Gateway {
                 desired_expiry_s: config.mqtt.desired_expiry_s,
             },
         ));
+        let broker = broker(config);
+        if broker.is_set() {
+            let services = BrokerServices {
+                intake: Arc::clone(&intake),
+                modems: built.behind_broker.clone(),
+                clock: Arc::clone(&built.clock),
+                ids: Arc::clone(&built.ids),
+            };
+            broker::start(broker, services, self.stop.connections.clone(), &self.connections)?;
+        }
         let (registry, stop) = (built.modems.clone(), self.stop.connections.clone());
         let identities = Identities::new(Arc::clone(&built.registry));
         let (settings, tasks) = (config.mqtt.clone(), &self.connections);
@@ -327,11 +341,16 @@ async fn build(config: &Config, stop: &Stops, tasks: &TaskTracker) -> anyhow::Re
 
     let peers = Peers::new(&config.diameter, clock.now().millis() / 1000, ids.jitter(u64::MAX));
     let modems = ModemRegistry::default();
+    let behind_broker = BrokerModems::new(config.broker.outgoing_max);
+    let mut reached: Vec<Arc<dyn Modems>> = vec![Arc::new(modems.clone())];
+    if config.broker.is_set() {
+        reached.push(Arc::new(behind_broker.clone()));
+    }
     let seam = Arc::new(ChargingSeam::new(charging.clone(), Arc::clone(&drain), &config.billing, Arc::clone(&clock)));
     let outside = Outside {
         store: Arc::clone(&store),
         elements: Arc::new(DiameterElements::new(&config.diameter, peers.clone())),
-        modems: Arc::new(modems.clone()),
+        modems: Arc::new(EveryTransport(reached)),
         charging: seam,
         tariff: Arc::clone(&tariff),
         settings: config.activation.clone(),
@@ -376,6 +395,7 @@ async fn build(config: &Config, stop: &Stops, tasks: &TaskTracker) -> anyhow::Re
         peers,
         modems,
         registry,
+        behind_broker,
         outbox,
         webhooks,
         documents,
@@ -388,6 +408,15 @@ fn tariff(config: &Config) -> anyhow::Result<Tariff> {
         Some(file) => Ok(tariff_file::load(file)?),
         None => Ok(tariff_file::shipped()?),
     }
+}
+
+/// The broker's settings; the gateway's own name stands in for the replica's.
+fn broker(config: &Config) -> BrokerSettings {
+    let mut settings = config.broker.clone();
+    if settings.replica.is_empty() {
+        settings.replica.clone_from(&config.diameter.origin_host);
+    }
+    settings
 }
 
 async fn open_relational(config: &Config) -> anyhow::Result<Arc<SqliteStore>> {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::{Table, Value};
 
+use crate::adapters::broker::BrokerSettings;
 use crate::adapters::fjall::FjallSettings;
 use crate::adapters::pdf::DocumentSettings;
 use crate::adapters::sms::SmsSettings;
@@ -158,6 +159,7 @@ pub struct Config {
     pub drain: DrainSettings,
     pub diameter: DiameterSettings,
     pub mqtt: MqttSettings,
+    pub broker: BrokerSettings,
     pub device_states: DeviceStateSettings,
     pub http: HttpSettings,
     pub ordering: OrderingSettings,

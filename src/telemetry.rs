@@ -101,6 +101,12 @@ metrics! {
     mqtt_sessions_kept: IntGauge = gauge("linegate_mqtt_sessions_kept", "Modems that are away and whose session or presence is kept.");
     mqtt_publishes: IntCounterVec = counters("linegate_mqtt_publishes_total", "Publishes received, by topic kind and outcome.", &["topic", "outcome"]);
     mqtt_refused: IntCounterVec = counters("linegate_mqtt_refused_total", "Connections and packets refused, by reason.", &["reason"]);
+    broker_connected: IntGaugeVec = gauges("linegate_broker_connected", "Whether each client is connected to the broker, by role (usage, states, out).", &["role"]);
+    broker_reconnects: IntCounterVec = counters("linegate_broker_reconnects_total", "Connections to the broker that ended or did not come up, by role and reason.", &["role", "reason"]);
+    broker_unacknowledged_bytes: IntGaugeVec = gauges("linegate_broker_unacknowledged_bytes", "Payload bytes taken from the broker that wait until they are durable.", &["role"]);
+    broker_stale_acks: IntCounter = counter("linegate_broker_stale_acks_total", "Messages that became durable after their connection to the broker had ended; the broker sends them again.");
+    broker_waiting: IntGaugeVec = gauges("linegate_broker_waiting", "Desired states and receipts that wait to be sent through the broker.", &["kind"]);
+    broker_messages: IntCounterVec = counters("linegate_broker_messages_total", "Desired states and receipts sent through the broker, or refused.", &["kind", "outcome"]);
     device_states_waiting: IntGauge = gauge("linegate_device_states_waiting_changes", "Changes of modems' presence and reported state, and of MMEs, that wait to be stored.");
     mqtt_lockouts: IntCounter = counter("linegate_mqtt_lockouts_total", "Times that a device name was locked for an address after wrong credentials.");
     // Rating

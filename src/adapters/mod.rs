@@ -1,6 +1,7 @@
 //! The ports' implementations. No rules in here: an adapter never decides a
 //! price, a grant or a status.
 
+pub mod broker;
 pub mod fjall;
 pub mod memory;
 pub mod memory_hot;

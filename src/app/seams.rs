@@ -14,7 +14,7 @@ use crate::api::{
 };
 use crate::domain::account::{AccountCommand, CommandAnswer};
 use crate::domain::cycle::CycleId;
-use crate::domain::ids::{AccountId, LineId, SessionId};
+use crate::domain::ids::{AccountId, DeviceId, LineId, SessionId};
 use crate::domain::line::{Line, LineState};
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest};
 use crate::domain::time::Timestamp;
@@ -22,6 +22,7 @@ use crate::ports::Clock;
 use crate::ports::charging::{LineCharging, LineChargingError, OpenSession};
 use crate::ports::closing::{ClosedCycle, ClosingError, CycleCloser, Progress};
 use crate::ports::intake::{AccountIntake, IntakeError, UsageIntake};
+use crate::ports::modem::Modems;
 use crate::services::charging::{Charging, ChargingError};
 use crate::services::drain::Drain;
 use crate::services::imports::{BadRow, ImportError, Imports};
@@ -32,6 +33,24 @@ const OPENING_AT_ONCE: usize = 512;
 /// Tries of an import's command that found its shard full.
 const BUSY_TRIES: u32 = 200;
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
+
+/// Modems on every transport: each reaches those that it serves.
+pub struct EveryTransport(pub Vec<Arc<dyn Modems>>);
+
+#[async_trait]
+impl Modems for EveryTransport {
+    async fn desired_changed(&self, device: &DeviceId) {
+        for modems in &self.0 {
+            modems.desired_changed(device).await;
+        }
+    }
+
+    async fn expel(&self, device: &DeviceId) {
+        for modems in &self.0 {
+            modems.expel(device).await;
+        }
+    }
+}
 
 /// Charging behind the ports of activation, month and imports.
 pub struct ChargingSeam {

@@ -249,7 +249,7 @@ fn a_peer_that_never_reads_slows_nobody() {
 }
 
 /// An authority and certificates that it signed, each for one host.
-fn certificates(folder: &Path, hosts: &[&str]) {
+pub fn certificates(folder: &Path, hosts: &[&str]) {
     let openssl = |args: &[&str]| {
         let done = std::process::Command::new("openssl").args(args).current_dir(folder).output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));

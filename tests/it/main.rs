@@ -5,6 +5,7 @@
 
 mod api;
 mod bad_input;
+mod broker;
 mod charging;
 mod command;
 mod contract_hot;
