@@ -87,7 +87,8 @@ fn load(name: &str, address: &str, seconds: u32, server: &Child) {
     let simulator = std::env::current_exe().unwrap().parent().unwrap().with_file_name("linegate-sim");
     let out = Command::new(&simulator)
         .args(["load", "mqtt", "--gateway", address, "--connections", "20", "--outstanding", "50"])
-        .args(["--lines", "10000", "--seconds", &seconds.to_string(), "--server-pid", &server.id().to_string()])
+        .args(["--payload-bytes", "200", "--lines", "10000"])
+        .args(["--seconds", &seconds.to_string(), "--server-pid", &server.id().to_string()])
         .output()
         .unwrap_or_else(|error| panic!("{}: {error}: build linegate-simulators first", simulator.display()));
     println!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));

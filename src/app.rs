@@ -61,6 +61,8 @@ use crate::transport::mqtt::{self, Identities, IntakeSettings, MessageIntake, Mo
 const ORIGIN_STATE_ID: &str = "diameter.origin-state-id";
 
 /// How long connections may take to finish what waits, at shutdown.
+/// Where a modem is that a broker serves; no gateway's name has a space.
+const BEHIND_BROKER: &str = "behind a broker";
 const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a gateway does.
@@ -269,20 +271,19 @@ impl Gateway {
         let dictionary = config.diameter.load_dictionary()?;
         let settings = config.diameter.clone();
         self.diameter = diameter::start(diameter, settings, dictionary, peers, services, stop, &self.connections)?;
-        let intake: Arc<dyn ModemIntake> = Arc::new(MessageIntake::new(
-            Arc::new(built.charging.clone()),
-            built.devices.clone(),
-            Arc::clone(&built.registry),
-            Arc::clone(&built.clock),
-            IntakeSettings {
-                gateway: config.diameter.origin_host.clone(),
-                desired_expiry_s: config.mqtt.desired_expiry_s,
-            },
-        ));
+        let intake = |gateway: &str| -> Arc<dyn ModemIntake> {
+            Arc::new(MessageIntake::new(
+                Arc::new(built.charging.clone()),
+                built.devices.clone(),
+                Arc::clone(&built.registry),
+                Arc::clone(&built.clock),
+                IntakeSettings { gateway: gateway.to_owned(), desired_expiry_s: config.mqtt.desired_expiry_s },
+            ))
+        };
         let broker = broker(config);
         if broker.is_set() {
             let services = BrokerServices {
-                intake: Arc::clone(&intake),
+                intake: intake(BEHIND_BROKER),
                 modems: built.behind_broker.clone(),
                 clock: Arc::clone(&built.clock),
                 ids: Arc::clone(&built.ids),
@@ -292,6 +293,7 @@ impl Gateway {
         let (registry, stop) = (built.modems.clone(), self.stop.connections.clone());
         let identities = Identities::new(Arc::clone(&built.registry));
         let (settings, tasks) = (config.mqtt.clone(), &self.connections);
+        let intake = intake(&config.diameter.origin_host);
         self.mqtt = mqtt::start(listeners, settings, identities, registry, intake, stop, tasks)?;
         Ok(())
     }
@@ -373,7 +375,7 @@ async fn build(config: &Config, stop: &Stops, tasks: &TaskTracker) -> anyhow::Re
         waiting.signal_all(&format!("element {host}:"));
     });
 
-    // It stops when the connections have: the last of them tell it that modems have gone.
+    // It stops when the connections have: what they brought is stored.
     let devices = DeviceStates::start(Arc::clone(&store), &config.device_states, stop.drain.clone(), tasks);
     let registry = Arc::new(DeviceRegistry::new(
         Arc::clone(&store),

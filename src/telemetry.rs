@@ -98,7 +98,9 @@ metrics! {
     diameter_refused: IntCounterVec = counters("linegate_diameter_refused_total", "Connections and messages refused at a limit, by reason.", &["reason"]);
     // MQTT
     mqtt_sessions: IntGauge = gauge("linegate_mqtt_sessions", "Modems connected.");
-    mqtt_sessions_kept: IntGauge = gauge("linegate_mqtt_sessions_kept", "Modems that are away and whose session or presence is kept.");
+    mqtt_sessions_kept: IntGauge = gauge("linegate_mqtt_sessions_kept", "Sessions kept of modems that are away.");
+    mqtt_desired_unsent: IntCounter = counter("linegate_mqtt_desired_unsent_total", "Desired states that a connected modem could not be sent: too large for it, or its queue is full.");
+    mqtt_handovers_late: IntCounter = counter("linegate_mqtt_handovers_late_total", "Sessions that a former connection did not hand over in time.");
     mqtt_publishes: IntCounterVec = counters("linegate_mqtt_publishes_total", "Publishes received, by topic kind and outcome.", &["topic", "outcome"]);
     mqtt_refused: IntCounterVec = counters("linegate_mqtt_refused_total", "Connections and packets refused, by reason.", &["reason"]);
     broker_connected: IntGaugeVec = gauges("linegate_broker_connected", "Whether each client is connected to the broker, by role (usage, states, out).", &["role"]);
@@ -107,6 +109,7 @@ metrics! {
     broker_stale_acks: IntCounter = counter("linegate_broker_stale_acks_total", "Messages that became durable after their connection to the broker had ended; the broker sends them again.");
     broker_waiting: IntGaugeVec = gauges("linegate_broker_waiting", "Desired states and receipts that wait to be sent through the broker.", &["kind"]);
     broker_messages: IntCounterVec = counters("linegate_broker_messages_total", "Desired states and receipts sent through the broker, or refused.", &["kind", "outcome"]);
+    device_states_retries: IntCounter = counter("linegate_device_states_retries_total", "Times that the store failed to read or keep them, and was tried again.");
     device_states_waiting: IntGauge = gauge("linegate_device_states_waiting_changes", "Changes of modems' presence and reported state, and of MMEs, that wait to be stored.");
     mqtt_lockouts: IntCounter = counter("linegate_mqtt_lockouts_total", "Times that a device name was locked for an address after wrong credentials.");
     // Rating

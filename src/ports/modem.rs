@@ -95,6 +95,10 @@ pub trait ModemIntake: Send + Sync + 'static {
     /// Modems that are recorded as connected to this gateway, above `after`, by id.
     async fn recorded(&self, after: Option<&DeviceId>, limit: u64) -> Stored<Vec<DeviceId>>;
 
+    /// Modems that have not reported the newest version of their desired state,
+    /// above `after`, by id.
+    async fn behind(&self, after: Option<&DeviceId>, limit: u64) -> Stored<Vec<DeviceId>>;
+
     /// What a modem is to be; `None` where it was never told anything.
     async fn desired(&self, device: &DeviceId) -> Stored<Option<DesiredMessage>>;
 }

@@ -45,7 +45,7 @@ pub enum Write {
     /// its certificate name.
     Device(Device),
     /// Replaces what a line's device does now; not guarded, last one wins.
-    Session(LineId, SessionState),
+    Sessions(Vec<(LineId, SessionState)>),
     /// Inserts or updates a saga, guarded by version, and appends to its log.
     Saga(SagaRecord, Vec<SagaEvent>),
     /// Inserts or updates, guarded by version.
@@ -390,6 +390,9 @@ pub trait LineReads: Send + Sync {
     async fn session(&self, id: &LineId) -> Stored<SessionState>;
     /// The same of many lines; those of which nothing was ever heard are left out.
     async fn sessions(&self, ids: &[LineId]) -> Stored<Vec<(LineId, SessionState)>>;
+    /// Devices of lines that have not ended whose desired version is above the one
+    /// that they reported last, above `after`, by id.
+    async fn devices_behind(&self, after: Option<&DeviceId>, limit: u64) -> Stored<Vec<DeviceId>>;
     /// Devices that are online at `gateway` by their session state, above `after`, by id.
     async fn devices_online(&self, gateway: &str, after: Option<&DeviceId>, limit: u64) -> Stored<Vec<DeviceId>>;
 }

@@ -177,6 +177,12 @@ impl DeviceStates {
         self.store.devices_online(gateway, after, limit).await
     }
 
+    /// Modems that have not reported the newest version of their desired state, above
+    /// `after`, by id.
+    pub async fn behind(&self, after: Option<&DeviceId>, limit: u64) -> Stored<Vec<DeviceId>> {
+        self.store.devices_behind(after, limit).await
+    }
+
     /// An MME registers for a subscriber (ULR). Nothing changes for one that has no subscription.
     pub async fn attach(&self, imsi: &str, mme: &str) -> Stored<Attach> {
         let Some(line) = self.store.line_of_imsi(imsi).await? else {
@@ -251,9 +257,7 @@ impl DeviceStates {
             })
         });
         self.queue.send(Change { subject, apply }).await.map_err(|_| ended())?;
-        metrics()
-            .device_states_waiting
-            .set(i64::try_from(self.queue.max_capacity() - self.queue.capacity()).unwrap_or(0));
+        count_waiting(self.queue.max_capacity() - self.queue.capacity());
         answer.await.unwrap_or_else(|_| Err(ended()))
     }
 }
@@ -279,8 +283,34 @@ struct Keeper {
     batch_max: usize,
 }
 
-/// How long a failed store is given before the next batch is tried.
-const PAUSE: Duration = Duration::from_millis(100);
+/// How long a store that failed is given before it is tried again, at first and at most.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Tries until the store does it, or the gateway stops.
+async fn insist<T, F: Future<Output = Stored<T>> + Send>(
+    what: &str,
+    stop: &CancellationToken,
+    operation: impl Fn() -> F + Send,
+) -> Stored<T> {
+    let mut pause = PAUSE_MIN;
+    loop {
+        let error = match operation().await {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        metrics().device_states_retries.inc();
+        warn!(%error, again_in = ?pause, "{what}");
+        tokio::select! {
+            () = stop.cancelled() => return Err(error),
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSE_MAX),
+        }
+    }
+}
+
+fn count_waiting(changes: usize) {
+    metrics().device_states_waiting.set(i64::try_from(changes).unwrap_or(i64::MAX));
+}
 
 impl Keeper {
     async fn run(self, mut waiting: mpsc::Receiver<Change>, stop: CancellationToken) {
@@ -290,36 +320,31 @@ impl Keeper {
                 biased;
                 taken = waiting.recv_many(&mut batch, self.batch_max) => if taken == 0 { return },
                 // What waits is still carried out: connections close behind it.
-                () = stop.cancelled() => waiting.close(),
+                () = stop.cancelled(), if !waiting.is_closed() => waiting.close(),
             }
-            if batch.is_empty() {
-                while let Ok(change) = waiting.try_recv() {
-                    batch.push(change);
-                }
-                self.carry_out(&mut batch).await;
-                return;
-            }
-            if !self.carry_out(&mut batch).await {
-                tokio::time::sleep(PAUSE).await;
+            count_waiting(waiting.len());
+            if !batch.is_empty() {
+                self.carry_out(std::mem::take(&mut batch), &stop).await;
             }
         }
     }
 
-    /// Carries changes out in their order; false where the store failed.
-    async fn carry_out(&self, batch: &mut Vec<Change>) -> bool {
-        let (lines, mut sessions) = match self.load(Named::in_batch(batch)).await {
+    /// Carries changes out in their order. While the store fails they wait, and
+    /// whoever brought them: nobody asks a second time whether a modem is there.
+    async fn carry_out(&self, batch: Vec<Change>, stop: &CancellationToken) {
+        let named = Named::in_batch(&batch);
+        let (lines, mut sessions) = match insist("read the states of devices", stop, || self.load(&named)).await {
             Ok(loaded) => loaded,
             Err(error) => {
-                warn!(%error, changes = batch.len(), "read the states of devices");
-                for change in batch.drain(..) {
+                for change in batch {
                     (change.apply)(Err(error.clone()))(Ok(()));
                 }
-                return false;
+                return;
             }
         };
         let before = sessions.clone();
         let mut told = Vec::with_capacity(batch.len());
-        for Change { subject, apply } in batch.drain(..) {
+        for Change { subject, apply } in batch {
             let line = match &subject {
                 Subject::Device(device) => lines.get(device),
                 Subject::Line(line) => Some(&**line),
@@ -329,24 +354,25 @@ impl Keeper {
                 None => apply(Ok(None)),
             });
         }
-        let changed = sessions.into_iter().filter(|(line, session)| before.get(line) != Some(session));
-        let writes: Vec<_> = changed.map(|(line, session)| Write::Session(line, session)).collect();
-        let stored = if writes.is_empty() { Ok(()) } else { self.store.save(writes).await };
-        if let Err(error) = &stored {
-            warn!(%error, changes = told.len(), "keep the states of devices");
-        }
+        sessions.retain(|line, session| before.get(line) != Some(session));
+        let changed: Vec<_> = sessions.into_iter().collect();
+        let stored = if changed.is_empty() {
+            Ok(())
+        } else {
+            let save = || self.store.save(vec![Write::Sessions(changed.clone())]);
+            insist("keep the states of devices", stop, save).await
+        };
         for done in told {
             done(stored.clone());
         }
-        stored.is_ok()
     }
 
     /// The lines of devices, and the session states of those and of more lines.
-    async fn load(&self, named: Named) -> Stored<(BTreeMap<DeviceId, Line>, BTreeMap<LineId, SessionState>)> {
-        let Named { devices, lines: mut ids } = named;
+    async fn load(&self, named: &Named) -> Stored<(BTreeMap<DeviceId, Line>, BTreeMap<LineId, SessionState>)> {
+        let mut ids = named.lines.clone();
         let mut lines = BTreeMap::new();
-        if !devices.is_empty() {
-            let devices: Vec<_> = devices.into_iter().collect();
+        if !named.devices.is_empty() {
+            let devices: Vec<_> = named.devices.iter().cloned().collect();
             for line in self.store.lines_of_devices(&devices).await? {
                 ids.insert(line.id.clone());
                 if let Some(device) = line.profile.device.clone() {

@@ -104,7 +104,7 @@ use window::AckWindow;
 const OUTPUT_KEPT_BYTES: usize = 16 << 10;
 
 /// What the queue of events may keep of its memory once it is empty.
-const EVENTS_KEPT: usize = 32;
+const EVENTS_KEPT: usize = 8;
 
 /// The server's side of one connection.
 #[derive(Debug)]

@@ -17,6 +17,7 @@
 //!   is away holds up no usage, and a broker that takes nothing from us no
 //!   acknowledgement.
 
+mod behind;
 mod connection;
 mod consumer;
 mod outgoing;
@@ -75,6 +76,7 @@ pub fn start(
         tasks.spawn(taking.track_future(keep_connected(consumer, stop.clone())));
     }
     taking.close();
+    tasks.spawn(behind::tell(Arc::clone(&intake), modems.clone(), stop.clone()));
     let publisher = Publisher::new(broker("out")?, intake, modems, clock);
     tasks.spawn(async move {
         // It leaves last: the consumers' last messages have receipts.

@@ -34,6 +34,8 @@ struct Waiting {
     receipts: VecDeque<Receipt>,
     /// Said in the log once each time that it fills up.
     is_full: bool,
+    /// A desired state was refused.
+    has_missed: bool,
 }
 
 /// What is durable of a device's usage.
@@ -60,8 +62,8 @@ impl BrokerModems {
         Self(Arc::new(Queue { waiting: Mutex::default(), arrived: Notify::new(), max }))
     }
 
-    /// Leaves something to be sent. Where it is full: a desired state is sent at
-    /// the modem's next birth, and usage without a receipt comes again.
+    /// Leaves something to be sent. Where it is full: a desired state is sent once
+    /// there is room again, and usage without a receipt comes again.
     pub fn push(&self, item: Outgoing) {
         let mut waiting = self.lock();
         let (kind, length) = match &item {
@@ -73,6 +75,7 @@ impl BrokerModems {
         }
         if length >= self.0.max {
             metrics().broker_messages.with_label_values(&[kind, "refused"]).inc();
+            waiting.has_missed |= kind == "desired";
             if !std::mem::replace(&mut waiting.is_full, true) {
                 warn!(kind, "broker.outgoing_max is reached: the broker takes less than there is to send");
             }
@@ -101,6 +104,16 @@ impl BrokerModems {
             }
             self.0.arrived.notified().await;
         }
+    }
+
+    /// Whether a desired state was refused since this was last asked.
+    pub fn take_missed(&self) -> bool {
+        std::mem::take(&mut self.lock().has_missed)
+    }
+
+    /// Whether at least half of the room for desired states is free.
+    pub fn has_room(&self) -> bool {
+        self.lock().desired.len() <= self.0.max / 2
     }
 
     /// Whether nothing waits.

@@ -133,6 +133,15 @@ impl LineReads for MemoryStore {
         Ok(ids.iter().filter_map(|id| Some((id.clone(), state.sessions.get(id)?.clone()))).collect())
     }
 
+    async fn devices_behind(&self, after: Option<&DeviceId>, limit: u64) -> Stored<Vec<DeviceId>> {
+        let state = self.state();
+        let reported = |line: &Line| state.sessions.get(&line.id).and_then(|s| s.modem_version).unwrap_or(0);
+        let behind = |line: &&Line| line.actual != LineState::Terminated && line.desired_version > reported(line);
+        let devices = state.lines.values().filter(behind).filter_map(|line| line.profile.device.clone());
+        let devices: BTreeSet<_> = devices.filter(|device| after.is_none_or(|after| device > after)).collect();
+        Ok(devices.into_iter().take(usize::try_from(limit).unwrap_or(usize::MAX)).collect())
+    }
+
     async fn devices_online(&self, gateway: &str, after: Option<&DeviceId>, limit: u64) -> Stored<Vec<DeviceId>> {
         let state = self.state();
         let online =

@@ -53,7 +53,9 @@ impl Transaction<'_> {
             Write::Order(order) => guarded!(self, orders, "order", order, id),
             Write::Line(line) => guarded!(self, lines, "line", line, id),
             Write::Device(device) => self.device(device)?,
-            Write::Session(line, session) => self.put(|s| &mut s.sessions, line, session),
+            Write::Sessions(sessions) => {
+                sessions.into_iter().for_each(|(line, session)| self.put(|s| &mut s.sessions, line, session));
+            }
             Write::Saga(saga, events) => self.saga(saga, events)?,
             Write::Appointment(appointment) => guarded!(self, appointments, "appointment", appointment, id),
             Write::Call(call) => guarded!(self, calls, "call", call, id),

@@ -2,7 +2,6 @@
 
 use async_trait::async_trait;
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
 use super::SqliteStore;
 use super::read_orders::{list_and_count, narrow};
@@ -18,13 +17,14 @@ impl LineReads for SqliteStore {
     }
 
     async fn lines_of_devices(&self, devices: &[DeviceId]) -> Stored<Vec<Line>> {
-        let sql = "SELECT body FROM
+        // One row for all: each row is a trip to another thread.
+        let sql = "SELECT json_group_array(json(body)) AS body FROM
                        (SELECT body, ROW_NUMBER() OVER
                             (PARTITION BY device ORDER BY state = 'terminated', created DESC, id DESC) AS place
                         FROM lines WHERE device IN (SELECT value FROM json_each($1)))
                    WHERE place = 1";
-        self.all("read lines of devices", statement(sql).bind(json_list(devices.iter().map(DeviceId::as_str))), body)
-            .await
+        let query = statement(sql).bind(json_list(devices.iter().map(DeviceId::as_str)));
+        Ok(self.one("read lines of devices", query, body).await?.unwrap_or_default())
     }
 
     async fn line_of_imsi(&self, imsi: &str) -> Stored<Option<Line>> {
@@ -68,9 +68,20 @@ impl LineReads for SqliteStore {
     }
 
     async fn sessions(&self, ids: &[LineId]) -> Stored<Vec<(LineId, SessionState)>> {
-        let sql = "SELECT line, body FROM line_sessions WHERE line IN (SELECT value FROM json_each($1))";
-        let read = |row: &SqliteRow| Ok((LineId::new(row.try_get::<String, _>("line")?), body(row)?));
-        self.all("read sessions", statement(sql).bind(json_list(ids.iter().map(LineId::as_str))), read).await
+        let sql = "SELECT json_group_array(json_array(line, json(body))) AS body
+                   FROM line_sessions WHERE line IN (SELECT value FROM json_each($1))";
+        let query = statement(sql).bind(json_list(ids.iter().map(LineId::as_str)));
+        Ok(self.one("read sessions", query, body).await?.unwrap_or_default())
+    }
+
+    async fn devices_behind(&self, after: Option<&DeviceId>, limit: u64) -> Stored<Vec<DeviceId>> {
+        let sql = "SELECT DISTINCT device FROM lines LEFT JOIN line_sessions ON line_sessions.line = lines.id
+                   WHERE device > $1 AND state <> 'terminated'
+                     AND lines.body ->> 'desired_version' > COALESCE(line_sessions.body ->> 'modem_version', 0)
+                   ORDER BY device LIMIT $2";
+        let after = after.map_or(String::new(), ToString::to_string);
+        let query = statement(sql).bind(after).bind(signed(limit));
+        self.all("read modems behind", query, |row| Ok(DeviceId::new(row.try_get::<String, _>("device")?))).await
     }
 
     async fn devices_online(&self, gateway: &str, after: Option<&DeviceId>, limit: u64) -> Stored<Vec<DeviceId>> {

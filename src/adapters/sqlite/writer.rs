@@ -163,7 +163,7 @@ impl Writer {
 fn is_one_statement(writes: &[Write]) -> bool {
     matches!(
         writes,
-        [Write::Session(..)
+        [Write::Sessions(..)
             | Write::Message(_)
             | Write::Happening(_)
             | Write::Line(_)

@@ -66,7 +66,11 @@ struct Modem {
 
 impl Modem {
     async fn run(mut self, stop: CancellationToken) {
-        if self.handshake().await.is_none() {
+        let secured = tokio::select! {
+            secured = self.handshake() => secured,
+            () = stop.cancelled() => None,
+        };
+        if secured.is_none() {
             return;
         }
         let mut stopping = false;
@@ -85,8 +89,7 @@ impl Modem {
                 self.link.mailbox.close();
                 return;
             }
-            let may_read =
-                self.machine.wants_read() && self.outstanding_bytes < self.server.settings.unacknowledged_bytes_max;
+            let may_read = self.machine.wants_read() && self.has_room();
             let must_write = !self.machine.output().is_empty() || self.wire.wants_write();
             let deadline = self.machine.poll_timeout();
             tokio::select! {
@@ -99,9 +102,18 @@ impl Modem {
                     }
                 }
                 ready = self.wire.readable(), if may_read && !stopping => self.read(ready.is_ok()),
-                () = sleep_until(deadline) => self.machine.handle_timeout(SystemClock::instant()),
+                // While we are the ones who do not read, the modem is not late.
+                () = sleep_until(deadline), if may_read => self.machine.handle_timeout(SystemClock::instant()),
             }
         }
+    }
+
+    /// Whether more may wait for its commit. QoS 0 has no Receive Maximum: it is held
+    /// to the same number.
+    fn has_room(&self) -> bool {
+        let settings = &self.server.settings;
+        self.outstanding_bytes < settings.unacknowledged_bytes_max
+            && self.outstanding <= usize::from(settings.receive_max)
     }
 
     /// Brings TLS up, within the time of a CONNECT.
@@ -203,17 +215,19 @@ impl Modem {
     }
 
     async fn connect(&mut self, connect: Connect) {
-        let device = match self.server.identities.identify(&connect, self.wire.peer_certificate(), self.peer).await {
+        let device = match self.identify(&connect).await {
             Ok(device) => device,
             Err(reason) => {
-                metrics().mqtt_refused.with_label_values(&[reason.name()]).inc();
-                debug!(reason = reason.name(), "refused a modem");
                 return self.machine.refuse(reason, SystemClock::instant());
             }
         };
         let id = DeviceId::new(device.as_str());
         let (entry, kept) = self.server.registry.take_over(&id, Arc::clone(&self.link));
         self.entry = Some(entry);
+        // From here on it can be expelled; what changed meanwhile is seen now.
+        if let Err(reason) = self.identify(&connect).await {
+            return self.machine.refuse(reason, SystemClock::instant());
+        }
         let options = ConnackOptions {
             assigned_client_id: connect.client_id.is_empty().then(|| device.as_str().to_owned()),
             session: session_of(kept).await,
@@ -233,6 +247,14 @@ impl Modem {
         if self.machine.subscriptions().iter().any(|s| s.access.delivers(TopicKind::Desired)) {
             self.send_desired(false).await;
         }
+    }
+
+    async fn identify(&self, connect: &Connect) -> Result<linegate_mqtt::topic::DeviceId, ReasonCode> {
+        let identified = self.server.identities.identify(connect, self.wire.peer_certificate(), self.peer).await;
+        identified.inspect_err(|reason| {
+            metrics().mqtt_refused.with_label_values(&[reason.name()]).inc();
+            debug!(reason = reason.name(), "refused a modem");
+        })
     }
 
     /// Hands a message in; the PUBACK follows when it is durable.
@@ -272,6 +294,9 @@ impl Modem {
     /// Nothing more can be made durable: the connection ends without the
     /// PUBACK, and the modem sends again.
     fn give_up(&mut self, error: ChargingError) {
+        if self.machine.wants_close() {
+            return;
+        }
         let (reason, why) = match error {
             ChargingError::Stopping => (ReasonCode::SERVER_SHUTTING_DOWN, "the gateway is stopping: send again"),
             _ => (ReasonCode::SERVER_BUSY, "usage cannot be kept at this moment: send again later"),
@@ -298,6 +323,7 @@ impl Modem {
             ..Outgoing::desired(desired.version, desired.payload, ContentType::Json)
         };
         if let Err(error) = self.machine.publish(outgoing, now) {
+            metrics().mqtt_desired_unsent.inc();
             debug!(%error, "send the desired state");
         }
     }
@@ -342,7 +368,13 @@ async fn session_of(kept: Kept) -> Option<SessionState> {
     match kept {
         Kept::None => None,
         Kept::Here(session) => Some(session),
-        Kept::Coming(session) => tokio::time::timeout(HANDOVER, session).await.ok()?.ok(),
+        Kept::Coming(session) => match tokio::time::timeout(HANDOVER, session).await {
+            Ok(session) => session.ok(),
+            Err(_) => {
+                metrics().mqtt_handovers_late.inc();
+                None
+            }
+        },
     }
 }
 

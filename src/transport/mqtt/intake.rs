@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use linegate_mqtt::ContentType;
-use linegate_mqtt::payload::{self, Payload};
+use linegate_mqtt::payload::{self, Payload, PayloadError};
 use tracing::debug;
 
 use super::usage;
@@ -35,7 +35,8 @@ pub struct MessageIntake {
 /// What a [`MessageIntake`] is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IntakeSettings {
-    /// This gateway's name among those on the store.
+    /// This gateway's name among those on the store, or that of the broker that
+    /// stands between.
     pub gateway: String,
     /// Seconds after which a desired state lapses that was sent; 0 is never.
     pub desired_expiry_s: u32,
@@ -80,24 +81,48 @@ impl MessageIntake {
     }
 
     /// Reported state and presence are seldom: each waits in a task of its own.
-    fn state(&self, message: ModemMessage, reply: Reply) {
-        let (states, at) = (self.states.clone(), self.clock.now());
+    fn state(&self, message: &ModemMessage, reply: Reply) {
+        let news = match self.read(message) {
+            Ok(news) => news,
+            // Acknowledged, or it would come back for ever.
+            Err(error) => {
+                debug!(device = %message.device, %error, "unreadable state");
+                count(message.topic, "unreadable");
+                return reply.to.reply(reply.tag, Ok(ChargeAnswer::bare(Outcome::Success)));
+            }
+        };
+        let (states, topic, device) = (self.states.clone(), message.topic, message.device.clone());
         tokio::spawn(async move {
-            let (topic, device) = (message.topic, message.device.clone());
-            let outcome = match topic {
-                ModemTopic::Reported => reported(&states, message, at).await,
-                ModemTopic::Status | ModemTopic::Usage => status(&states, message, at).await,
-            };
-            let (outcome, answer) = match outcome {
+            let (outcome, answer) = match keep(&states, &device, news).await {
                 Ok(outcome) => (outcome, Ok(ChargeAnswer::bare(Outcome::Success))),
                 Err(error) => {
                     debug!(%device, %error, "keep what a modem told");
-                    ("failed", Err(ChargingError::Overloaded))
+                    ("failed", Err(ChargingError::Stopping))
                 }
             };
             count(topic, outcome);
             reply.to.reply(reply.tag, answer);
         });
+    }
+
+    fn read(&self, message: &ModemMessage) -> Result<News, PayloadError> {
+        let (at, format) = (self.clock.now(), content_type(message.format));
+        if message.topic == ModemTopic::Status {
+            let status = payload::Status::decode(&message.payload, format)?;
+            return Ok(News::Presence(Presence {
+                online: status.state == payload::Presence::Online,
+                session: Some(status.session),
+                gateway: Some(self.settings.gateway.clone()),
+                at,
+            }));
+        }
+        let reported = payload::Reported::decode(&message.payload, format)?;
+        let state = match reported.state {
+            payload::LineState::Active => LineState::Active,
+            payload::LineState::Suspended => LineState::Suspended,
+            payload::LineState::Terminated => LineState::Terminated,
+        };
+        Ok(News::Report(Report { version: reported.version, state, reason: reported.reason, at }))
     }
 
     fn presence(&self, online: bool) -> Presence {
@@ -132,7 +157,7 @@ impl ModemIntake for MessageIntake {
     fn take(&self, message: ModemMessage, reply: Reply) {
         match message.topic {
             ModemTopic::Usage => self.usage(&message, reply),
-            ModemTopic::Reported | ModemTopic::Status => self.state(message, reply),
+            ModemTopic::Reported | ModemTopic::Status => self.state(&message, reply),
         }
     }
 
@@ -154,48 +179,33 @@ impl ModemIntake for MessageIntake {
         self.states.online_at(&self.settings.gateway, after, limit).await
     }
 
+    async fn behind(&self, after: Option<&DeviceId>, limit: u64) -> Stored<Vec<DeviceId>> {
+        self.states.behind(after, limit).await
+    }
+
     async fn desired(&self, device: &DeviceId) -> Stored<Option<DesiredMessage>> {
         let desired = self.states.desired(device).await?;
         self.message(device, desired).await
     }
 }
 
-async fn reported(states: &DeviceStates, message: ModemMessage, at: Timestamp) -> Stored<&'static str> {
-    let reported = match payload::Reported::decode(&message.payload, content_type(message.format)) {
-        Ok(reported) => reported,
-        Err(error) => {
-            debug!(device = %message.device, %error, "unreadable reported state");
-            return Ok("unreadable");
-        }
+/// What a modem tells of itself.
+enum News {
+    Report(Report),
+    Presence(Presence),
+}
+
+async fn keep(states: &DeviceStates, device: &DeviceId, news: News) -> Stored<&'static str> {
+    let report = match news {
+        News::Presence(presence) => return states.presence(device, presence).await.map(|_| "taken"),
+        News::Report(report) => report,
     };
-    let state = match reported.state {
-        payload::LineState::Active => LineState::Active,
-        payload::LineState::Suspended => LineState::Suspended,
-        payload::LineState::Terminated => LineState::Terminated,
-    };
-    let report = Report { version: reported.version, state, reason: reported.reason, at };
-    Ok(match states.reported(&message.device, report).await? {
+    Ok(match states.reported(device, report).await? {
         Reported::Converged => "taken",
         Reported::Differs => "differs",
         Reported::Stale => "stale",
         Reported::Unknown => "unknown",
     })
-}
-
-async fn status(states: &DeviceStates, message: ModemMessage, at: Timestamp) -> Stored<&'static str> {
-    match payload::Status::decode(&message.payload, content_type(message.format)) {
-        Ok(status) => {
-            let online = status.state == payload::Presence::Online;
-            states
-                .presence(&message.device, Presence { online, session: Some(status.session), gateway: None, at })
-                .await?;
-            Ok("taken")
-        }
-        Err(error) => {
-            debug!(device = %message.device, %error, "unreadable status");
-            Ok("unreadable")
-        }
-    }
 }
 
 fn content_type(format: PayloadFormat) -> Option<ContentType> {

@@ -238,12 +238,19 @@ async fn sweep(server: Arc<Server>, stop: CancellationToken) {
             former = give_up_former(&server, former).await;
         }
         let gone = server.registry.sweep(SystemClock::instant());
-        // Together, so that they are stored together.
-        let told = gone.iter().map(|device| server.intake.went(device));
-        for error in futures_util::future::join_all(told).await.into_iter().filter_map(Result::err) {
-            debug!(%error, "keep a modem's presence");
-        }
+        give_up(&server, &gone).await;
     }
+}
+
+/// Tells that modems have gone, together, so that it is stored together. One that
+/// came back at that very moment may have been overtaken: it is said again that it
+/// is there. Whether all was stored.
+async fn give_up(server: &Server, gone: &[DeviceId]) -> bool {
+    let told = futures_util::future::join_all(gone.iter().map(|device| server.intake.went(device))).await;
+    let back = gone.iter().filter(|device| server.registry.is_connected(device));
+    let again = futures_util::future::join_all(back.map(|device| server.intake.came(device))).await;
+    let failed = told.into_iter().filter_map(Result::err).chain(again.into_iter().filter_map(Result::err));
+    failed.inspect(|error| debug!(%error, "keep a modem's presence")).count() == 0
 }
 
 /// How far the modems are looked through that were there before our start.
@@ -269,9 +276,8 @@ async fn give_up_former(server: &Server, former: Former) -> Former {
             return former;
         }
     };
-    let away = recorded.iter().filter(|device| !server.registry.is_known(device));
-    let told = away.map(|device| server.intake.went(device));
-    if futures_util::future::join_all(told).await.iter().any(Result::is_err) {
+    let away: Vec<_> = recorded.iter().filter(|device| !server.registry.is_known(device)).cloned().collect();
+    if !give_up(server, &away).await {
         return former;
     }
     recorded.into_iter().next_back().map_or(Former::Done, Former::Above)

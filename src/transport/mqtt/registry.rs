@@ -73,24 +73,18 @@ struct Inner {
 #[derive(Default)]
 struct Devices {
     known: HashMap<DeviceId, Device>,
-    /// What falls due when; the number tells those of one instant apart.
-    due: BTreeMap<Due, (DeviceId, Deadline)>,
+    /// When devices are given up; the number tells those of one instant apart.
+    leaving: BTreeMap<Due, DeviceId>,
+    /// When the sessions end that are kept.
+    expiring: BTreeMap<Due, DeviceId>,
     next: u64,
     connected: usize,
 }
 
 type Due = (Instant, u64);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Deadline {
-    /// The device is given up.
-    Gone,
-    /// Its session ends.
-    Expired,
-}
-
-/// Rises with each connection, so that the end of an old one is told from the
-/// end of the newest.
+/// Rises with each connection of any device, so that the end of an old one is told
+/// from the end of the newest.
 type Generation = u64;
 
 #[derive(Default)]
@@ -178,11 +172,11 @@ impl Registry {
     pub fn take_over(&self, device: &DeviceId, link: Arc<Link>) -> (Entry, Kept) {
         let mut devices = self.lock();
         let devices = &mut *devices;
+        devices.next += 1;
         let known = devices.known.entry(device.clone()).or_default();
-        known.generation += 1;
-        for due in [known.gone_at.take(), known.expires_at.take()].into_iter().flatten() {
-            devices.due.remove(&due);
-        }
+        known.generation = devices.next;
+        known.gone_at.take().map(|due| devices.leaving.remove(&due));
+        known.expires_at.take().map(|due| devices.expiring.remove(&due));
         let kept = match known.link.replace(link) {
             Some(former) => {
                 let (to, session) = oneshot::channel();
@@ -195,7 +189,7 @@ impl Registry {
             }
         };
         let entry = Entry { device: device.clone(), generation: known.generation };
-        metrics().mqtt_sessions.set(i64::try_from(devices.connected).unwrap_or(i64::MAX));
+        devices.count();
         (entry, kept)
     }
 
@@ -210,37 +204,46 @@ impl Registry {
         };
         known.link = None;
         devices.connected -= 1;
-        let mut at = |after: Duration, deadline| {
-            devices.next += 1;
-            let due = (now + after, devices.next);
-            devices.due.insert(due, (entry.device.clone(), deadline));
-            Some(due)
-        };
-        known.gone_at = at(leave.gone_after, Deadline::Gone);
+        devices.next += 1;
+        let number = devices.next;
+        let due = |after| (now + after, number);
+        devices.leaving.insert(due(leave.gone_after), entry.device.clone());
+        known.gone_at = Some(due(leave.gone_after));
         if !leave.expiry.is_zero() {
+            devices.expiring.insert(due(leave.expiry), entry.device.clone());
+            known.expires_at = Some(due(leave.expiry));
             known.kept = Some(leave.session);
-            known.expires_at = at(leave.expiry, Deadline::Expired);
         }
-        metrics().mqtt_sessions.set(i64::try_from(devices.connected).unwrap_or(i64::MAX));
-        if devices.known.len() - devices.connected > kept_max {
-            devices.forget_first();
+        if devices.expiring.len() > kept_max {
+            // the session that would end first makes room
+            devices.expire_first();
+            metrics().mqtt_refused.with_label_values(&["sessions_kept_max"]).inc();
         }
-        metrics().mqtt_sessions_kept.set(i64::try_from(devices.known.len() - devices.connected).unwrap_or(i64::MAX));
+        devices.count();
     }
 
     /// Ends what is due at `now`; the devices that are given up.
     pub fn sweep(&self, now: Instant) -> Vec<DeviceId> {
         let mut devices = self.lock();
         let mut gone = Vec::new();
-        while let Some(first) = devices.due.first_entry().filter(|first| first.key().0 <= now) {
-            let (device, deadline) = first.remove();
-            devices.end(&device, deadline);
-            if deadline == Deadline::Gone {
-                gone.push(device);
-            }
+        while devices.expiring.first_key_value().is_some_and(|(due, _)| due.0 <= now) {
+            devices.expire_first();
         }
-        metrics().mqtt_sessions_kept.set(i64::try_from(devices.known.len() - devices.connected).unwrap_or(i64::MAX));
+        while let Some(first) = devices.leaving.first_entry().filter(|first| first.key().0 <= now) {
+            let device = first.remove();
+            if let Some(known) = devices.known.get_mut(&device) {
+                known.gone_at = None;
+            }
+            devices.forget(&device);
+            gone.push(device);
+        }
+        devices.count();
         gone
+    }
+
+    /// Whether a device is connected.
+    pub fn is_connected(&self, device: &DeviceId) -> bool {
+        self.lock().known.get(device).is_some_and(|known| known.link.is_some())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Devices> {
@@ -249,29 +252,27 @@ impl Registry {
 }
 
 impl Devices {
-    fn end(&mut self, device: &DeviceId, deadline: Deadline) {
-        let Some(known) = self.known.get_mut(device) else { return };
-        match deadline {
-            Deadline::Gone => known.gone_at = None,
-            Deadline::Expired => {
-                known.expires_at = None;
-                known.kept = None;
-            }
+    /// Ends the kept session that is the first to end.
+    fn expire_first(&mut self) {
+        let Some((_, device)) = self.expiring.pop_first() else { return };
+        if let Some(known) = self.known.get_mut(&device) {
+            known.expires_at = None;
+            known.kept = None;
         }
-        // The generation goes with the entry: nothing is left to tell apart.
-        if known.link.is_none() && known.gone_at.is_none() && known.expires_at.is_none() {
+        self.forget(&device);
+    }
+
+    /// Forgets a device of which nothing is left to know.
+    fn forget(&mut self, device: &DeviceId) {
+        let is_over = |known: &Device| known.link.is_none() && known.gone_at.is_none() && known.expires_at.is_none();
+        if self.known.get(device).is_some_and(is_over) {
             self.known.remove(device);
         }
     }
 
-    /// Makes room: the session that would end first ends now.
-    fn forget_first(&mut self) {
-        let first = self.due.iter().find(|(_, (_, deadline))| *deadline == Deadline::Expired);
-        let Some((&due, (device, deadline))) = first else { return };
-        let (device, deadline) = (device.clone(), *deadline);
-        self.due.remove(&due);
-        self.end(&device, deadline);
-        metrics().mqtt_refused.with_label_values(&["sessions_kept_max"]).inc();
+    fn count(&self) {
+        metrics().mqtt_sessions.set(i64::try_from(self.connected).unwrap_or(i64::MAX));
+        metrics().mqtt_sessions_kept.set(i64::try_from(self.expiring.len()).unwrap_or(i64::MAX));
     }
 }
 

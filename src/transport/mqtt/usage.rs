@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use linegate_mqtt::ContentType;
-use linegate_mqtt::payload::{self, Payload, SeqRange};
+use linegate_mqtt::payload::{self, Payload, RANGES_MAX, SeqRange};
 use sha2::{Digest, Sha256};
 
 use crate::domain::ids::{Apn, DeviceId};
@@ -38,13 +38,14 @@ pub fn from_modem(device: &DeviceId, record: &payload::UsageRecord, received: Ti
     }
 }
 
-/// What tells a modem that records are durable: one receipt for each boot.
+/// What tells a modem that records are durable: one receipt for each boot, or more
+/// where its numbers have many gaps.
 pub fn receipts(records: &[payload::UsageRecord]) -> Vec<Bytes> {
     let mut boots: BTreeMap<(u32, u32), Vec<u64>> = BTreeMap::new();
     for record in records {
         boots.entry((record.epoch, record.boot)).or_default().push(record.seq);
     }
-    let receipt = |((epoch, boot), mut seqs): ((u32, u32), Vec<u64>)| {
+    let receipts = |((epoch, boot), mut seqs): ((u32, u32), Vec<u64>)| {
         seqs.sort_unstable();
         let mut ranges: Vec<SeqRange> = Vec::new();
         for seq in seqs {
@@ -53,9 +54,11 @@ pub fn receipts(records: &[payload::UsageRecord]) -> Vec<Bytes> {
                 _ => ranges.push(SeqRange { from: seq, to: seq }),
             }
         }
-        payload::Receipt { epoch, boot, ranges }.encode(ContentType::Json)
+        let receipt =
+            |some: &[SeqRange]| payload::Receipt { epoch, boot, ranges: some.to_vec() }.encode(ContentType::Json);
+        ranges.chunks(RANGES_MAX).map(receipt).collect::<Vec<_>>()
     };
-    boots.into_iter().map(receipt).collect()
+    boots.into_iter().flat_map(receipts).collect()
 }
 
 /// A usage payload that could not be read. Its key is its own digest: the same

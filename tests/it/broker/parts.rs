@@ -233,6 +233,10 @@ impl ModemIntake for Desk {
         Ok(Vec::new())
     }
 
+    async fn behind(&self, _after: Option<&DeviceId>, _limit: u64) -> Stored<Vec<DeviceId>> {
+        Ok(Vec::new())
+    }
+
     async fn desired(&self, _device: &DeviceId) -> Stored<Option<DesiredMessage>> {
         Ok(self.desired.lock().unwrap().clone())
     }

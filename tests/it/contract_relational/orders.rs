@@ -240,7 +240,7 @@ pub(crate) async fn the_session_of_a_line_is_what_was_written_last(store: &Store
     assert_eq!(store.session(&"l-1".into()).await.unwrap(), SessionState::default());
     for version in [1, 2] {
         let session = SessionState { modem_online: true, modem_version: Some(version), ..SessionState::default() };
-        store.save(vec![Write::Session("l-1".into(), session.clone())]).await.unwrap();
+        store.save(vec![Write::Sessions(vec![("l-1".into(), session.clone())])]).await.unwrap();
         assert_eq!(store.session(&"l-1".into()).await.unwrap(), session);
         assert_eq!(store.sessions(&["l-0".into(), "l-1".into()]).await.unwrap(), [("l-1".into(), session)]);
     }
@@ -258,8 +258,16 @@ pub(crate) async fn modems_that_a_gateway_holds_are_found(store: &Store) {
         each.profile.device = Some(id.replace('l', "m").into());
         let gateway = gateway.map(ToOwned::to_owned);
         let session = SessionState { modem_online: online, modem_gateway: gateway, ..SessionState::default() };
-        store.save(vec![Write::Line(each), Write::Session(id.into(), session)]).await.unwrap();
+        store.save(vec![Write::Line(each), Write::Sessions(vec![(id.into(), session)])]).await.unwrap();
     }
+    let mut ahead = line("l-6", "a-1", 1);
+    (ahead.profile.device, ahead.desired_version) = (Some("m-6".into()), 12);
+    let reported = SessionState { modem_version: Some(9), ..SessionState::default() };
+    store.save(vec![Write::Line(ahead), Write::Sessions(vec![("l-6".into(), reported.clone())])]).await.unwrap();
+    assert_eq!(store.devices_behind(Some(&"m-5".into()), 9).await.unwrap(), ["m-6".into()]);
+    let reported = SessionState { modem_version: Some(12), ..reported };
+    store.save(vec![Write::Sessions(vec![("l-6".into(), reported)])]).await.unwrap();
+    assert!(store.devices_behind(Some(&"m-5".into()), 9).await.unwrap().is_empty());
     let all = store.devices_online("here", None, 9).await.unwrap();
     assert_eq!(all, ["m-1".into(), "m-5".into()]);
     assert_eq!(store.devices_online("here", None, 1).await.unwrap(), ["m-1".into()]);

@@ -58,7 +58,7 @@ fn accepted(n: u64) -> Vec<Write> {
 #[ignore = "measures"]
 async fn relational_speed_of_small_saves() {
     let (store, _folder) = open().await;
-    let session = |n: u64| vec![Write::Session(LineId::new(format!("l-{n}")), Default::default())];
+    let session = |n: u64| vec![Write::Sessions(vec![(LineId::new(format!("l-{n}")), Default::default())])];
     save_many(&store, "one session", 500, 1, session).await;
     save_many(&store, "one session", 20_000, 256, session).await;
     save_many(&store, "one message", 20_000, 256, |n| {

@@ -127,12 +127,15 @@ impl Apply<'_> {
         self.guarded(upsert, "device", device.id.as_str()).await
     }
 
-    pub(super) async fn session(&mut self, line: &LineId, session: &SessionState) -> Applied {
+    /// Thousands of modems that come at once are one statement: each is a trip to
+    /// another thread.
+    pub(super) async fn sessions(&mut self, sessions: &[(LineId, SessionState)]) -> Applied {
         let upsert = statement(
-            "INSERT INTO line_sessions (line, body) VALUES ($1, $2)
+            "INSERT INTO line_sessions (line, body)
+             SELECT value ->> 0, value -> 1 FROM json_each($1) WHERE true
              ON CONFLICT (line) DO UPDATE SET body = excluded.body",
         );
-        self.run(upsert.bind(line.as_str()).bind(json(session)?)).await
+        self.run(upsert.bind(json(sessions)?)).await
     }
 
     pub(super) async fn appointment(&mut self, mut appointment: Appointment) -> Applied {

@@ -38,7 +38,7 @@ impl<'c> Apply<'c> {
             Write::Order(order) => self.order(order).await,
             Write::Line(line) => self.line(line).await,
             Write::Device(device) => self.device(device).await,
-            Write::Session(line, session) => self.session(&line, &session).await,
+            Write::Sessions(sessions) => self.sessions(&sessions).await,
             Write::Saga(saga, events) => self.saga(saga, &events).await,
             Write::Appointment(appointment) => self.appointment(appointment).await,
             Write::Call(call) => self.call(call).await,
