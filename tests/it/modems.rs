@@ -73,3 +73,31 @@ fn client_libraries_find_the_interface_as_it_is_written() {
     element.shutdown();
     assert_eq!(gateway.terminate(), Some(0));
 }
+
+#[test]
+fn the_manuals_example_is_a_modem() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = Gateway::start(folder.path(), Ports::free(), &[]);
+    let element = crate::network::hss(gateway.diameter);
+    let order = activate(&gateway, "meter-1", "450080000000061");
+    let completed =
+        || gateway.get(&format!("/tmf-api/serviceOrdering/v4/serviceOrder/{order}")).1["state"] == "completed";
+    wait_for("the activation", PATIENCE, completed, || gateway.tail());
+
+    let manual = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/modem.md")).unwrap();
+    let (_, example) = manual.split_once("```python\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    assert!(example.lines().count() <= 40, "an example is short");
+    let here = example.replace("1883", &gateway.mqtt.port().to_string()).replace("time.sleep(1)", "time.sleep(0.1)");
+    let program = format!("{here}\ntime.sleep(1)\nassert not waiting, waiting\n");
+    let out =
+        Command::new("python3").env("PYTHONPATH", judges().join("python")).args(["-c", &program]).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let (_, lines) = gateway.get("/tmf-api/serviceInventory/v4/service?imsi=450080000000061");
+    let usage = format!("/tmf-api/usageManagement/v4/usage?line={}", lines[0]["id"].as_str().unwrap());
+    let stored = || gateway.get(&usage).1.as_array().is_some_and(|records| records.len() == 10);
+    wait_for("ten records", PATIENCE, stored, || gateway.tail());
+    assert_eq!(session_of(&gateway, "450080000000061", "sessionModemVersion"), Value::from(1));
+    element.shutdown();
+    assert_eq!(gateway.terminate(), Some(0));
+}
