@@ -67,7 +67,7 @@ struct Modem {
 impl Modem {
     async fn run(mut self, stop: CancellationToken) {
         let secured = tokio::select! {
-            secured = self.handshake() => secured,
+            secured = Box::pin(self.handshake()) => secured,
             () = stop.cancelled() => None,
         };
         if secured.is_none() {
@@ -85,7 +85,7 @@ impl Modem {
                 self.drain_events().await;
             }
             if self.machine.wants_close() {
-                self.linger().await;
+                Box::pin(self.linger()).await;
                 self.link.mailbox.close();
                 return;
             }
@@ -144,7 +144,7 @@ impl Modem {
                 ToModem::Desired => {
                     self.link.heed();
                     self.desired = None;
-                    self.send_desired(false).await;
+                    Box::pin(self.send_desired(false)).await;
                 }
                 ToModem::Expelled => {
                     let reason =
@@ -197,7 +197,8 @@ impl Modem {
 
     async fn handle(&mut self, event: Event) {
         match event {
-            Event::Connect(connect) => self.connect(*connect).await,
+            // What is seldom waits in a box: an idle connection keeps no room for it.
+            Event::Connect(connect) => Box::pin(self.connect(*connect)).await,
             Event::Publish(publish) => self.publish(publish),
             Event::PublishRefused { topic, reason } => {
                 metrics().mqtt_publishes.with_label_values(&["other", "refused"]).inc();
@@ -205,7 +206,7 @@ impl Modem {
             }
             Event::Subscribed(granted) => {
                 if granted.iter().any(|s| s.access.delivers(TopicKind::Desired) && s.wants_retained) {
-                    self.send_desired(true).await;
+                    Box::pin(self.send_desired(true)).await;
                 }
             }
             Event::PubAck { token, reason } => trace!(version = token, reason = reason.name(), "desired state taken"),
@@ -245,7 +246,7 @@ impl Modem {
         // A session that goes on has its subscription already, and may have slept
         // through changes.
         if self.machine.subscriptions().iter().any(|s| s.access.delivers(TopicKind::Desired)) {
-            self.send_desired(false).await;
+            Box::pin(self.send_desired(false)).await;
         }
     }
 

@@ -93,6 +93,8 @@ pub struct Outgoing {
     /// Asks for the answer on the device's `reported` topic (section 4.10): in
     /// version 5 that is the Response Topic and this is the Correlation Data.
     pub correlation_data: Option<Bytes>,
+    /// It says all that those of its kind said that still wait unsent: they go.
+    pub supersedes: bool,
     /// Comes back in `Event::PubAck`.
     pub token: u64,
 }
@@ -109,6 +111,7 @@ impl Outgoing {
             content_type: Some(content_type),
             expires: None,
             correlation_data: Some(version.to_string().into()),
+            supersedes: true,
             token: version,
         }
     }

@@ -124,9 +124,8 @@ impl Connection {
             with_parts(open, &message, now, |parts| parts.encode(open.version(), &mut self.out));
             return Ok(Sent::AtMostOnce);
         }
-        if message.kind == TopicKind::Desired {
-            // only the newest desired state is of use
-            self.session.queue.retain(|waiting| waiting.kind != TopicKind::Desired);
+        if message.supersedes {
+            self.session.queue.retain(|waiting| waiting.kind != message.kind);
         }
         if self.session.queue.len() >= self.limits.queue_messages_max {
             return Err(PublishError::QueueFull(self.session.queue.len()));

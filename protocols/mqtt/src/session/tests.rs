@@ -179,6 +179,7 @@ fn desired(token: u64) -> Outgoing {
         content_type: Some(ContentType::Json),
         expires: None,
         correlation_data: None,
+        supersedes: false,
         token,
     }
 }

@@ -229,7 +229,7 @@ impl World {
         let token = self.next_token;
         let expires = source.option(|source| self.now + Duration::from_secs(u64::from(source.u8())));
         let payload = Bytes::from(token.to_string().into_bytes());
-        let outgoing = Outgoing { expires, ..Outgoing::desired(token, payload, ContentType::Json) };
+        let outgoing = Outgoing { expires, supersedes: false, ..Outgoing::desired(token, payload, ContentType::Json) };
         let at_most_once = source.flag();
         let outgoing = if at_most_once { Outgoing { qos: Qos::AtMostOnce, ..outgoing } } else { outgoing };
         let now = self.now;

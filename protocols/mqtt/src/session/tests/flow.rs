@@ -212,6 +212,26 @@ fn messages_over_the_devices_window_wait_and_the_queue_has_an_end() {
 }
 
 #[test]
+fn of_what_waits_only_the_newest_desired_state_is_sent() {
+    let mut options = ConnectOptions::new("c");
+    options.receive_max = Some(1);
+    let (mut pair, _) = Pair::open_with(Version::V5, small_limits(), &options, None);
+    pair.subscribe(DESIRED);
+    for token in 0..40 {
+        pair.server.publish(Outgoing { supersedes: true, ..desired(token) }, pair.now).unwrap();
+    }
+    pair.run();
+    assert_eq!(pair.received(), [(1, false)], "the first was on its way");
+    pair.client.puback(1);
+    pair.run();
+    assert_eq!(pair.received(), [(2, false)]);
+    pair.server_events.clear();
+    pair.client.puback(2);
+    pair.run();
+    assert!(matches!(pair.server_events[..], [Event::PubAck { token: 39, .. }]), "{:?}", pair.server_events);
+}
+
+#[test]
 fn a_message_larger_than_the_device_takes_is_not_sent() {
     let mut options = ConnectOptions::new("c");
     options.packet_bytes_max = Some(100);
