@@ -129,10 +129,7 @@ fn over_kills(settings: &[(&str, &str)], rounds: u64, mut disturb: impl FnMut())
     let accepted = accepted.load(Ordering::Relaxed);
     println!(
         "{rounds} rounds: {} records acknowledged, {} refused, {} unknown, {accepted} orders accepted, {:?}",
-        sent.acknowledged,
-        sent.refused,
-        sent.unknown,
-        sent.result_codes
+        sent.acknowledged, sent.refused, sent.unknown, sent.result_codes
     );
     assert!(sent.acknowledged > 100 && accepted > 20, "too little happened to prove anything: {sent:?}");
     orders_end(&gateway, accepted);

@@ -16,21 +16,26 @@ use linegate::telemetry::metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::contract_hot::{batch, change, logged, owned, states};
-use crate::support::{Running, free_port, pause, tail, wait_for};
+use crate::diameter_node::certificates;
+use crate::support::{Gateway, Ports, Running, free_port, pause, tail, wait_for};
 
 /// A redis-server of this test.
 pub(crate) struct RedisServer {
     process: Option<Running>,
     address: SocketAddr,
-    appendfsync: &'static str,
+    arguments: Vec<String>,
     folder: tempfile::TempDir,
 }
 
 impl RedisServer {
     /// Starts one with an append-only file.
     pub(crate) fn start(appendfsync: &'static str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut server = Self { process: None, address: free_port(), appendfsync, folder };
+        Self::start_in(tempfile::tempdir().unwrap(), &["--appendfsync", appendfsync])
+    }
+
+    fn start_in(folder: tempfile::TempDir, arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().map(|a| (*a).to_owned()).collect();
+        let mut server = Self { process: None, address: free_port(), arguments, folder };
         server.run();
         server
     }
@@ -40,9 +45,9 @@ impl RedisServer {
         let mut command = Command::new("redis-server");
         command
             .args(["--bind", "127.0.0.1", "--port", &self.address.port().to_string(), "--save", ""])
-            .args(["--appendonly", "yes", "--appendfsync", self.appendfsync])
-            .arg("--dir")
-            .arg(self.folder.path());
+            .args(["--appendonly", "yes", "--dir"])
+            .arg(self.folder.path())
+            .args(&self.arguments);
         self.process = Some(Running::start("redis-server", &mut command, &log));
         let ready = || self.say("PING").is_some_and(|answer| answer.starts_with("+PONG"));
         wait_for("redis-server to be ready", Duration::from_secs(20), ready, || tail(&log));
@@ -151,7 +156,10 @@ async fn a_batch_that_was_overtaken_is_refused() {
         hot.commit(&batch(number, vec![], &["r"])).await.unwrap();
     }
     let late = hot.commit(&batch(1, vec![], &["r"])).await.unwrap_err();
-    assert!(matches!(late, HotError::Fatal { .. }) && late.to_string().contains("batch 1 came after batch 2"), "{late}");
+    assert!(
+        matches!(late, HotError::Fatal { .. }) && late.to_string().contains("batch 1 came after batch 2"),
+        "{late}"
+    );
     assert_eq!(logged(&open_redis(&server).await, 0).await.len(), 2);
 }
 
@@ -283,4 +291,43 @@ async fn every_account_is_read_once_over_many_pages() {
     assert!(committed.changes.iter().all(|c| *c == Change::Applied));
     let read: Vec<String> = states(&hot).await.into_iter().map(|(account, ..)| account).collect();
     assert_eq!(read, names);
+}
+
+#[tokio::test]
+async fn a_user_with_few_rights_is_enough() {
+    let server = RedisServer::start("always");
+    let rights = "~{linegate}:* +@read +@write +@scripting +@connection +info +config|get";
+    assert_eq!(server.say(&format!("ACL SETUSER gateway on >secret {rights}")).as_deref(), Some("+OK\r\n"));
+    server.say("CONFIG SET requirepass another").unwrap();
+    let url = format!("redis://gateway:secret@{}/", server.address);
+    let hot = RedisHot::open(&url, RedisSettings::default()).await.unwrap();
+    hot.commit(&batch(1, vec![change("a", 0, "a1", &["r1"])], &[])).await.unwrap();
+    assert_eq!(logged(&hot, 0).await, ["r1"]);
+    hot.drained_through(1).await.unwrap();
+    let wrong = format!("redis://gateway:wrong@{}/", server.address);
+    let reason = RedisHot::open(&wrong, RedisSettings::default()).await.err().unwrap().to_string();
+    assert!(!reason.contains("wrong@"), "{reason}");
+}
+
+#[test]
+fn a_gateway_reaches_redis_in_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path(), &["localhost"]);
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let (certificate, key, authority) = (file("localhost.pem"), file("localhost.key"), file("ca.pem"));
+    let tls_port = free_port().port().to_string();
+    let server = RedisServer::start_in(
+        tempfile::tempdir().unwrap(),
+        &[
+            &["--appendfsync", "always", "--tls-port", &tls_port, "--tls-auth-clients", "no"][..],
+            &["--tls-cert-file", &certificate, "--tls-key-file", &key, "--tls-ca-cert-file", &authority],
+        ]
+        .concat(),
+    );
+    let url = format!("rediss://localhost:{tls_port}/");
+    let settings = [("LINEGATE__HOT__URL", url.as_str()), ("SSL_CERT_FILE", authority.as_str())];
+    let gateway = Gateway::start(folder.path(), Ports::free(), &settings);
+    assert_eq!(gateway.metric("linegate_hot_redis_up{link=\"reads\"}"), 1);
+    assert_eq!(gateway.terminate(), Some(0));
+    drop(server);
 }

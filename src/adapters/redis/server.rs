@@ -92,9 +92,7 @@ async fn check_format(connection: &mut MultiplexedConnection, keys: &Keys) -> Re
     let found: Option<u64> = ask.query_async(connection).await.map_err(connecting)?;
     match found {
         Some(FORMAT) => Ok(()),
-        Some(other) => {
-            refuse(format!("the store under {} has format {other}, this program reads {FORMAT}", keys.meta))
-        }
+        Some(other) => refuse(format!("the store under {} has format {other}, this program reads {FORMAT}", keys.meta)),
         // Two gateways that find nothing at the same moment write the same.
         None => {
             let mut note = redis::cmd("HSET");
