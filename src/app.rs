@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -27,6 +27,7 @@ use self::seams::{AccountsSeam, ChargingSeam, EveryTransport, ImportsSeam, Month
 use crate::adapters::broker::{self, BrokerModems, BrokerServices, BrokerSettings};
 use crate::adapters::fjall::FjallHot;
 use crate::adapters::pdf::PdfDocuments;
+use crate::adapters::redis::RedisHot;
 use crate::adapters::sms::HttpSmsGateway;
 use crate::adapters::smtp::SmtpMailer;
 use crate::adapters::sqlite::SqliteStore;
@@ -331,7 +332,7 @@ async fn build(config: &Config, stop: &Stops, tasks: &TaskTracker) -> anyhow::Re
     let documents = Arc::new(PdfDocuments::new(&config.documents, config.billing.calendar()?)?);
     let sqlite = open_relational(config).await?;
     let store: Arc<dyn Relational> = Arc::clone(&sqlite) as _;
-    let hot = open_hot(config)?;
+    let hot = open_hot(config).await?;
     let drain = Arc::new(Drain::new(Arc::clone(&hot), Arc::clone(&store), config.drain.clone()));
     drain.check().await?;
     let newest_closed = store.newest_closed().await.context("read the newest closed month")?;
@@ -432,12 +433,24 @@ async fn open_relational(config: &Config) -> anyhow::Result<Arc<SqliteStore>> {
     Ok(Arc::new(store))
 }
 
-fn open_hot(config: &Config) -> anyhow::Result<Arc<dyn HotStore>> {
+async fn open_hot(config: &Config) -> anyhow::Result<Arc<dyn HotStore>> {
     let url = config.hot.url.as_str();
-    ensure!(url == "fjall:", "settings: hot.url: `{url}`: expected fjall:");
-    let folder = config.data.folder.join("hot");
-    let store = FjallHot::open(Path::new(&folder), config.hot.fjall.clone()).context("open the hot store")?;
-    Ok(Arc::new(store))
+    match url.split_once(':') {
+        Some(("fjall", "")) => {
+            let folder = config.data.folder.join("hot");
+            let store = FjallHot::open(Path::new(&folder), config.hot.fjall.clone()).context("open the hot store")?;
+            Ok(Arc::new(store))
+        }
+        Some(("redis" | "rediss", _)) => {
+            let store = RedisHot::open(url, config.hot.redis.clone()).await.context("open the hot store")?;
+            Ok(Arc::new(store))
+        }
+        // Only the scheme: the rest may hold a password.
+        scheme => bail!(
+            "settings: hot.url: `{}:…`: expected fjall:, redis://… or rediss://…",
+            scheme.map_or("", |(scheme, _)| scheme)
+        ),
+    }
 }
 
 fn sms(config: &Config) -> anyhow::Result<Option<Arc<dyn SmsGateway>>> {

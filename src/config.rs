@@ -13,6 +13,7 @@ use toml::{Table, Value};
 use crate::adapters::broker::BrokerSettings;
 use crate::adapters::fjall::FjallSettings;
 use crate::adapters::pdf::DocumentSettings;
+use crate::adapters::redis::RedisSettings;
 use crate::adapters::sms::SmsSettings;
 use crate::adapters::smtp::SmtpSettings;
 use crate::adapters::sqlite::SqliteSettings;
@@ -202,6 +203,8 @@ pub struct HotConfig {
     pub url: String,
     /// How fjall is used.
     pub fjall: FjallSettings,
+    /// How Redis is used.
+    pub redis: RedisSettings,
 }
 
 /// `[tariffs]`

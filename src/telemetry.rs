@@ -117,6 +117,9 @@ metrics! {
     hot_commits: IntCounter = counter("linegate_hot_commits_total", "Durable writes to the hot store.");
     hot_commit_records: Histogram = histogram("linegate_hot_commit_records", "Requests in one durable write.", SIZE_BUCKETS);
     hot_commit_seconds: Histogram = histogram("linegate_hot_commit_seconds", "Time of one durable write.", LATENCY_BUCKETS);
+    hot_redis_up: IntGaugeVec = gauges("linegate_hot_redis_up", "Whether Redis answers, by connection (writes, reads); absent where the hot store is embedded.", &["link"]);
+    hot_relaxed: IntGauge = gauge("linegate_hot_relaxed", "1 where a failing Redis may lose acknowledged usage (hot.redis.durability).");
+    hot_losses: IntCounter = counter("linegate_hot_losses_total", "Times that Redis was found without writes that it had acknowledged.");
     shard_queue: IntGaugeVec = gauges("linegate_shard_queue_requests", "Requests that wait for their shard.", &["shard"]);
     shard_refused: IntCounter = counter("linegate_shard_refused_total", "Requests refused because a shard's queue was full.");
     sweeps_refused: IntCounter = counter("linegate_session_sweeps_refused_total", "Restarted clients whose lost sessions are not searched for, because too many wait for it.");

@@ -6,6 +6,7 @@ pub mod fjall;
 pub mod memory;
 pub mod memory_hot;
 pub mod pdf;
+pub mod redis;
 pub mod sms;
 pub mod smtp;
 pub mod sqlite;

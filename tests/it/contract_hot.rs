@@ -10,6 +10,8 @@ use linegate::domain::time::Timestamp;
 use linegate::domain::usage::{RecordKey, SuspenseReason, UsageOutcome, UsageRecord};
 use linegate::ports::hot::{AccountChange, Batch, Change, HotStore, StoredAccount, encode_record};
 
+use crate::redis_hot::{RedisServer, open_redis};
+
 pub fn record(name: &str) -> UsageRecord {
     UsageRecord {
         key: RecordKey::File(name.to_owned()),
@@ -41,7 +43,7 @@ fn encoded(names: &[&str]) -> (Vec<u8>, u32) {
     (bytes, names.len() as u32)
 }
 
-fn change(account: &str, previous: u64, state: &str, records: &[&str]) -> AccountChange {
+pub(crate) fn change(account: &str, previous: u64, state: &str, records: &[&str]) -> AccountChange {
     let (records, record_count) = encoded(records);
     AccountChange {
         account: AccountId::from(account),
@@ -55,12 +57,12 @@ fn change(account: &str, previous: u64, state: &str, records: &[&str]) -> Accoun
     }
 }
 
-fn batch(number: u64, changes: Vec<AccountChange>, loose: &[&str]) -> Batch {
+pub(crate) fn batch(number: u64, changes: Vec<AccountChange>, loose: &[&str]) -> Batch {
     let (loose, loose_records) = encoded(loose);
     Batch { writer: 7, number, at: Timestamp(number as i64), changes, loose, loose_records }
 }
 
-async fn states(hot: &dyn HotStore) -> Vec<(String, u64, String)> {
+pub(crate) async fn states(hot: &dyn HotStore) -> Vec<(String, u64, String)> {
     let mut all = Vec::new();
     let mut take = |a: StoredAccount| {
         all.push((a.account.to_string(), a.version, String::from_utf8(a.state).unwrap()));
@@ -70,20 +72,27 @@ async fn states(hot: &dyn HotStore) -> Vec<(String, u64, String)> {
     all
 }
 
-async fn logged(hot: &dyn HotStore, after: u64) -> Vec<String> {
+pub(crate) async fn logged(hot: &dyn HotStore, after: u64) -> Vec<String> {
     let entries = hot.log_after(after, 1000).await.unwrap();
     assert!(entries.windows(2).all(|w| w[0].position < w[1].position));
     entries.into_iter().flat_map(|e| e.records).map(|r| r.detail.unwrap()).collect()
 }
 
-fn owned(states: &[(&str, u64, &str)]) -> Vec<(String, u64, String)> {
+pub(crate) fn owned(states: &[(&str, u64, &str)]) -> Vec<(String, u64, String)> {
     states.iter().map(|(a, v, s)| ((*a).to_owned(), *v, (*s).to_owned())).collect()
 }
 
 /// A store under test: `reopen` keeps what is durable and loses the rest.
 struct Subject {
     hot: Option<Arc<dyn HotStore>>,
-    folder: Option<tempfile::TempDir>,
+    place: Place,
+}
+
+/// Where a store keeps what is durable.
+enum Place {
+    Nowhere,
+    Folder(tempfile::TempDir),
+    Server(RedisServer),
 }
 
 fn small() -> FjallSettings {
@@ -95,29 +104,42 @@ fn fjall(folder: &Path) -> FjallHot {
 }
 
 impl Subject {
-    fn all() -> Vec<Subject> {
-        let folder = tempfile::tempdir().unwrap();
-        vec![
-            Subject { hot: Some(Arc::new(MemoryHot::new())), folder: None },
-            Subject { hot: Some(Arc::new(fjall(folder.path()))), folder: Some(folder) },
-        ]
+    async fn all() -> Vec<Subject> {
+        let mut all = Vec::new();
+        let server = Place::Server(RedisServer::start("always"));
+        for place in [Place::Nowhere, Place::Folder(tempfile::tempdir().unwrap()), server] {
+            all.push(Subject { hot: Some(place.open().await), place });
+        }
+        all
     }
 
     fn hot(&self) -> &dyn HotStore {
         self.hot.as_ref().unwrap().as_ref()
     }
 
-    fn reopen(&mut self) {
-        if let Some(folder) = &self.folder {
-            self.hot = None;
-            self.hot = Some(Arc::new(fjall(folder.path())));
+    async fn reopen(&mut self) {
+        match &mut self.place {
+            Place::Nowhere => return,
+            Place::Folder(_) => self.hot = None,
+            Place::Server(server) => server.restart(),
+        }
+        self.hot = Some(self.place.open().await);
+    }
+}
+
+impl Place {
+    async fn open(&self) -> Arc<dyn HotStore> {
+        match self {
+            Self::Nowhere => Arc::new(MemoryHot::new()),
+            Self::Folder(folder) => Arc::new(fjall(folder.path())),
+            Self::Server(server) => Arc::new(open_redis(server).await),
         }
     }
 }
 
 #[tokio::test]
 async fn a_commit_keeps_accounts_and_records_together() {
-    for mut subject in Subject::all() {
+    for mut subject in Subject::all().await {
         let first = batch(1, vec![change("a", 0, "a1", &["r1", "r2"]), change("b", 0, "b1", &[])], &["loose"]);
         let committed = subject.hot().commit(&first).await.unwrap();
         assert_eq!(committed.changes, vec![Change::Applied; 2]);
@@ -132,20 +154,20 @@ async fn a_commit_keeps_accounts_and_records_together() {
             let one = hot.account(&AccountId::from("a")).await.unwrap().unwrap();
             assert_eq!((one.version, one.state), (2, b"a2".to_vec()));
             assert_eq!(hot.account(&AccountId::from("nobody")).await.unwrap(), None);
-            subject.reopen();
+            subject.reopen().await;
         }
     }
 }
 
 #[tokio::test]
 async fn a_change_decided_on_another_version_conflicts_alone() {
-    for mut subject in Subject::all() {
+    for mut subject in Subject::all().await {
         let hot = subject.hot();
         hot.commit(&batch(1, vec![change("a", 0, "a1", &[])], &[])).await.unwrap();
         let mixed = vec![change("a", 0, "stale", &["lost"]), change("b", 0, "b1", &["kept"])];
         let committed = hot.commit(&batch(2, mixed, &[])).await.unwrap();
         assert_eq!(committed.changes, vec![Change::Conflict, Change::Applied]);
-        subject.reopen();
+        subject.reopen().await;
         assert_eq!(states(subject.hot()).await, owned(&[("a", 1, "a1"), ("b", 1, "b1")]));
         assert_eq!(logged(subject.hot(), 0).await, ["kept"]);
     }
@@ -153,7 +175,7 @@ async fn a_change_decided_on_another_version_conflicts_alone() {
 
 #[tokio::test]
 async fn a_batch_committed_again_after_a_lost_reply_applies_nothing_twice() {
-    for subject in Subject::all() {
+    for subject in Subject::all().await {
         let hot = subject.hot();
         let lost = batch(1, vec![change("a", 0, "a1", &["once"])], &["loose"]);
         let first = hot.commit(&lost).await.unwrap();
@@ -164,7 +186,7 @@ async fn a_batch_committed_again_after_a_lost_reply_applies_nothing_twice() {
 
 #[tokio::test]
 async fn sessions_are_found_until_they_are_closed() {
-    for mut subject in Subject::all() {
+    for mut subject in Subject::all().await {
         let (one, two) = (SessionId::from("s1"), SessionId::from("s2"));
         let mut opening = change("a", 0, "a1", &[]);
         opening.opened = vec![one.clone(), two.clone()];
@@ -175,7 +197,7 @@ async fn sessions_are_found_until_they_are_closed() {
         for _ in 0..2 {
             assert_eq!(subject.hot().account_of_session(&one).await.unwrap(), None);
             assert_eq!(subject.hot().account_of_session(&two).await.unwrap(), Some(AccountId::from("a")));
-            subject.reopen();
+            subject.reopen().await;
         }
     }
 }

@@ -29,6 +29,7 @@ mod mosquitto;
 mod network;
 mod outbox;
 mod raw_peer;
+mod redis_hot;
 mod sagas;
 mod scripts;
 mod support;

@@ -1,0 +1,56 @@
+//! Settings of the Redis hot store.
+
+use serde::{Deserialize, Serialize};
+
+/// What an acknowledgement is worth when the server or its machine fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Durability {
+    /// On disk before anybody is answered. The server has to sync every write
+    /// (`appendfsync always`), or know WAITAOF (7.2); else it is refused.
+    Durable,
+    /// The server's memory is enough: about one second of acknowledged usage may
+    /// be lost, more where the server keeps no append-only file.
+    Relaxed,
+}
+
+/// How the server is used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RedisSettings {
+    /// What an acknowledgement is worth; checked with every connection.
+    pub durability: Durability,
+    /// What keys begin with. Gateways of one name share accounts.
+    pub prefix: String,
+    /// Longest wait for a connection, milliseconds.
+    pub connect_timeout_ms: u64,
+    /// Longest wait for a reply, milliseconds; a disk that syncs slowly needs more.
+    pub reply_timeout_ms: u64,
+    /// First pause before a request is tried again, milliseconds; it doubles.
+    pub retry_ms_min: u64,
+    /// Longest pause, milliseconds.
+    pub retry_ms_max: u64,
+    /// How long a request is tried again, milliseconds. After it a write's
+    /// outcome counts as unknown, and the process ends.
+    pub outage_ms_max: u64,
+    /// Records that the log may hold before usage is refused: nothing drains it.
+    pub log_records_max: u64,
+    /// Accounts that the server looks at in one step when all are loaded.
+    pub scan_accounts: usize,
+}
+
+impl Default for RedisSettings {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Durable,
+            prefix: "linegate".to_owned(),
+            connect_timeout_ms: 2000,
+            reply_timeout_ms: 5000,
+            retry_ms_min: 50,
+            retry_ms_max: 1000,
+            outage_ms_max: 60_000,
+            log_records_max: 20_000_000,
+            scan_accounts: 1000,
+        }
+    }
+}
