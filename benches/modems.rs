@@ -96,7 +96,9 @@ fn load(name: &str, address: &str, seconds: u32, server: &Child) {
 
 /// Appends to a file: what came meanwhile goes out in one write and one sync.
 #[derive(Clone)]
-struct Append(Arc<(Mutex<Vec<(ChargeRequest, Reply)>>, Condvar)>);
+struct Append(Arc<(Mutex<Waiting>, Condvar)>);
+
+type Waiting = Vec<(ChargeRequest, Reply)>;
 
 impl Append {
     fn start() -> Self {

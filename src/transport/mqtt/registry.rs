@@ -279,6 +279,7 @@ impl Devices {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::adapters::system::SystemClock;
 
     fn leave(expiry_s: u64, gone_s: u64) -> Leave {
         Leave {
@@ -290,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_device_that_comes_back_in_time_was_never_away() {
-        let (registry, start) = (Registry::default(), Instant::now());
+        let (registry, start) = (Registry::default(), SystemClock::instant());
         let (entry, _) = registry.take_over(&"m".into(), Arc::default());
         registry.leave(&entry, leave(60, 10), 100, start);
         assert!(registry.sweep(start + Duration::from_secs(9)).is_empty());
@@ -304,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_former_connection_hands_its_session_over_and_its_end_changes_nothing() {
-        let (registry, start) = (Registry::default(), Instant::now());
+        let (registry, start) = (Registry::default(), SystemClock::instant());
         let link = Arc::<Link>::default();
         let (former, _) = registry.take_over(&"m".into(), Arc::clone(&link));
         let (_newer, kept) = registry.take_over(&"m".into(), Arc::default());
@@ -317,7 +318,7 @@ mod tests {
 
     #[test]
     fn past_the_limit_the_session_that_would_end_first_makes_room() {
-        let (registry, start) = (Registry::default(), Instant::now());
+        let (registry, start) = (Registry::default(), SystemClock::instant());
         for (name, expiry) in [("a", 30), ("b", 10), ("c", 20)] {
             let (entry, _) = registry.take_over(&name.into(), Arc::default());
             registry.leave(&entry, leave(expiry, 0), 2, start);
