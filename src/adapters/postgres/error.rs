@@ -46,7 +46,7 @@ impl Faults {
                     transient(": it is away, or relational.postgres.connections_max are all in use")
                 }
                 sqlx::Error::PoolClosed => broken("open the store again"),
-                sqlx::Error::Tls(_) => broken("look at relational.postgres.tls and tls_ca_file"),
+                error if is_tls(error) => broken("look at relational.postgres.tls and tls_ca_file"),
                 sqlx::Error::Configuration(_) => broken("look at relational.url and relational.postgres"),
                 sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => {
                     broken("the store holds what this program cannot read")
@@ -103,6 +103,15 @@ pub(super) fn is_local(error: &sqlx::Error) -> bool {
 /// give way to another one.
 pub(super) fn gave_way(error: &sqlx::Error) -> bool {
     sql_state(error).is_some_and(|code| code == DEADLOCK || code == SERIALIZATION_FAILURE)
+}
+
+/// Whether the two sides do not agree on TLS; rustls wraps what it refuses.
+pub(super) fn is_tls(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Tls(_) => true,
+        sqlx::Error::Io(error) => error.get_ref().is_some_and(|cause| cause.is::<rustls::Error>()),
+        _ => false,
+    }
 }
 
 fn sql_state(error: &sqlx::Error) -> Option<String> {

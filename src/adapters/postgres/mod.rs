@@ -48,8 +48,7 @@ pub struct PostgresSettings {
     pub statement_timeout_ms: u64,
     /// Whether the connection is in TLS, and what is checked.
     pub tls: PostgresTls,
-    /// PEM file of the authorities that the server's certificate comes from;
-    /// empty takes the system's.
+    /// PEM file of authorities that are trusted beside the system's; may be empty.
     pub tls_ca_file: PathBuf,
     /// Saves that may wait for the writer, at least 1.
     pub queue_saves: usize,
@@ -86,7 +85,7 @@ pub enum PostgresTls {
     Disable,
     /// TLS where the server has it; nothing is checked.
     Prefer,
-    /// TLS or nothing; the certificate is checked where `tls_ca_file` is set.
+    /// TLS or nothing; the certificate is not checked.
     Require,
     /// The certificate has to come from a known authority.
     VerifyCa,

@@ -10,7 +10,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection};
 
 use super::PostgresSettings;
-use super::error::Faults;
+use super::error::{Faults, is_tls};
 use crate::ports::relational::{StoreError, Stored};
 
 /// What [`open`] makes.
@@ -63,7 +63,9 @@ const WHAT_TO_DO: &str = "start the server, or set relational.url";
 
 fn unreachable(faults: &Faults, error: &sqlx::Error) -> StoreError {
     match error {
-        sqlx::Error::Io(error) => faults.transient(OPEN, &format!("cannot be reached: {error}; {WHAT_TO_DO}")),
+        sqlx::Error::Io(io) if !is_tls(error) => {
+            faults.transient(OPEN, &format!("cannot be reached: {io}; {WHAT_TO_DO}"))
+        }
         other => faults.explain(OPEN, other),
     }
 }

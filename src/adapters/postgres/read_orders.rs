@@ -157,8 +157,7 @@ impl OrderReads for PostgresStore {
     }
 
     async fn next_wake(&self) -> Stored<Option<Timestamp>> {
-        let found = self.one("read next wake", self.claim.next_wake(), |row| time(row, "wake_at"));
-        found.await
+        self.one("read next wake", self.claim.next_wake(), |row| time(row, "wake_at")).await
     }
 
     async fn stuck_sagas(&self, page: Page) -> Stored<Paged<SagaRecord>> {

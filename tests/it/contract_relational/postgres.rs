@@ -338,13 +338,8 @@ async fn a_server_that_will_not_do_is_refused_by_name() {
         .run("postgres", "CREATE DATABASE latin ENCODING LATIN1 LOCALE 'C' LOCALE_PROVIDER libc TEMPLATE template0")
         .await;
     check_broken(&server.url("latin"), &["LATIN1", "createdb --encoding UTF8"]).await;
-    let settings = PostgresSettings { tls: PostgresTls::Require, ..PostgresSettings::default() };
-    let sharer = Sharer { gateway: "gw-1".to_owned(), hot_log: "log".to_owned() };
-    let plain = PostgresStore::open(&server.url(&foreign), settings, sharer).await;
-    assert!(
-        matches!(&plain, Err(StoreError::Broken { reason, .. }) if reason.contains("relational.postgres.tls")),
-        "{plain:?}"
-    );
+    let plain = open_in_tls(&server, "127.0.0.1", &foreign, PostgresTls::Require, "").await;
+    check_tls_refused(&plain);
     let away = open(&format!("postgres://linegate@{}/x", free_port()), "gw-1").await;
     assert!(
         matches!(&away, Err(StoreError::Transient { reason, .. }) if reason.contains("start the server")),
@@ -372,4 +367,60 @@ async fn a_store_outlives_a_restart_of_its_server() {
     let closed = store.save(vec![Write::FanOutCursor(3)]).await;
     assert!(matches!(&closed, Err(StoreError::Broken { reason, .. }) if reason.contains("open the store again")));
     assert!(matches!(store.meta("k").await, Err(StoreError::Broken { .. })));
+}
+
+async fn open_in_tls(
+    server: &Server,
+    host: &str,
+    database: &str,
+    tls: PostgresTls,
+    authority: &str,
+) -> Result<PostgresStore, StoreError> {
+    let tls_ca_file = match authority {
+        "" => PathBuf::new(),
+        file => server.folder.path().join("data").join(file),
+    };
+    let settings = PostgresSettings { tls, tls_ca_file, ..PostgresSettings::default() };
+    let sharer = Sharer { gateway: "gw-1".to_owned(), hot_log: "log".to_owned() };
+    PostgresStore::open(&format!("postgres://linegate@{host}:{}/{database}", server.port), settings, sharer).await
+}
+
+fn check_tls_refused(opened: &Result<PostgresStore, StoreError>) {
+    assert!(
+        matches!(opened, Err(StoreError::Broken { reason, .. }) if reason.contains("relational.postgres.tls")),
+        "{opened:?}"
+    );
+}
+
+/// An authority `ca.crt`, a stranger `other.crt`, and the server's certificate for 127.0.0.1.
+fn make_certificates(folder: &Path) {
+    let openssl = |args: &str| run(Command::new("openssl").args(args.split(' ')).current_dir(folder));
+    let key = "-nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1";
+    for name in ["ca", "other"] {
+        openssl(&format!("req -x509 -days 2 -subj /CN={name} -keyout {name}.key -out {name}.crt {key}"));
+    }
+    openssl(&format!("req -new -subj /CN=server -keyout server.key -out server.csr {key}"));
+    std::fs::write(folder.join("names"), "subjectAltName=IP:127.0.0.1").unwrap();
+    openssl("x509 -req -days 2 -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -extfile names -out server.crt");
+    if is_root() {
+        run(Command::new("chown").arg("postgres").arg(folder.join("server.key")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_servers_certificate_is_checked_as_asked() {
+    linegate::app::install_tls();
+    let server = Server::start();
+    let database = server.fresh_database().await;
+    make_certificates(&server.folder.path().join("data"));
+    server.run("postgres", "ALTER SYSTEM SET ssl = on").await;
+    server.run("postgres", "SELECT pg_reload_conf()").await;
+    pause(500);
+    let open = |host, tls, authority| open_in_tls(&server, host, &database, tls, authority);
+    open("127.0.0.1", PostgresTls::VerifyFull, "ca.crt").await.unwrap().close().await;
+    check_tls_refused(&open("127.0.0.1", PostgresTls::VerifyFull, "other.crt").await);
+    check_tls_refused(&open("127.0.0.1", PostgresTls::VerifyCa, "").await);
+    check_tls_refused(&open("localhost", PostgresTls::VerifyFull, "ca.crt").await);
+    open("localhost", PostgresTls::VerifyCa, "ca.crt").await.unwrap().close().await;
+    open("127.0.0.1", PostgresTls::Prefer, "").await.unwrap().close().await;
 }
