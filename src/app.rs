@@ -10,7 +10,6 @@ mod seams;
 mod stores;
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;

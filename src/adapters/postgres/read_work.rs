@@ -1,7 +1,6 @@
 //! Reads of scheduling and field work.
 
 use async_trait::async_trait;
-use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::PostgresStore;

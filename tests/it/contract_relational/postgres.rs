@@ -354,9 +354,8 @@ async fn a_store_outlives_a_restart_of_its_server() {
     let store = server.open(&database, "gw-1").await;
     store.save(vec![Write::Order(order("o-1", "l-1", 1))]).await.unwrap();
     server.stop();
-    let away = store.save(vec![Write::Order(order("o-2", "l-1", 1))]);
-    let read = store.order(&"o-1".into());
-    let (away, read) = tokio::join!(away, read);
+    let id = "o-1".into();
+    let (away, read) = tokio::join!(store.save(vec![Write::Order(order("o-2", "l-1", 1))]), store.order(&id));
     assert!(matches!(&away, Err(e) if e.is_transient()), "{away:?}");
     assert!(matches!(&read, Err(e) if e.is_transient()), "{read:?}");
     server.serve();
