@@ -26,7 +26,7 @@ const OPEN: &str = "open relational store";
 const OLDEST_SERVER: i32 = 150_000;
 
 /// Advisory lock of whoever brings the format up to date.
-const FORMAT_LOCK: i64 = 0x6c67_0000;
+const FORMAT_LOCK: i64 = 1_818_689_536;
 
 /// Each format's number and the step that leads to it from the one before.
 const MIGRATIONS: &[(i64, &str)] =

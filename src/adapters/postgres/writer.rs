@@ -10,7 +10,8 @@
 //!   takes the stream's lock before anything else and keeps it until its commit.
 //!   So sequences rise in the order of the commits, and a reader that has seen one
 //!   will never see a lower one appear.
-//! - Two batches may wait for each other's rows: one gives way and is tried again.
+//! - Two batches may wait for each other's rows: the server ends one, which is tried
+//!   again while all other batches wait, so that it is not ended again.
 
 use async_trait::async_trait;
 use sqlx::postgres::{PgConnection, PgPool};
@@ -22,8 +23,14 @@ use crate::adapters::save_queue::{Committer, SAVE};
 use crate::ports::relational::{StoreError, Stored, Write};
 use crate::telemetry::metrics;
 
-/// Advisory lock of whoever appends to the stream.
-const STREAM_LOCK: i64 = 0x6c67_0001;
+/// Begins a batch, beside those of other gateways.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock_shared(1818689538)";
+
+/// Begins a batch that gave way before, when no other is being carried out.
+const BEGIN_ALONE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(1818689538)";
+
+/// The lock of whoever appends to the stream.
+const LOCK_STREAM: &str = "SELECT pg_advisory_xact_lock(1818689537)";
 
 /// Owns the connection that writes; the pool of one makes a new one when it is lost.
 pub(super) struct Writer {
@@ -39,7 +46,7 @@ impl Committer for Writer {
     async fn commit(&mut self, saves: Vec<Vec<Write>>) -> Result<Vec<Stored<()>>, StoreError> {
         let mut retries = 0;
         loop {
-            match self.transaction(&saves).await {
+            match self.transaction(&saves, if retries == 0 { BEGIN } else { BEGIN_ALONE }).await {
                 Ok(outcomes) => return Ok(outcomes),
                 Err(error) if gave_way(&error) && retries < self.retries => {
                     retries += 1;
@@ -63,9 +70,9 @@ impl Committer for Writer {
 impl Writer {
     /// Carries out the saves and commits. On `Err` nothing was applied, unless
     /// the commit itself failed.
-    async fn transaction(&self, saves: &[Vec<Write>]) -> Result<Vec<Stored<()>>, sqlx::Error> {
+    async fn transaction(&self, saves: &[Vec<Write>], begin: &'static str) -> Result<Vec<Stored<()>>, sqlx::Error> {
         let mut connection = self.pool.acquire().await?;
-        let outcomes = self.carry_out(&mut connection, saves).await;
+        let outcomes = self.carry_out(&mut connection, saves, begin).await;
         // A connection that cannot even roll back is not used again.
         if outcomes.is_err() && sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await.is_err() {
             connection.close_on_drop();
@@ -77,11 +84,12 @@ impl Writer {
         &self,
         connection: &mut PgConnection,
         saves: &[Vec<Write>],
+        begin: &'static str,
     ) -> Result<Vec<Stored<()>>, sqlx::Error> {
         let mut outcomes = Vec::with_capacity(saves.len());
-        sqlx::raw_sql("BEGIN ISOLATION LEVEL READ COMMITTED").execute(&mut *connection).await?;
+        sqlx::raw_sql(begin).execute(&mut *connection).await?;
         if saves.iter().flatten().any(appends_to_stream) {
-            sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(STREAM_LOCK).execute(&mut *connection).await?;
+            sqlx::raw_sql(LOCK_STREAM).execute(&mut *connection).await?;
         }
         sqlx::raw_sql("SAVEPOINT one").execute(&mut *connection).await?;
         let mut savepoint_is_used = false;

@@ -95,11 +95,11 @@ every_contract! { test_each! (on_sqlite, super::in_a_file) }
 /// Each in turn, on a store of its own from `$fixture`: for servers, which cost
 /// more to start than the contract costs to run.
 macro_rules! run_each {
-    (($fixture:expr) $($part:ident: $name:ident,)+) => {$(
+    (($fixture:expr) $($part:ident: $name:ident,)+) => {$({
         eprintln!("contract: {}", stringify!($name));
         let store: Store = $fixture.await;
         $part::$name(&store).await;
-    )+};
+    })+};
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
