@@ -7,9 +7,9 @@
 
 mod folder;
 mod seams;
+mod stores;
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,13 +24,11 @@ pub use self::folder::running_at;
 
 use self::folder::Folder;
 use self::seams::{AccountsSeam, ChargingSeam, EveryTransport, ImportsSeam, MonthSeam};
+use self::stores::RelationalStore;
 use crate::adapters::broker::{self, BrokerModems, BrokerServices, BrokerSettings};
-use crate::adapters::fjall::FjallHot;
 use crate::adapters::pdf::PdfDocuments;
-use crate::adapters::redis::RedisHot;
 use crate::adapters::sms::HttpSmsGateway;
 use crate::adapters::smtp::SmtpMailer;
-use crate::adapters::sqlite::SqliteStore;
 use crate::adapters::system::{SeededIds, SystemClock};
 use crate::adapters::tariff_file;
 use crate::adapters::webhook::HttpWebhooks;
@@ -38,7 +36,6 @@ use crate::api::{self, ApiParts, ApiState, Readiness, Tokens};
 use crate::config::Config;
 use crate::domain::tariff::{SharedTariff, Tariff};
 use crate::ports::delivery::{Mailer, SmsGateway};
-use crate::ports::hot::HotStore;
 use crate::ports::modem::{ModemIntake, Modems};
 use crate::ports::relational::{Relational, Write};
 use crate::ports::{Clock, Ids};
@@ -88,7 +85,7 @@ pub struct Gateway {
     connections: TaskTracker,
     services: TaskTracker,
     charging: ChargingTasks,
-    sqlite: Arc<SqliteStore>,
+    relational: RelationalStore,
     folder: Folder,
 }
 
@@ -104,7 +101,6 @@ struct Stops {
 /// The services that the listeners and REST stand on.
 struct Built {
     store: Arc<dyn Relational>,
-    sqlite: Arc<SqliteStore>,
     tariff: SharedTariff,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
@@ -210,7 +206,8 @@ impl Gateway {
         let http_listener = bind("http.listen", http_wanted)?;
         let http = http_listener.local_addr()?;
 
-        let (built, charging) = build(&config, &stop, &services).await?;
+        let relational = RelationalStore::open(&config, &SystemClock, &SeededIds::from_os()).await?;
+        let (built, charging) = build(&config, relational.port(), &stop, &services).await?;
         spawn_services(&built, mode, &stop, &services);
         let router = api::router(ApiState::new(api_parts(&config, &built, Arc::clone(&readiness)).await?));
         let (http_settings, http_stop) = (config.http.clone(), stop.http.clone());
@@ -229,7 +226,7 @@ impl Gateway {
             connections,
             services,
             charging,
-            sqlite: Arc::clone(&built.sqlite),
+            relational,
             folder,
         };
         if mode == Mode::Serve {
@@ -317,22 +314,25 @@ impl Gateway {
         if tokio::time::timeout(DRAIN_PATIENCE, self.services.wait()).await.is_err() {
             warn!(left = self.services.len(), "services did not end in time");
         }
-        self.sqlite.close().await;
+        self.relational.close().await;
         drop(self.folder);
         info!("stopped");
         Ok(())
     }
 }
 
-/// Opens the stores and builds every service over them.
-async fn build(config: &Config, stop: &Stops, tasks: &TaskTracker) -> anyhow::Result<(Built, ChargingTasks)> {
+/// Opens the hot store and builds every service over both.
+async fn build(
+    config: &Config,
+    store: Arc<dyn Relational>,
+    stop: &Stops,
+    tasks: &TaskTracker,
+) -> anyhow::Result<(Built, ChargingTasks)> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ids: Arc<dyn Ids> = Arc::new(SeededIds::from_os());
     let tariff: SharedTariff = Arc::new(tariff(config)?);
     let documents = Arc::new(PdfDocuments::new(&config.documents, config.billing.calendar()?)?);
-    let sqlite = open_relational(config).await?;
-    let store: Arc<dyn Relational> = Arc::clone(&sqlite) as _;
-    let hot = open_hot(config).await?;
+    let hot = stores::open_hot(config).await?;
     let drain = Arc::new(Drain::new(Arc::clone(&hot), Arc::clone(&store), config.drain.clone()));
     drain.check().await?;
     let newest_closed = store.newest_closed().await.context("read the newest closed month")?;
@@ -387,7 +387,6 @@ async fn build(config: &Config, stop: &Stops, tasks: &TaskTracker) -> anyhow::Re
     ));
     let built = Built {
         store,
-        sqlite,
         tariff,
         clock,
         ids,
@@ -420,37 +419,6 @@ fn broker(config: &Config) -> BrokerSettings {
         settings.replica.clone_from(&config.diameter.origin_host);
     }
     settings
-}
-
-async fn open_relational(config: &Config) -> anyhow::Result<Arc<SqliteStore>> {
-    let url = config.relational.url.as_str();
-    let url = match url.strip_prefix("sqlite:") {
-        Some("") => format!("sqlite:{}", config.data.folder.join("linegate.sqlite").display()),
-        Some(_) => url.to_owned(),
-        None => bail!("settings: relational.url: `{url}`: expected sqlite: or sqlite:/path/file.db"),
-    };
-    let store = SqliteStore::open(&url, config.relational.sqlite.clone()).await.context("open the relational store")?;
-    Ok(Arc::new(store))
-}
-
-async fn open_hot(config: &Config) -> anyhow::Result<Arc<dyn HotStore>> {
-    let url = config.hot.url.as_str();
-    match url.split_once(':') {
-        Some(("fjall", "")) => {
-            let folder = config.data.folder.join("hot");
-            let store = FjallHot::open(Path::new(&folder), config.hot.fjall.clone()).context("open the hot store")?;
-            Ok(Arc::new(store))
-        }
-        Some(("redis" | "rediss", _)) => {
-            let store = RedisHot::open(url, config.hot.redis.clone()).await.context("open the hot store")?;
-            Ok(Arc::new(store))
-        }
-        // Only the scheme: the rest may hold a password.
-        scheme => bail!(
-            "settings: hot.url: `{}:…`: expected fjall:, redis://… or rediss://…",
-            scheme.map_or("", |(scheme, _)| scheme)
-        ),
-    }
 }
 
 fn sms(config: &Config) -> anyhow::Result<Option<Arc<dyn SmsGateway>>> {

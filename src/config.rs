@@ -13,6 +13,7 @@ use toml::{Table, Value};
 use crate::adapters::broker::BrokerSettings;
 use crate::adapters::fjall::FjallSettings;
 use crate::adapters::pdf::DocumentSettings;
+use crate::adapters::postgres::PostgresSettings;
 use crate::adapters::redis::RedisSettings;
 use crate::adapters::sms::SmsSettings;
 use crate::adapters::smtp::SmtpSettings;
@@ -193,6 +194,8 @@ pub struct RelationalConfig {
     pub url: String,
     /// How SQLite is used.
     pub sqlite: SqliteSettings,
+    /// How PostgreSQL is used.
+    pub postgres: PostgresSettings,
 }
 
 /// `[hot]`

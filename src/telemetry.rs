@@ -143,6 +143,7 @@ metrics! {
     relational_save_seconds: Histogram = histogram("linegate_relational_save_seconds", "Time from a save's arrival to its commit.", LATENCY_BUCKETS);
     relational_batch_saves: Histogram = histogram("linegate_relational_batch_saves", "Saves in one commit.", SIZE_BUCKETS);
     relational_queue: IntGauge = gauge("linegate_relational_queue_saves", "Saves that wait for the relational store's writer.");
+    relational_retries: IntCounter = counter("linegate_relational_retries_total", "Commits tried again because they had to give way to another gateway.");
     http_connections: IntGauge = gauge("linegate_http_connections", "HTTP connections open.");
     http_requests: IntCounterVec = counters("linegate_http_requests_total", "HTTP requests by route and status.", &["route", "status"]);
     http_request_seconds: HistogramVec = histograms("linegate_http_request_seconds", "Time of an HTTP request, by route.", &["route"], LATENCY_BUCKETS);

@@ -2,11 +2,14 @@
 //! price, a grant or a status.
 
 pub mod broker;
+mod columns;
 pub mod fjall;
 pub mod memory;
 pub mod memory_hot;
 pub mod pdf;
+pub mod postgres;
 pub mod redis;
+mod save_queue;
 pub mod sms;
 pub mod smtp;
 pub mod sqlite;

@@ -1,6 +1,7 @@
 //! The data folder: one gateway at a time, and where it can be reached.
 
 use std::fs::{self, File, TryLockError};
+use std::io::{ErrorKind, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -10,6 +11,7 @@ use crate::config::Config;
 
 const LOCK: &str = "linegate.lock";
 const ADDRESS: &str = "linegate.http";
+const ID: &str = "linegate.id";
 
 /// The folder, locked for as long as this lives.
 pub struct Folder {
@@ -54,6 +56,26 @@ fn try_take(folder: &Path) -> anyhow::Result<Option<Folder>> {
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("lock {}", path.display())),
     }
+}
+
+/// The folder's own name, `fresh` where it has none yet: what was drained from its hot log is
+/// remembered under it where gateways share a relational store.
+pub fn id(folder: &Path, fresh: &str) -> anyhow::Result<String> {
+    let file = folder.join(ID);
+    match fs::read_to_string(&file) {
+        Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned()),
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("read {}", file.display())),
+    }
+    // Synced before it is used: a name that a power cut takes back would drain the log twice.
+    let written = File::create(&file).and_then(|mut made| {
+        made.write_all(fresh.as_bytes())?;
+        made.sync_all()?;
+        File::open(folder)?.sync_all()
+    });
+    written.with_context(|| format!("write {}", file.display()))?;
+    Ok(fresh.to_owned())
 }
 
 /// Where the gateway that runs on the configured folder answers, if one runs.

@@ -12,6 +12,8 @@
 //!   repeating a guarded write is safe, because the first one moved the version.
 //! - Reads see every save that returned before them.
 //! - A store carries a format version and refuses to open a newer one.
+//! - Where gateways share a store, what is due (sagas, messages) is given to one of
+//!   them for a while. That saves work; versions and ids guard what is done twice.
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -68,7 +70,7 @@ pub enum Write {
     Happening(Happening),
     /// Puts a message into the outbox; dropped silently when its id or once-key is there already.
     Message(Message),
-    /// Moves the fan-out cursor: everything up to this sequence number has become messages.
+    /// Moves the fan-out cursor on: everything up to this sequence number has become messages.
     FanOutCursor(u64),
     /// What came of sending a message.
     Delivery(MessageId, DeliveryState),
@@ -365,7 +367,7 @@ pub trait OrderReads: Send + Sync {
     async fn saga_log(&self, id: &SagaId) -> Stored<Vec<SagaEvent>>;
     /// Sagas to run: not final, not stuck, `wake_at` ≤ `now`; by priority, then age.
     async fn due_sagas(&self, now: Timestamp, limit: u64) -> Stored<Vec<SagaRecord>>;
-    /// The earliest `wake_at` of sagas that are neither final nor stuck.
+    /// The earliest `wake_at` of sagas that are neither final nor stuck, nor another gateway's.
     async fn next_wake(&self) -> Stored<Option<Timestamp>>;
     /// Sagas that wait for a person, oldest first.
     async fn stuck_sagas(&self, page: Page) -> Stored<Paged<SagaRecord>>;
@@ -440,7 +442,8 @@ pub trait WorkReads: Send + Sync {
 /// Events, outbox, listeners.
 #[async_trait]
 pub trait OutboxReads: Send + Sync {
-    /// Everything after a place in the stream, oldest first.
+    /// Everything after a place in the stream, oldest first. Once one was seen, none
+    /// before it appears any more.
     async fn happenings_after(&self, sequence: u64, limit: u64) -> Stored<Vec<StreamedHappening>>;
     /// What happened to an order, oldest first.
     async fn happenings_of_order(&self, order: &OrderId) -> Stored<Vec<StreamedHappening>>;
@@ -457,7 +460,7 @@ pub trait OutboxReads: Send + Sync {
 /// Usage, bills, settlement.
 #[async_trait]
 pub trait BillingReads: Send + Sync {
-    /// Hot-log position up to which usage is in this store, inclusive; 0 at first.
+    /// Position of this gateway's hot log up to which usage is in this store, inclusive; 0 at first.
     async fn drain_cursor(&self) -> Stored<u64>;
     /// Usage records, newest first.
     async fn usage(&self, filter: &UsageFilter, page: Page) -> Stored<Paged<UsageRecord>>;

@@ -24,14 +24,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::Deserialize;
 use sqlx::SqlitePool;
-use tokio::sync::{mpsc, oneshot};
 
-use crate::adapters::system::SystemClock;
-use crate::ports::relational::{Relational, StoreError, Stored, Write};
-use crate::telemetry::metrics;
+use crate::adapters::save_queue::{QueueLimits, SAVE, SaveQueue, WRITER_GONE, WriterGone};
+use crate::ports::relational::{Relational, Stored, Write};
 
 use error::Faults;
-use writer::{Job, Save, Writer};
+use writer::Writer;
 
 /// Limits of the store. Section `[relational.sqlite]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -70,9 +68,8 @@ impl Default for SqliteSettings {
 #[derive(Debug)]
 pub struct SqliteStore {
     reads: SqlitePool,
-    jobs: mpsc::Sender<Job>,
+    saves: SaveQueue,
     faults: Faults,
-    queue_timeout: Duration,
 }
 
 impl SqliteStore {
@@ -84,45 +81,27 @@ impl SqliteStore {
     /// process holds it for longer than `busy_timeout_ms`.
     pub async fn open(url: &str, settings: SqliteSettings) -> Stored<Self> {
         let opened = open::open(url, &settings).await?;
-        let (jobs, waiting) = mpsc::channel(settings.queue_saves.max(1));
-        let writer = Writer::new(opened.writer, opened.faults.clone(), settings.batch_saves.max(1));
-        tokio::spawn(writer.run(waiting));
-        let queue_timeout = Duration::from_millis(settings.busy_timeout_ms);
-        Ok(Self { reads: opened.reads, jobs, faults: opened.faults, queue_timeout })
+        let writer = Writer::new(opened.writer, opened.faults.clone());
+        let limits = QueueLimits {
+            saves: settings.queue_saves,
+            batch: settings.batch_saves,
+            patience: Duration::from_millis(settings.busy_timeout_ms),
+        };
+        Ok(Self { reads: opened.reads, saves: SaveQueue::start(writer, limits), faults: opened.faults })
     }
 
     /// Carries out what waits, folds the write-ahead log into the file and lets
     /// go of it. Saves and reads fail afterwards.
     pub async fn close(&self) {
-        let (done, closed) = oneshot::channel();
         self.reads.close().await;
-        if self.jobs.send(Job::Close(done)).await.is_ok() {
-            // An error means that the writer ended by itself.
-            let _ = closed.await;
-        }
-    }
-
-    fn writer_gone(&self) -> StoreError {
-        self.faults.broken(SAVE, "the writer has ended; open the store again")
+        self.saves.close().await;
     }
 }
-
-const SAVE: &str = "save";
 
 #[async_trait]
 impl Relational for SqliteStore {
     async fn save(&self, writes: Vec<Write>) -> Stored<()> {
-        let arrived = SystemClock::instant();
-        let room = tokio::time::timeout(self.queue_timeout, self.jobs.reserve()).await;
-        let Ok(room) = room else {
-            metrics().relational_saves.with_label_values(&["refused"]).inc();
-            let reason = format!("no room in the queue of saves for {} ms", self.queue_timeout.as_millis());
-            return Err(StoreError::Transient { operation: SAVE, reason });
-        };
-        let (answer, answered) = oneshot::channel();
-        let room = room.map_err(|_| self.writer_gone())?;
-        metrics().relational_queue.inc();
-        room.send(Job::Save(Save { writes, answer, arrived }));
-        answered.await.unwrap_or_else(|_| Err(self.writer_gone()))
+        let outcome = self.saves.save(writes).await;
+        outcome.unwrap_or_else(|WriterGone| Err(self.faults.broken(SAVE, WRITER_GONE)))
     }
 }

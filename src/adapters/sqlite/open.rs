@@ -1,8 +1,8 @@
 //! Opening the file: connections, and the format it is in.
 //!
 //! Migrations are numbered SQL files, each applied once in its own transaction;
-//! the number of the last one is the store's format version. A PostgreSQL twin
-//! has the same numbers in its own folder.
+//! the number of the last one is the store's format version. PostgreSQL's
+//! folder has the same numbers.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -4,13 +4,14 @@ use async_trait::async_trait;
 use sqlx::{QueryBuilder, Row, Sqlite};
 
 use super::SqliteStore;
-use super::apply::{DRAIN, side_name, unit_name};
+use super::apply::DRAIN;
 use super::read_orders::{list_and_count, narrow};
 use super::row::{body, count, id, maybe_cycle, statement, usage_record};
+use crate::adapters::columns::posting;
 use crate::domain::billing::Invoice;
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{AccountId, CustomerId, InvoiceId};
-use crate::domain::ledger::{LedgerSide, Posting, Unit};
+use crate::domain::ledger::Posting;
 use crate::domain::settlement::Settlement;
 use crate::domain::usage::UsageRecord;
 use crate::ports::relational::{BillingReads, CloseRun, CloseState, Page, Paged, Stored, UsageFilter, UsageTotal};
@@ -126,12 +127,4 @@ fn by_outcome(queries: &mut [QueryBuilder<Sqlite>; 2], outcome: Option<&str>) {
             narrow(queries, "outcome <> 'rated' AND outcome = ", Some(other));
         }
     }
-}
-
-fn posting(side: &str, unit: &str, amount: i64) -> Option<Posting> {
-    use LedgerSide::{Allowance, Charged, Network, Receivable, Revenue, Tax, Unbilled};
-    let sides = [Network, Allowance, Charged, Unbilled, Receivable, Revenue, Tax];
-    let side = sides.into_iter().find(|s| side_name(*s) == side)?;
-    let unit = [Unit::Octets, Unit::Minor].into_iter().find(|u| unit_name(*u) == unit)?;
-    Some(Posting { side, unit, amount })
 }

@@ -4,7 +4,8 @@ use async_trait::async_trait;
 
 use super::SqliteStore;
 use super::read_orders::list_and_count;
-use super::row::{body, json, statement};
+use super::row::{body, statement};
+use crate::adapters::columns::json;
 use crate::domain::device::Device;
 use crate::domain::ids::{CertificateName, DeviceId};
 use crate::ports::relational::{DeviceReads, Page, Paged, Stored};

@@ -5,7 +5,8 @@ use sqlx::Row;
 
 use super::SqliteStore;
 use super::read_orders::{list_and_count, narrow};
-use super::row::{body, json_list, signed, statement};
+use super::row::{body, json_list, statement};
+use crate::adapters::columns::signed;
 use crate::domain::ids::{AccountId, DeviceId, LineId};
 use crate::domain::line::{Line, SessionState};
 use crate::ports::relational::{LineFilter, LineReads, Page, Paged, Stored};

@@ -6,7 +6,8 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite};
 
 use super::SqliteStore;
-use super::row::{Statement, body, count, from_json, id, signed, statement, time, unsigned};
+use super::row::{Statement, body, count, id, statement, time};
+use crate::adapters::columns::{from_json, signed, unsigned};
 use crate::domain::ids::{OrderId, SagaId};
 use crate::domain::ordering::{Order, OrderState};
 use crate::domain::time::Timestamp;

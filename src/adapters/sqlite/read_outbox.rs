@@ -7,7 +7,8 @@ use sqlx::sqlite::SqliteRow;
 use super::SqliteStore;
 use super::apply::FAN_OUT;
 use super::read_orders::{list_and_count, narrow};
-use super::row::{body, count, id, signed, statement, time};
+use super::row::{body, count, id, statement, time};
+use crate::adapters::columns::signed;
 use crate::domain::ids::OrderId;
 use crate::domain::time::Timestamp;
 use crate::ports::relational::{

@@ -6,7 +6,8 @@ use sqlx::sqlite::SqliteRow;
 
 use super::SqliteStore;
 use super::read_orders::{list_and_count, narrow};
-use super::row::{body, call_state, id, signed, statement, time};
+use super::row::{body, id, statement, time};
+use crate::adapters::columns::{call_state, signed};
 use crate::domain::fieldwork::{WorkOrder, WorkOrderState};
 use crate::domain::ids::{AppointmentId, CallId, OrderId, SlotId, WorkOrderId, WorkerId};
 use crate::domain::scheduling::{Appointment, Call, CallState, Slot, Worker};

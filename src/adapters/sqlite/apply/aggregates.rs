@@ -5,7 +5,8 @@
 //! stored version is `$2`. No row changed means that somebody was there first.
 
 use super::{Applied, Apply};
-use crate::adapters::sqlite::row::{call_state, json, signed, statement};
+use crate::adapters::columns::{call_state, json, signed};
+use crate::adapters::sqlite::row::statement;
 use crate::domain::device::Device;
 use crate::domain::fieldwork::WorkOrder;
 use crate::domain::ids::{LineId, SlotId};

@@ -3,15 +3,16 @@
 //! Both come by the thousand, so rows go in many to a statement; the statement
 //! of a full chunk stays prepared.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use sqlx::{AssertSqlSafe, Row};
 
 use super::{Applied, Apply, DRAIN, bulk};
+use crate::adapters::columns::{json, side_name, signed, unit_name, unsigned, usage_counts, usage_sums};
 use crate::adapters::sqlite::error::Refused;
-use crate::adapters::sqlite::row::{Statement, json, signed, statement, unsigned};
+use crate::adapters::sqlite::row::{Statement, statement};
 use crate::domain::billing::{Invoice, InvoiceNumber};
-use crate::domain::ledger::{LedgerSide, Posting, Unit};
+use crate::domain::ledger::Posting;
 use crate::domain::usage::{UsageOutcome, UsageRecord};
 
 /// Rows in one statement; times the columns it stays under SQLite's 32,766 parameters.
@@ -33,14 +34,6 @@ const INVOICE_COLUMNS: usize = 7;
 
 const LEDGER_HEAD: &str = "INSERT INTO ledger (cycle, invoice, place, side, unit, amount)";
 const LEDGER_COLUMNS: usize = 6;
-
-/// Octets, minor units, records.
-#[derive(Debug, Default)]
-struct Sum {
-    octets: i64,
-    amount: i64,
-    records: u64,
-}
 
 impl Apply<'_> {
     pub(super) async fn drain(&mut self, position: u64, records: &[UsageRecord]) -> Applied {
@@ -76,19 +69,7 @@ impl Apply<'_> {
     }
 
     async fn totals(&mut self, records: &[&UsageRecord]) -> Applied {
-        let mut sums: BTreeMap<[String; 5], Sum> = BTreeMap::new();
-        for record in records.iter().filter(|r| r.outcome == UsageOutcome::Rated) {
-            let (Some(account), Some(cycle)) = (&record.account, record.cycle) else { continue };
-            let line = record.line.as_ref().map_or("", |l| l.as_str());
-            let plan = record.plan.as_ref().map_or("", |p| p.as_str());
-            let late_for = record.late_for.map(|c| c.to_string()).unwrap_or_default();
-            let key = [cycle.to_string(), account.to_string(), line.to_owned(), plan.to_owned(), late_for];
-            let sum = sums.entry(key).or_default();
-            sum.octets = sum.octets.saturating_add(record.octets_counted());
-            sum.amount = sum.amount.saturating_add(record.amount);
-            sum.records += 1;
-        }
-        let sums: Vec<_> = sums.into_iter().collect();
+        let sums = usage_sums(records);
         for chunk in sums.chunks(CHUNK) {
             let mut upsert = bulk_statement(TOTALS_HEAD, TOTALS_COLUMNS, chunk.len(), TOTALS_TAIL);
             for (key, sum) in chunk {
@@ -103,12 +84,7 @@ impl Apply<'_> {
     }
 
     async fn counts(&mut self, records: &[&UsageRecord]) -> Applied {
-        let mut counts: BTreeMap<(String, &str, &str), u64> = BTreeMap::new();
-        for record in records {
-            let cycle = record.cycle.map(|c| c.to_string()).unwrap_or_default();
-            *counts.entry((cycle, record.key.source().as_str(), record.outcome.as_str())).or_default() += 1;
-        }
-        for ((cycle, source, outcome), records) in counts {
+        for ((cycle, source, outcome), records) in usage_counts(records) {
             let upsert = statement(
                 "INSERT INTO usage_counts (cycle, source, outcome, records) VALUES ($1, $2, $3, $4)
                  ON CONFLICT (cycle, source, outcome) DO UPDATE SET records = records + excluded.records",
@@ -191,27 +167,6 @@ impl Apply<'_> {
             self.run(insert).await?;
         }
         Ok(())
-    }
-}
-
-/// A ledger side as its column has it.
-pub(in crate::adapters::sqlite) const fn side_name(side: LedgerSide) -> &'static str {
-    match side {
-        LedgerSide::Network => "network",
-        LedgerSide::Allowance => "allowance",
-        LedgerSide::Charged => "charged",
-        LedgerSide::Unbilled => "unbilled",
-        LedgerSide::Receivable => "receivable",
-        LedgerSide::Revenue => "revenue",
-        LedgerSide::Tax => "tax",
-    }
-}
-
-/// A ledger unit as its column has it.
-pub(in crate::adapters::sqlite) const fn unit_name(unit: Unit) -> &'static str {
-    match unit {
-        Unit::Octets => "octets",
-        Unit::Minor => "minor",
     }
 }
 

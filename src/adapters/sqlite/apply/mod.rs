@@ -6,10 +6,9 @@ mod outbox;
 
 use sqlx::sqlite::{SqliteConnection, SqliteQueryResult};
 
-pub(super) use billing::{side_name, unit_name};
-
 use super::error::Refused;
-use super::row::{Statement, json, signed, statement};
+use super::row::{Statement, statement};
+use crate::adapters::columns::{json, signed};
 use crate::ports::relational::Write;
 
 /// Result of one write.

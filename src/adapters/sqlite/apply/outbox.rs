@@ -7,7 +7,8 @@
 use sqlx::Row;
 
 use super::{Applied, Apply};
-use crate::adapters::sqlite::row::{json, statement};
+use crate::adapters::columns::json;
+use crate::adapters::sqlite::row::statement;
 use crate::domain::ids::{ListenerId, MessageId};
 use crate::domain::notification::{Happening, Message};
 use crate::domain::time::Timestamp;

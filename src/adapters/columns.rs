@@ -1,0 +1,189 @@
+//! What both relational adapters put into columns: JSON bodies, counts, names.
+//!
+//! Bodies and names are the same in every engine, so that a store can be moved
+//! from one to the other by copying rows.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::error::BoxDynError;
+
+use crate::domain::ids::{DeviceId, SessionId};
+use crate::domain::ledger::{LedgerSide, Posting, Unit};
+use crate::domain::scheduling::CallState;
+use crate::domain::usage::{RecordKey, SuspenseReason, UsageOutcome, UsageRecord};
+
+/// A value as JSON text.
+pub(super) fn json<T: Serialize + ?Sized>(value: &T) -> Result<String, sqlx::Error> {
+    serde_json::to_string(value).map_err(|e| sqlx::Error::Encode(Box::new(e)))
+}
+
+/// A value from JSON text.
+pub(super) fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, sqlx::Error> {
+    serde_json::from_str(text).map_err(|e| sqlx::Error::Decode(Box::new(e)))
+}
+
+/// A count as the engines keep it; saturates at 2^63 - 1.
+pub(super) fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// A count that is never negative in the store.
+pub(super) fn unsigned(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or(0)
+}
+
+/// The state of a call as its column has it.
+pub(super) const fn call_state(state: CallState) -> &'static str {
+    match state {
+        CallState::Due => "due",
+        CallState::Agreed => "agreed",
+        CallState::Refused => "refused",
+        CallState::Exhausted => "exhausted",
+        CallState::Cancelled => "cancelled",
+    }
+}
+
+/// The key behind its text: the numbers stand at the end, because a Session-Id
+/// or device may hold a slash. Only requests with groups have parts.
+pub(super) fn record_key(text: &str) -> Result<RecordKey, sqlx::Error> {
+    if let Some((whole, place)) = text.rsplit_once('+').filter(|_| text.starts_with("gy/") || text.starts_with("rf/"))
+        && let Ok(place) = place.parse()
+    {
+        return Ok(RecordKey::Part(Box::new(record_key(whole)?), place));
+    }
+    let bad = || unreadable(format!("`{text}` is no record key"));
+    let (source, rest) = text.split_once('/').ok_or_else(bad)?;
+    let numbered = |rest: &str| {
+        let (session, number) = rest.rsplit_once('/')?;
+        Some((SessionId::from(session), number.parse().ok()?))
+    };
+    match source {
+        "gy" => numbered(rest).map(|(session, number)| RecordKey::Gy(session, number)).ok_or_else(bad),
+        "rf" => numbered(rest).map(|(session, number)| RecordKey::Rf(session, number)).ok_or_else(bad),
+        "modem" => modem_key(rest).ok_or_else(bad),
+        "file" => Ok(RecordKey::File(rest.to_owned())),
+        _ => Err(bad()),
+    }
+}
+
+fn modem_key(rest: &str) -> Option<RecordKey> {
+    let mut parts = rest.rsplitn(4, '/');
+    let sequence = parts.next()?.parse().ok()?;
+    let boot = parts.next()?.parse().ok()?;
+    let epoch = parts.next()?.parse().ok()?;
+    Some(RecordKey::Modem(DeviceId::from(parts.next()?), epoch, boot, sequence))
+}
+
+/// An outcome of usage behind its text.
+pub(super) fn outcome(text: &str) -> Result<UsageOutcome, sqlx::Error> {
+    use SuspenseReason as Reason;
+    let every = [
+        Reason::UnknownLine,
+        Reason::ForeignApn,
+        Reason::LineNotActive,
+        Reason::BadRecord,
+        Reason::NoUsagePrice,
+        Reason::TooManyKeys,
+        Reason::TooManySessions,
+    ];
+    let every = every.map(UsageOutcome::Suspense);
+    let mut every = every.into_iter().chain([UsageOutcome::Rated, UsageOutcome::Reconciled]);
+    every.find(|o| o.as_str() == text).ok_or_else(|| unreadable(format!("`{text}` is no outcome of usage")))
+}
+
+/// What is in a column and cannot be.
+pub(super) fn unreadable(reason: impl Into<BoxDynError>) -> sqlx::Error {
+    sqlx::Error::Decode(reason.into())
+}
+
+/// Octets, minor units, records.
+#[derive(Debug, Default)]
+pub(super) struct Sum {
+    pub(super) octets: i64,
+    pub(super) amount: i64,
+    pub(super) records: u64,
+}
+
+/// Rated usage summed by cycle, account, line, plan and cycle of late usage, in
+/// that order; a text is empty where a record has none.
+pub(super) fn usage_sums(records: &[&UsageRecord]) -> Vec<([String; 5], Sum)> {
+    let mut sums: BTreeMap<[String; 5], Sum> = BTreeMap::new();
+    for record in records.iter().filter(|r| r.outcome == UsageOutcome::Rated) {
+        let (Some(account), Some(cycle)) = (&record.account, record.cycle) else { continue };
+        let line = record.line.as_ref().map_or("", |l| l.as_str());
+        let plan = record.plan.as_ref().map_or("", |p| p.as_str());
+        let late_for = record.late_for.map(|c| c.to_string()).unwrap_or_default();
+        let key = [cycle.to_string(), account.to_string(), line.to_owned(), plan.to_owned(), late_for];
+        let sum = sums.entry(key).or_default();
+        sum.octets = sum.octets.saturating_add(record.octets_counted());
+        sum.amount = sum.amount.saturating_add(record.amount);
+        sum.records += 1;
+    }
+    sums.into_iter().collect()
+}
+
+/// Records counted by cycle, source and outcome, in that order; the cycle is
+/// empty where a record has none.
+pub(super) fn usage_counts<'r>(records: &[&'r UsageRecord]) -> BTreeMap<(String, &'r str, &'r str), u64> {
+    let mut counts = BTreeMap::new();
+    for record in records {
+        let cycle = record.cycle.map(|c| c.to_string()).unwrap_or_default();
+        *counts.entry((cycle, record.key.source().as_str(), record.outcome.as_str())).or_default() += 1;
+    }
+    counts
+}
+
+/// A ledger side as its column has it.
+pub(super) const fn side_name(side: LedgerSide) -> &'static str {
+    match side {
+        LedgerSide::Network => "network",
+        LedgerSide::Allowance => "allowance",
+        LedgerSide::Charged => "charged",
+        LedgerSide::Unbilled => "unbilled",
+        LedgerSide::Receivable => "receivable",
+        LedgerSide::Revenue => "revenue",
+        LedgerSide::Tax => "tax",
+    }
+}
+
+/// A ledger unit as its column has it.
+pub(super) const fn unit_name(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Octets => "octets",
+        Unit::Minor => "minor",
+    }
+}
+
+/// A posting from its columns; `None` for what a newer program wrote.
+pub(super) fn posting(side: &str, unit: &str, amount: i64) -> Option<Posting> {
+    use LedgerSide::{Allowance, Charged, Network, Receivable, Revenue, Tax, Unbilled};
+    let sides = [Network, Allowance, Charged, Unbilled, Receivable, Revenue, Tax];
+    let side = sides.into_iter().find(|s| side_name(*s) == side)?;
+    let unit = [Unit::Octets, Unit::Minor].into_iter().find(|u| unit_name(*u) == unit)?;
+    Some(Posting { side, unit, amount })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_key_comes_back_from_its_text() {
+        let keys = [
+            RecordKey::Gy("pgw;1;2/3".into(), 7),
+            RecordKey::Rf("a".into(), 0),
+            RecordKey::Rf("a+1".into(), 0),
+            RecordKey::Gy("pgw+2;1".into(), 7).part(3),
+            RecordKey::Modem("m/1".into(), 1, 2, u64::MAX),
+            RecordKey::File("abc/12".to_owned()),
+        ];
+        for key in keys {
+            assert_eq!(record_key(&key.to_string()).unwrap(), key);
+        }
+        for bad in ["", "gy", "gy/1", "modem/d/1/2", "other/1"] {
+            assert!(record_key(bad).is_err(), "{bad}");
+        }
+    }
+}

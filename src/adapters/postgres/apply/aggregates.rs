@@ -1,0 +1,235 @@
+//! Orders, sagas, lines, devices, scheduling, field work.
+//!
+//! An aggregate's statement inserts when the version it was loaded with (`$2`)
+//! is 0 or the row is there, and turns into an update that holds only while the
+//! stored version is `$2`. No row changed means that somebody was there first:
+//! the engine waits for whoever holds the row and looks at what they left.
+
+use super::{Applied, Apply};
+use crate::adapters::columns::{call_state, json, signed};
+use crate::adapters::postgres::row::{statement, text, texts};
+use crate::domain::device::Device;
+use crate::domain::fieldwork::WorkOrder;
+use crate::domain::ids::{LineId, SlotId};
+use crate::domain::line::{Line, SessionState};
+use crate::domain::ordering::Order;
+use crate::domain::scheduling::{Appointment, Call, Slot, Worker};
+use crate::ports::relational::{CloseRun, IdempotencyRecord};
+use crate::saga::record::{Phase, SagaEvent, SagaRecord};
+
+impl Apply<'_> {
+    pub(super) async fn order(&mut self, order: &Order) -> Applied {
+        let upsert = statement(
+            "INSERT INTO orders (id, version, body, state, customer, external_id, created)
+             SELECT $1, $2 + 1, $3, $4, $5, $6, $7 WHERE $2 = 0 OR EXISTS (SELECT 1 FROM orders WHERE id = $1)
+             ON CONFLICT (id) DO UPDATE SET version = excluded.version, body = excluded.body, state = excluded.state,
+                 customer = excluded.customer, external_id = excluded.external_id, created = excluded.created
+             WHERE orders.version = $2",
+        )
+        .bind(text(order.id.as_str()))
+        .bind(signed(order.version))
+        .bind(json(&Order { version: order.version + 1, ..order.clone() })?)
+        .bind(order.state.as_str())
+        .bind(text(order.customer.as_str()))
+        .bind(order.external_id.as_deref().map(text))
+        .bind(order.created.millis());
+        self.guarded(upsert, "order", order.id.as_str()).await?;
+        for item in &order.items {
+            let touches = statement("INSERT INTO order_lines (line, order_id) VALUES ($1, $2) ON CONFLICT DO NOTHING");
+            self.run(touches.bind(text(item.line.as_str())).bind(text(order.id.as_str()))).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn idempotency(&mut self, record: &IdempotencyRecord) -> Applied {
+        let insert = statement(
+            "INSERT INTO idempotency (key, fingerprint, order_id, response, created) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(text(record.key.as_str()))
+        .bind(text(record.fingerprint.as_str()))
+        .bind(text(record.order.as_str()))
+        .bind(json(&record.response)?)
+        .bind(record.created.millis());
+        self.guarded(insert, "idempotency key", &record.key).await
+    }
+
+    /// Who saves a saga works on it: the others leave it alone while the claim lasts.
+    pub(super) async fn saga(&mut self, saga: &SagaRecord, events: &[SagaEvent]) -> Applied {
+        let is_active = !saga.phase.is_final() && !matches!(saga.phase, Phase::Stuck { .. });
+        let upsert = statement(
+            "INSERT INTO sagas (id, version, body, phase, active, priority, wake_at, created, claimed_by, claimed_until)
+             SELECT $1, $2 + 1, $3, $4, $5, $6, $7, $8, $9, now() + $10 * INTERVAL '1 second'
+             WHERE $2 = 0 OR EXISTS (SELECT 1 FROM sagas WHERE id = $1)
+             ON CONFLICT (id) DO UPDATE SET version = excluded.version, body = excluded.body, phase = excluded.phase,
+                 active = excluded.active, priority = excluded.priority, wake_at = excluded.wake_at,
+                 created = excluded.created, claimed_by = excluded.claimed_by, claimed_until = excluded.claimed_until
+             WHERE sagas.version = $2",
+        )
+        .bind(text(saga.id.as_str()))
+        .bind(signed(saga.version))
+        .bind(json(&SagaRecord { version: saga.version + 1, ..saga.clone() })?)
+        .bind(saga.phase.as_str())
+        .bind(is_active)
+        .bind(i64::from(saga.priority))
+        .bind(saga.wake_at.millis())
+        .bind(saga.created.millis())
+        .bind(self.claim.holder.as_str())
+        .bind(self.claim.seconds);
+        self.guarded(upsert, "saga", saga.id.as_str()).await?;
+        for event in events {
+            let append = statement(
+                "INSERT INTO saga_log (saga, place, body)
+                 VALUES ($1, COALESCE((SELECT MAX(place) + 1 FROM saga_log WHERE saga = $1), 0), $2)",
+            );
+            self.run(append.bind(text(saga.id.as_str())).bind(json(event)?)).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn line(&mut self, line: &Line) -> Applied {
+        let upsert = statement(
+            "INSERT INTO lines (id, version, body, state, customer, account, imsi, msisdn, device, created)
+             SELECT $1, $2 + 1, $3, $4, $5, $6, $7, $8, $9, $10
+             WHERE $2 = 0 OR EXISTS (SELECT 1 FROM lines WHERE id = $1)
+             ON CONFLICT (id) DO UPDATE SET version = excluded.version, body = excluded.body, state = excluded.state,
+                 customer = excluded.customer, account = excluded.account, imsi = excluded.imsi,
+                 msisdn = excluded.msisdn, device = excluded.device, created = excluded.created
+             WHERE lines.version = $2",
+        )
+        .bind(text(line.id.as_str()))
+        .bind(signed(line.version))
+        .bind(json(&Line { version: line.version + 1, ..line.clone() })?)
+        .bind(line.actual.as_str())
+        .bind(text(line.customer.as_str()))
+        .bind(text(line.account.as_str()))
+        .bind(line.profile.imsi.as_deref().map(text))
+        .bind(line.profile.msisdn.as_deref().map(text))
+        .bind(line.profile.device.as_ref().map(|d| text(d.as_str())))
+        .bind(line.created.millis());
+        self.guarded(upsert, "line", line.id.as_str()).await
+    }
+
+    pub(super) async fn device(&mut self, device: &Device) -> Applied {
+        let upsert = statement(
+            "INSERT INTO devices (id, version, body, certificate_name)
+             SELECT $1, $2 + 1, $3, $4 WHERE $2 = 0 OR EXISTS (SELECT 1 FROM devices WHERE id = $1)
+             ON CONFLICT (id) DO UPDATE SET version = excluded.version, body = excluded.body,
+                 certificate_name = excluded.certificate_name
+             WHERE devices.version = $2",
+        )
+        .bind(text(device.id.as_str()))
+        .bind(signed(device.version))
+        .bind(json(&Device { version: device.version + 1, ..device.clone() })?)
+        .bind(device.certificate_name.as_ref().map(|n| text(n.as_str())));
+        self.guarded(upsert, "device", device.id.as_str()).await
+    }
+
+    pub(super) async fn sessions(&mut self, sessions: &[(LineId, SessionState)]) -> Applied {
+        let upsert = statement(
+            "INSERT INTO line_sessions (line, body, gateway) SELECT * FROM UNNEST ($1, $2, $3)
+             ON CONFLICT (line) DO UPDATE SET body = excluded.body, gateway = excluded.gateway",
+        );
+        let bodies = sessions.iter().map(|(_, session)| json(session)).collect::<Result<Vec<_>, _>>()?;
+        let gateway = |session: &SessionState| session.modem_gateway.clone().filter(|_| session.modem_online);
+        let gateways: Vec<Option<String>> = sessions.iter().map(|(_, session)| gateway(session)).collect();
+        let lines = texts(sessions.iter().map(|(line, _)| line.as_str()));
+        self.run(upsert.bind(lines).bind(bodies).bind(gateways)).await
+    }
+
+    pub(super) async fn appointment(&mut self, appointment: &Appointment) -> Applied {
+        let upsert = statement(
+            "INSERT INTO appointments (id, version, body, order_id, created)
+             SELECT $1, $2 + 1, $3, $4, $5 WHERE $2 = 0 OR EXISTS (SELECT 1 FROM appointments WHERE id = $1)
+             ON CONFLICT (id) DO UPDATE SET version = excluded.version, body = excluded.body,
+                 order_id = excluded.order_id, created = excluded.created
+             WHERE appointments.version = $2",
+        )
+        .bind(text(appointment.id.as_str()))
+        .bind(signed(appointment.version))
+        .bind(json(&Appointment { version: appointment.version + 1, ..appointment.clone() })?)
+        .bind(text(appointment.order.as_str()))
+        .bind(appointment.created.millis());
+        self.guarded(upsert, "appointment", appointment.id.as_str()).await
+    }
+
+    pub(super) async fn call(&mut self, call: &Call) -> Applied {
+        let upsert = statement(
+            "INSERT INTO calls (id, version, body, state, next_attempt)
+             SELECT $1, $2 + 1, $3, $4, $5 WHERE $2 = 0 OR EXISTS (SELECT 1 FROM calls WHERE id = $1)
+             ON CONFLICT (id) DO UPDATE SET version = excluded.version, body = excluded.body, state = excluded.state,
+                 next_attempt = excluded.next_attempt
+             WHERE calls.version = $2",
+        )
+        .bind(text(call.id.as_str()))
+        .bind(signed(call.version))
+        .bind(json(&Call { version: call.version + 1, ..call.clone() })?)
+        .bind(call_state(call.state))
+        .bind(call.next_attempt.millis());
+        self.guarded(upsert, "call", call.id.as_str()).await
+    }
+
+    pub(super) async fn work_order(&mut self, work_order: &WorkOrder) -> Applied {
+        let upsert = statement(
+            "INSERT INTO work_orders (id, version, body, worker, state, order_id, planned)
+             SELECT $1, $2 + 1, $3, $4, $5, $6, $7 WHERE $2 = 0 OR EXISTS (SELECT 1 FROM work_orders WHERE id = $1)
+             ON CONFLICT (id) DO UPDATE SET version = excluded.version, body = excluded.body, worker = excluded.worker,
+                 state = excluded.state, order_id = excluded.order_id, planned = excluded.planned
+             WHERE work_orders.version = $2",
+        )
+        .bind(text(work_order.id.as_str()))
+        .bind(signed(work_order.version))
+        .bind(json(&WorkOrder { version: work_order.version + 1, ..work_order.clone() })?)
+        .bind(text(work_order.worker.as_str()))
+        .bind(work_order.state.tmf())
+        .bind(text(work_order.order.as_str()))
+        .bind(work_order.planned.from.millis());
+        self.guarded(upsert, "work order", work_order.id.as_str()).await
+    }
+
+    pub(super) async fn close_run(&mut self, run: &CloseRun) -> Applied {
+        let cycle = run.cycle.to_string();
+        let upsert = statement(
+            "INSERT INTO close_runs (id, version, body)
+             SELECT $1, $2 + 1, $3 WHERE $2 = 0 OR EXISTS (SELECT 1 FROM close_runs WHERE id = $1)
+             ON CONFLICT (id) DO UPDATE SET version = excluded.version, body = excluded.body
+             WHERE close_runs.version = $2",
+        )
+        .bind(cycle.as_str())
+        .bind(signed(run.version))
+        .bind(json(&CloseRun { version: run.version + 1, ..run.clone() })?);
+        self.guarded(upsert, "close run", &cycle).await
+    }
+
+    pub(super) async fn worker(&mut self, worker: &Worker) -> Applied {
+        let upsert = statement(
+            "INSERT INTO workers (id, body) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+        );
+        self.run(upsert.bind(text(worker.id.as_str())).bind(json(worker)?)).await
+    }
+
+    pub(super) async fn slot(&mut self, slot: &Slot) -> Applied {
+        let upsert = statement(
+            "INSERT INTO slots (id, worker, starts, ends, capacity, held) VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (id) DO UPDATE SET worker = excluded.worker, starts = excluded.starts, ends = excluded.ends,
+                 capacity = excluded.capacity",
+        )
+        .bind(text(slot.id.as_str()))
+        .bind(text(slot.worker.as_str()))
+        .bind(slot.span.from.millis())
+        .bind(slot.span.until.millis())
+        .bind(i64::from(slot.capacity))
+        .bind(i64::from(slot.held));
+        self.run(upsert).await
+    }
+
+    pub(super) async fn hold_slot(&mut self, id: &SlotId) -> Applied {
+        let hold = statement("UPDATE slots SET held = held + 1 WHERE id = $1 AND held < capacity");
+        self.guarded(hold.bind(text(id.as_str())), "slot", id.as_str()).await
+    }
+
+    pub(super) async fn release_slot(&mut self, id: &SlotId) -> Applied {
+        let release = statement("UPDATE slots SET held = held - 1 WHERE id = $1 AND held > 0");
+        self.run(release.bind(text(id.as_str()))).await
+    }
+}

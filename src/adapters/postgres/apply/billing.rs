@@ -1,0 +1,231 @@
+//! Drained usage with its totals, invoices with their ledger.
+//!
+//! Both come by the thousand, so rows go in many to a statement; the statement
+//! of a full chunk stays prepared.
+
+use std::collections::HashSet;
+
+use sqlx::query_builder::Separated;
+use sqlx::{Postgres, QueryBuilder, Row};
+
+use super::{Applied, Apply, drain_cursor};
+use crate::adapters::columns::{Sum, json, side_name, signed, unit_name, unsigned, usage_counts, usage_sums};
+use crate::adapters::postgres::error::Refused;
+use crate::adapters::postgres::row::{statement, text, texts};
+use crate::domain::billing::{Invoice, InvoiceNumber};
+use crate::domain::ledger::Posting;
+use crate::domain::usage::{UsageOutcome, UsageRecord};
+
+/// Rows in one statement; times the columns it stays under PostgreSQL's 65,535 parameters.
+const CHUNK: usize = 256;
+
+const USAGE_HEAD: &str = "INSERT INTO usage_records (key, rating_group, source, outcome, suspense, line, account, cycle, \
+     late_for, plan, tariff_version, apn, subscriber, starts, ends, received, octets, amount, postings, detail) ";
+
+const TOTALS_HEAD: &str = "INSERT INTO usage_totals (cycle, account, line, plan, late_for, octets, amount, records) ";
+/// A sum that would overflow stays at the largest integer.
+const TOTALS_TAIL: &str = " ON CONFLICT (cycle, account, line, plan, late_for) DO UPDATE SET \
+     octets = LEAST(9223372036854775807, usage_totals.octets::NUMERIC + excluded.octets)::BIGINT, \
+     amount = LEAST(9223372036854775807, usage_totals.amount::NUMERIC + excluded.amount)::BIGINT, \
+     records = usage_totals.records + excluded.records";
+
+const INVOICE_HEAD: &str = "INSERT INTO invoices (id, series, number, account, cycle, customer, body) ";
+
+const LEDGER_HEAD: &str = "INSERT INTO ledger (cycle, invoice, place, side, unit, amount) ";
+
+/// Values of one row, as [`QueryBuilder::push_values`] hands them out.
+type Values<'a> = Separated<'a, Postgres, &'static str>;
+
+impl Apply<'_> {
+    pub(super) async fn drain(&mut self, position: u64, records: &[UsageRecord]) -> Applied {
+        let advance = statement(
+            "INSERT INTO cursors (name, position) SELECT $1, $2 WHERE $2 > 0
+             ON CONFLICT (name) DO UPDATE SET position = excluded.position WHERE cursors.position < excluded.position",
+        );
+        let cursor = drain_cursor(self.hot_log);
+        if self.execute(advance.bind(cursor).bind(signed(position))).await?.rows_affected() == 0 {
+            return Ok(());
+        }
+        let mut new = Vec::with_capacity(records.len());
+        for record in records {
+            if matches!(record.outcome, UsageOutcome::Suspense(_)) {
+                // Few, and each has to say whether it is new.
+                let rows = [UsageRow::of(record)?];
+                if self.bulk(USAGE_HEAD, rows, UsageRow::push, " ON CONFLICT DO NOTHING").await? == 0 {
+                    continue;
+                }
+            }
+            new.push(record);
+        }
+        let charged: Vec<&UsageRecord> =
+            new.iter().copied().filter(|r| !matches!(r.outcome, UsageOutcome::Suspense(_))).collect();
+        for chunk in charged.chunks(CHUNK) {
+            let rows = chunk.iter().map(|record| UsageRow::of(record)).collect::<Applied<Vec<_>>>()?;
+            self.bulk(USAGE_HEAD, rows, UsageRow::push, "").await?;
+        }
+        self.totals(&charged).await?;
+        self.counts(&new).await
+    }
+
+    async fn totals(&mut self, records: &[&UsageRecord]) -> Applied {
+        let sums = usage_sums(records);
+        for chunk in sums.chunks(CHUNK) {
+            let push = |mut values: Values<'_>, (key, sum): &([String; 5], Sum)| {
+                for part in key {
+                    values.push_bind(text(part));
+                }
+                values.push_bind(sum.octets).push_bind(sum.amount).push_bind(signed(sum.records));
+            };
+            self.bulk(TOTALS_HEAD, chunk, push, TOTALS_TAIL).await?;
+        }
+        Ok(())
+    }
+
+    async fn counts(&mut self, records: &[&UsageRecord]) -> Applied {
+        for ((cycle, source, outcome), records) in usage_counts(records) {
+            let upsert = statement(
+                "INSERT INTO usage_counts (cycle, source, outcome, records) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (cycle, source, outcome) DO UPDATE SET records = usage_counts.records + excluded.records",
+            );
+            self.run(upsert.bind(cycle).bind(source).bind(outcome).bind(signed(records))).await?;
+        }
+        Ok(())
+    }
+
+    /// Whoever numbers invoices of a series holds its row until the commit: the next
+    /// one goes on from what was committed, and a refused save gives its numbers back.
+    pub(super) async fn invoices(&mut self, series: &str, invoices: &[(Invoice, Vec<Posting>)]) -> Applied {
+        let begin = statement("INSERT INTO invoice_series (series, last) VALUES ($1, 0) ON CONFLICT DO NOTHING");
+        self.run(begin.bind(text(series))).await?;
+        let last = statement("SELECT last FROM invoice_series WHERE series = $1 FOR UPDATE").bind(text(series));
+        let last = last.fetch_one(&mut *self.connection).await?;
+        let mut number: u64 = last.try_get("last").map(unsigned)?;
+        let mut new = self.unbilled(invoices).await?;
+        for (invoice, _) in &mut new {
+            number += 1;
+            invoice.number = Some(InvoiceNumber { series: series.to_owned(), number });
+        }
+        for chunk in new.chunks(CHUNK) {
+            let rows = chunk.iter().map(|(invoice, _)| Ok((invoice, json(invoice)?))).collect::<Applied<Vec<_>>>()?;
+            let push = |mut values: Values<'_>, (invoice, body): (&Invoice, String)| {
+                values
+                    .push_bind(text(invoice.id.as_str()))
+                    .push_bind(text(series))
+                    .push_bind(invoice.number.as_ref().map(|n| signed(n.number)))
+                    .push_bind(text(invoice.account.as_str()))
+                    .push_bind(invoice.cycle.to_string())
+                    .push_bind(text(invoice.customer.as_str()))
+                    .push_bind(body);
+            };
+            self.bulk(INVOICE_HEAD, rows, push, "").await.map_err(taken_id)?;
+        }
+        self.ledger(&new).await?;
+        let counter = statement("UPDATE invoice_series SET last = $2 WHERE series = $1");
+        self.run(counter.bind(text(series)).bind(signed(number))).await
+    }
+
+    /// Those whose account and cycle have no invoice yet, each once.
+    async fn unbilled(&mut self, invoices: &[(Invoice, Vec<Posting>)]) -> Applied<Vec<(Invoice, Vec<Posting>)>> {
+        let find = statement(
+            "SELECT cycle, account FROM invoices WHERE (cycle, account) IN (SELECT * FROM UNNEST($1::TEXT[], $2::TEXT[]))",
+        );
+        let cycles: Vec<String> = invoices.iter().map(|(invoice, _)| invoice.cycle.to_string()).collect();
+        let accounts = texts(invoices.iter().map(|(invoice, _)| invoice.account.as_str()));
+        let mut billed: HashSet<(String, String)> = HashSet::new();
+        for row in find.bind(cycles).bind(accounts).fetch_all(&mut *self.connection).await? {
+            billed.insert((row.try_get("cycle")?, row.try_get("account")?));
+        }
+        let account = |invoice: &Invoice| text(invoice.account.as_str()).into_owned();
+        let new = invoices.iter().filter(|(invoice, _)| billed.insert((invoice.cycle.to_string(), account(invoice))));
+        Ok(new.cloned().collect())
+    }
+
+    async fn ledger(&mut self, invoices: &[(Invoice, Vec<Posting>)]) -> Applied {
+        let rows: Vec<(&Invoice, usize, &Posting)> = invoices
+            .iter()
+            .flat_map(|(invoice, postings)| postings.iter().enumerate().map(move |(place, p)| (invoice, place, p)))
+            .collect();
+        for chunk in rows.chunks(CHUNK) {
+            let push = |mut values: Values<'_>, (invoice, place, posting): &(&Invoice, usize, &Posting)| {
+                values
+                    .push_bind(invoice.cycle.to_string())
+                    .push_bind(text(invoice.id.as_str()))
+                    .push_bind(i64::try_from(*place).unwrap_or(i64::MAX))
+                    .push_bind(side_name(posting.side))
+                    .push_bind(unit_name(posting.unit))
+                    .push_bind(posting.amount);
+            };
+            self.bulk(LEDGER_HEAD, chunk, push, "").await?;
+        }
+        Ok(())
+    }
+
+    /// `head VALUES (…), (…) tail`. Only a full chunk's statement, and a single
+    /// row's, come again and stay prepared. Gives the rows inserted.
+    async fn bulk<R>(
+        &mut self,
+        head: &'static str,
+        rows: impl IntoIterator<Item = R, IntoIter: ExactSizeIterator>,
+        push: impl FnMut(Values<'_>, R),
+        tail: &'static str,
+    ) -> Applied<u64> {
+        let rows = rows.into_iter();
+        let comes_again = rows.len() == CHUNK || rows.len() == 1;
+        let mut insert = QueryBuilder::new(head);
+        insert.push_values(rows, push).push(tail);
+        Ok(insert.build().persistent(comes_again).execute(&mut *self.connection).await?.rows_affected())
+    }
+}
+
+/// A usage record with those of its parts that are JSON.
+struct UsageRow<'r> {
+    record: &'r UsageRecord,
+    subscriber: Option<String>,
+    postings: Option<String>,
+}
+
+impl<'r> UsageRow<'r> {
+    fn of(record: &'r UsageRecord) -> Applied<Self> {
+        let subscriber = record.subscriber.as_ref().map(json).transpose()?;
+        let postings = (!record.postings.is_empty()).then(|| json(&record.postings)).transpose()?;
+        Ok(Self { record, subscriber, postings })
+    }
+
+    /// In the order of [`USAGE_HEAD`].
+    fn push(mut values: Values<'_>, row: Self) {
+        let record = row.record;
+        let key = record.key.to_string();
+        values
+            .push_bind(text(&key))
+            .push_bind(i64::from(record.rating_group))
+            .push_bind(record.key.source().as_str())
+            .push_bind(record.outcome.as_str())
+            .push_bind(matches!(record.outcome, UsageOutcome::Suspense(_)))
+            .push_bind(record.line.as_ref().map(|l| text(l.as_str())))
+            .push_bind(record.account.as_ref().map(|a| text(a.as_str())))
+            .push_bind(record.cycle.map(|c| c.to_string()))
+            .push_bind(record.late_for.map(|c| c.to_string()))
+            .push_bind(record.plan.as_ref().map(|p| text(p.as_str())))
+            .push_bind(i64::from(record.tariff_version))
+            .push_bind(record.apn.as_ref().map(|a| text(a.as_str())))
+            .push_bind(row.subscriber)
+            .push_bind(record.starts.millis())
+            .push_bind(record.ends.millis())
+            .push_bind(record.received.millis())
+            .push_bind(signed(record.octets))
+            .push_bind(record.amount)
+            .push_bind(row.postings)
+            .push_bind(record.detail.as_deref().map(text));
+    }
+}
+
+/// An invoice id that another account or cycle has, or an account and cycle that
+/// was billed in another series meanwhile.
+fn taken_id(refused: Refused) -> Refused {
+    match refused {
+        Refused::Engine(sqlx::Error::Database(e)) if e.is_unique_violation() => {
+            Refused::Conflict(format!("invoice: {}", e.message()))
+        }
+        other => other,
+    }
+}

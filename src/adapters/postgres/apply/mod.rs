@@ -1,0 +1,114 @@
+//! Carrying out one save's writes, in their order, inside the writer's transaction.
+//!
+//! Writes are taken by reference: after a deadlock the whole batch is tried again.
+
+mod aggregates;
+mod billing;
+mod outbox;
+
+use sqlx::postgres::{PgConnection, PgQueryResult};
+
+use super::claim::Claim;
+use super::error::Refused;
+use super::row::{Statement, statement, text};
+use crate::adapters::columns::{json, signed};
+use crate::ports::relational::Write;
+
+/// Result of one write.
+type Applied<T = ()> = Result<T, Refused>;
+
+/// The writer's connection, inside a transaction.
+pub(super) struct Apply<'c> {
+    connection: &'c mut PgConnection,
+    claim: &'c Claim,
+    hot_log: &'c str,
+}
+
+impl<'c> Apply<'c> {
+    pub(super) fn new(connection: &'c mut PgConnection, claim: &'c Claim, hot_log: &'c str) -> Self {
+        Self { connection, claim, hot_log }
+    }
+
+    /// Stops at the first refused write; the caller takes back the others.
+    pub(super) async fn all(mut self, writes: &[Write]) -> Applied {
+        for write in writes {
+            self.write(write).await?;
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, write: &Write) -> Applied {
+        match write {
+            Write::Order(order) => self.order(order).await,
+            Write::Line(line) => self.line(line).await,
+            Write::Device(device) => self.device(device).await,
+            Write::Sessions(sessions) => self.sessions(sessions).await,
+            Write::Saga(saga, events) => self.saga(saga, events).await,
+            Write::Appointment(appointment) => self.appointment(appointment).await,
+            Write::Call(call) => self.call(call).await,
+            Write::WorkOrder(work_order) => self.work_order(work_order).await,
+            Write::Worker(worker) => self.worker(worker).await,
+            Write::Slot(slot) => self.slot(slot).await,
+            Write::HoldSlot(id) => self.hold_slot(id).await,
+            Write::ReleaseSlot(id) => self.release_slot(id).await,
+            Write::Idempotency(record) => self.idempotency(record).await,
+            Write::Happening(happening) => self.happening(happening).await,
+            Write::Message(message) => self.message(message).await,
+            Write::FanOutCursor(sequence) => self.cursor(FAN_OUT, *sequence).await,
+            Write::Delivery(id, delivery) => self.delivery(id, delivery).await,
+            Write::Listener(listener) => self.listener(listener).await,
+            Write::RemoveListener(id) => self.remove_listener(id).await,
+            Write::Drain { position, records } => self.drain(*position, records).await,
+            Write::Invoices { series, invoices } => self.invoices(series, invoices).await,
+            Write::Settlement(settlement) => {
+                let upsert = statement(
+                    "INSERT INTO settlements (cycle, body) VALUES ($1, $2)
+                     ON CONFLICT (cycle) DO UPDATE SET body = excluded.body",
+                );
+                self.run(upsert.bind(settlement.cycle.to_string()).bind(json(settlement)?)).await
+            }
+            Write::CloseRun(run) => self.close_run(run).await,
+            Write::Meta(key, value) => {
+                let upsert = statement(
+                    "INSERT INTO meta (key, value) VALUES ($1, $2)
+                     ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                );
+                self.run(upsert.bind(text(key)).bind(text(value))).await
+            }
+        }
+    }
+
+    /// Never goes back: another gateway may be further by now.
+    async fn cursor(&mut self, name: &'static str, position: u64) -> Applied {
+        let upsert = statement(
+            "INSERT INTO cursors (name, position) VALUES ($1, $2)
+             ON CONFLICT (name) DO UPDATE SET position = GREATEST(cursors.position, excluded.position)",
+        );
+        self.run(upsert.bind(name).bind(signed(position))).await
+    }
+
+    async fn run(&mut self, statement: Statement) -> Applied {
+        self.execute(statement).await.map(|_| ())
+    }
+
+    /// Runs a write that has a guard: refused when it changed no row.
+    async fn guarded(&mut self, statement: Statement, kind: &str, id: &str) -> Applied {
+        match self.execute(statement).await?.rows_affected() {
+            0 => Err(Refused::Conflict(format!("{kind} {id}"))),
+            _ => Ok(()),
+        }
+    }
+
+    async fn execute(&mut self, statement: Statement) -> Applied<PgQueryResult> {
+        Ok(statement.execute(&mut *self.connection).await?)
+    }
+}
+
+/// Rows of the table `cursors`: how far the fan-out has come, and how far each
+/// gateway's hot log was drained.
+pub(super) const FAN_OUT: &str = "fan-out";
+
+/// The cursor of one hot log.
+pub(super) fn drain_cursor(hot_log: &str) -> String {
+    format!("drain/{hot_log}")
+}
