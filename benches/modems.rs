@@ -208,6 +208,7 @@ fn line(device: &DeviceId, version: u64) -> Line {
         periods: Vec::new(),
         plans: Vec::new(),
         created: Timestamp(0),
-        version,
+        // the one that is stored: each save raises it by one, as the desired version rises
+        version: version - 1,
     }
 }
