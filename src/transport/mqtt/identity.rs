@@ -58,15 +58,6 @@ impl Identities {
         self.registry.admit_token(&id, token, peer.ip()).await.map_err(|e| refused(&e))?;
         Ok(device)
     }
-
-    /// The enrolment epoch of a device that was let in, for its desired state; `None`
-    /// where it is not enrolled.
-    pub async fn epoch(&self, device: &ids::DeviceId) -> Option<u32> {
-        self.registry.epoch(device).await.unwrap_or_else(|error| {
-            debug!(%error, "read a device's epoch");
-            None
-        })
-    }
 }
 
 fn topic_level(name: &str) -> Result<DeviceId, ReasonCode> {

@@ -137,13 +137,6 @@ impl Modems for ModemRegistry {
     }
 }
 
-impl ModemRegistry {
-    /// Modems connected at this moment.
-    pub fn connected(&self) -> usize {
-        self.0.connected()
-    }
-}
-
 /// Serves modems until `stop`; tasks are tracked in `tasks`. Gives the address of
 /// the plain listener.
 pub fn start(
