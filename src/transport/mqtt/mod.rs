@@ -45,6 +45,10 @@ use registry::Registry;
 pub struct MqttSettings {
     /// Address and port; port 0 takes any free one.
     pub listen: SocketAddr,
+    /// Threads that serve modems; 0 is one for each core.
+    pub threads: usize,
+    /// How far those threads give way to charging, 0 (not at all) to 19: their nice value.
+    pub niceness: u8,
     /// Connections at most; one more is closed at once.
     pub connections_max: usize,
     /// Milliseconds from the first byte to a whole CONNECT.
