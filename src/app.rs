@@ -127,6 +127,7 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
     guard_listeners(config)?;
     config.diameter.check()?;
     config.diameter.tls.load("diameter.tls")?;
+    config.mqtt.tls.load("mqtt.tls")?;
     config.diameter.load_dictionary()?;
     broker(config).check()?;
     tariff(config)?;
@@ -246,14 +247,14 @@ impl Gateway {
     async fn listen(&mut self, config: &Config, built: &Built) -> anyhow::Result<()> {
         let diameter = diameter::Listeners {
             tcp: bind("diameter.listen", config.diameter.listen)?,
-            tls: match config.diameter.tls.load("diameter.tls")? {
+            tls: match config.diameter.tls.live("diameter.tls", &self.stop.services, &self.services)? {
                 Some(tls) => Some((bind("diameter.tls.listen", config.diameter.tls.listen)?, tls)),
                 None => None,
             },
         };
         let listeners = MqttListeners {
             tcp: bind("mqtt.listen", config.mqtt.listen)?,
-            tls: match config.mqtt.tls.load("mqtt.tls")? {
+            tls: match config.mqtt.tls.live("mqtt.tls", &self.stop.services, &self.services)? {
                 Some(tls) => Some((bind("mqtt.tls.listen", config.mqtt.tls.listen)?, tls)),
                 None => None,
             },

@@ -32,7 +32,7 @@ use crate::domain::ids::DeviceId;
 use crate::ports::modem::{ModemIntake, Modems};
 use crate::services::devices::{DeviceSettings, EnrolmentMode};
 use crate::telemetry::metrics;
-use crate::transport::tls::ServerTlsSettings;
+use crate::transport::tls::{Live, ServerTlsSettings};
 use crate::transport::wire::Wire;
 
 pub use identity::Identities;
@@ -118,7 +118,7 @@ pub struct MqttListeners {
     /// Plain TCP.
     pub tcp: TcpListener,
     /// TLS, where it is set up.
-    pub tls: Option<(TcpListener, Arc<ServerConfig>)>,
+    pub tls: Option<(TcpListener, Live<Arc<ServerConfig>>)>,
 }
 
 /// Sessions that live on without their connection, and the connections
@@ -170,7 +170,7 @@ pub fn start(
 
 async fn accept(
     listener: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Live<Arc<ServerConfig>>>,
     server: Arc<Server>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -195,7 +195,7 @@ async fn accept(
 fn admit(
     stream: TcpStream,
     peer: SocketAddr,
-    tls: Option<&Arc<ServerConfig>>,
+    tls: Option<&Live<Arc<ServerConfig>>>,
     server: &Arc<Server>,
     stop: &CancellationToken,
     tasks: &TaskTracker,
@@ -208,7 +208,7 @@ fn admit(
     // Small packets both ways: waiting to fill a segment only adds latency.
     let _ignored = stream.set_nodelay(true);
     let wire = match tls {
-        Some(config) => Wire::tls_server(stream, Arc::clone(config)),
+        Some(config) => Wire::tls_server(stream, config.current()),
         None => Ok(Wire::plain(stream)),
     };
     if let Ok(wire) = wire {
