@@ -276,7 +276,12 @@ impl Gateway {
                 built.devices.clone(),
                 Arc::clone(&built.registry),
                 Arc::clone(&built.clock),
-                IntakeSettings { gateway: gateway.to_owned(), desired_expiry_s: config.mqtt.desired_expiry_s },
+                IntakeSettings {
+                    gateway: gateway.to_owned(),
+                    desired_expiry_s: config.mqtt.desired_expiry_s,
+                    unreadable_per_minute_max: config.mqtt.unreadable_per_minute_max,
+                    receipts_per_message_max: config.broker.receipts_per_message_max,
+                },
             ))
         };
         let broker = broker(config);

@@ -12,6 +12,9 @@ mod connection;
 mod identity;
 mod intake;
 mod registry;
+#[cfg(test)]
+mod tests;
+mod unreadable;
 mod usage;
 
 use std::net::SocketAddr;
@@ -55,6 +58,14 @@ pub struct MqttSettings {
     pub receive_max: u16,
     /// Payload bytes of one connection that may wait for their commit; reading stops at it.
     pub unacknowledged_bytes_max: usize,
+    /// Messages to one modem that wait for its acknowledgements; past it a desired
+    /// state is not sent.
+    pub queue_messages_max: usize,
+    /// User properties of one packet that are read; more are passed over.
+    pub user_properties_max: usize,
+    /// Unreadable usage payloads of one device that are kept in each minute; past it
+    /// its connection ends without their acknowledgement (0x99).
+    pub unreadable_per_minute_max: u32,
     /// Longest life of a session after its connection, seconds.
     pub session_expiry_s: u32,
     /// Longest keep alive that a modem may ask for, seconds; 0 leaves it to the modem.
@@ -153,6 +164,8 @@ pub fn start(
         connect_timeout: Duration::from_millis(settings.connect_timeout_ms),
         packet_bytes_max: settings.packet_bytes_max,
         receive_max: settings.receive_max,
+        queue_messages_max: settings.queue_messages_max,
+        user_properties_max: settings.user_properties_max,
         session_expiry_secs_max: settings.session_expiry_s,
         keep_alive_secs_max: settings.keep_alive_max_s,
         ..Limits::default()
