@@ -130,6 +130,7 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
     guard_listeners(config)?;
     config.diameter.check()?;
     config.diameter.tls.load("diameter.tls")?;
+    config.mqtt.tls.load("mqtt.tls")?;
     config.diameter.load_dictionary()?;
     broker(config).check()?;
     tariff(config)?;
@@ -252,7 +253,7 @@ impl Gateway {
     async fn listen(&mut self, config: &Config, built: &Built) -> anyhow::Result<()> {
         let diameter = diameter::Listeners {
             tcp: bind("diameter.listen", config.diameter.listen)?,
-            tls: match config.diameter.tls.load("diameter.tls")? {
+            tls: match config.diameter.tls.live("diameter.tls", &self.stop.services, &self.services)? {
                 Some(tls) => Some((bind("diameter.tls.listen", config.diameter.tls.listen)?, tls)),
                 None => None,
             },
@@ -275,7 +276,7 @@ impl Gateway {
         let _theirs = self.modem_threads.enter();
         let listeners = MqttListeners {
             tcp: bind("mqtt.listen", config.mqtt.listen)?,
-            tls: match config.mqtt.tls.load("mqtt.tls")? {
+            tls: match config.mqtt.tls.live("mqtt.tls", &self.stop.services, &self.services)? {
                 Some(tls) => Some((bind("mqtt.tls.listen", config.mqtt.tls.listen)?, tls)),
                 None => None,
             },
@@ -286,7 +287,12 @@ impl Gateway {
                 built.devices.clone(),
                 Arc::clone(&built.registry),
                 Arc::clone(&built.clock),
-                IntakeSettings { gateway: gateway.to_owned(), desired_expiry_s: config.mqtt.desired_expiry_s },
+                IntakeSettings {
+                    gateway: gateway.to_owned(),
+                    desired_expiry_s: config.mqtt.desired_expiry_s,
+                    unreadable_per_minute_max: config.mqtt.unreadable_per_minute_max,
+                    receipts_per_message_max: config.broker.receipts_per_message_max,
+                },
             ))
         };
         let broker = broker(config);
