@@ -5,11 +5,12 @@
 //! (MQTT 5 section 3.1.4, reason 0x8E) and goes on with the session. A device
 //! that comes back in time has never been away.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use ahash::HashMap;
 use linegate_mqtt::session::SessionState;
 use tokio::sync::oneshot;
 
