@@ -1,18 +1,53 @@
-//! The price list as a TOML file.
+//! The price list as TOML or JSON: one file, or a folder with a file for each version.
 
 use std::path::{Path, PathBuf};
 
-use crate::domain::tariff::{BadTariff, Tariff};
+use serde::de::DeserializeOwned;
+
+use crate::domain::tariff::{BadTariff, Tariff, TariffBook};
 
 /// The shipped price list, in force when no file is named.
 pub const SHIPPED: &str = include_str!("../../config/tariffs.toml");
 
-/// Reads and checks a price list.
-pub fn load(path: &Path) -> Result<Tariff, TariffFileError> {
-    let file = path.to_path_buf();
-    match std::fs::read_to_string(path) {
-        Ok(text) => parse(&text, path),
-        Err(e) => Err(TariffFileError::Read { file, reason: e.to_string() }),
+/// Most files read from a folder.
+const FILES_MAX: usize = 1000;
+
+/// Reads and checks every version: `path` is a file, or a folder whose `.toml` and
+/// `.json` files are a version each.
+pub fn load(path: &Path) -> Result<TariffBook, TariffFileError> {
+    let versions = if path.is_dir() {
+        files_in(path)?.iter().map(|file| read(file)).collect::<Result<_, _>>()?
+    } else {
+        vec![read(path)?]
+    };
+    TariffBook::new(versions).map_err(|source| TariffFileError::Check { file: path.to_path_buf(), source })
+}
+
+fn files_in(folder: &Path) -> Result<Vec<PathBuf>, TariffFileError> {
+    let unread = |reason: String| TariffFileError::Read { file: folder.to_path_buf(), reason };
+    let entries = std::fs::read_dir(folder).map_err(|e| unread(e.to_string()))?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let file = entry.map_err(|e| unread(e.to_string()))?.path();
+        let is_version = file.extension().is_some_and(|extension| extension == "toml" || extension == "json");
+        if is_version {
+            files.push(file);
+        }
+        if files.len() > FILES_MAX {
+            return Err(unread(format!("more than {FILES_MAX} versions")));
+        }
+    }
+    if files.is_empty() {
+        return Err(unread("no .toml or .json file in it".to_owned()));
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn read(file: &Path) -> Result<Tariff, TariffFileError> {
+    match std::fs::read_to_string(file) {
+        Ok(text) => parse(&text, file),
+        Err(e) => Err(TariffFileError::Read { file: file.to_path_buf(), reason: e.to_string() }),
     }
 }
 
@@ -21,17 +56,34 @@ pub fn shipped() -> Result<Tariff, TariffFileError> {
     parse(SHIPPED, Path::new("config/tariffs.toml"))
 }
 
-/// Parses and checks `text`; `path` names it in errors.
+/// Parses and checks one version; `path` names it in errors, and its ending says
+/// whether it is JSON.
 pub fn parse(text: &str, path: &Path) -> Result<Tariff, TariffFileError> {
     let file = path.to_path_buf();
-    let source = toml::Deserializer::parse(text)
-        .map_err(|e| TariffFileError::Syntax { file: file.clone(), reason: one_line(&e.to_string()) })?;
-    let tariff: Tariff = serde_path_to_error::deserialize(source).map_err(|e| {
-        let (key, reason) = (e.path().to_string(), e.inner().message().to_owned());
-        TariffFileError::Value { file: file.clone(), key, reason }
-    })?;
+    let syntax = |reason: String| TariffFileError::Syntax { file: path.to_path_buf(), reason: one_line(&reason) };
+    let tariff: Tariff = if path.extension().is_some_and(|extension| extension == "json") {
+        let mut source = serde_json::Deserializer::from_str(text);
+        let tariff = values(&mut source, path, |e: &serde_json::Error| e.to_string())?;
+        source.end().map_err(|e| syntax(e.to_string()))?;
+        tariff
+    } else {
+        let source = toml::Deserializer::parse(text).map_err(|e| syntax(e.to_string()))?;
+        values(source, path, |e: &toml::de::Error| e.message().to_owned())?
+    };
     tariff.check().map_err(|source| TariffFileError::Check { file, source })?;
     Ok(tariff)
+}
+
+fn values<'de, T: DeserializeOwned, D: serde::Deserializer<'de>>(
+    source: D,
+    path: &Path,
+    reason: impl Fn(&D::Error) -> String,
+) -> Result<T, TariffFileError> {
+    serde_path_to_error::deserialize(source).map_err(|e| TariffFileError::Value {
+        file: path.to_path_buf(),
+        key: e.path().to_string(),
+        reason: reason(e.inner()),
+    })
 }
 
 /// The parser draws the line below its message; a log has one line.

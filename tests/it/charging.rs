@@ -9,7 +9,7 @@ use linegate::adapters::system::ManualClock;
 use linegate::domain::account::{AccountCommand, CommandAnswer};
 use linegate::domain::ids::{AccountId, Apn, CustomerId, LineId, PlanId, SessionId};
 use linegate::domain::line::{Access, LineState, Profile};
-use linegate::domain::money::Currency;
+use linegate::domain::money::{Currency, Rate};
 use linegate::domain::rating::request::{ChargeRequest, GroupRequest, Outcome, Phase, Used, Wanted};
 use linegate::domain::tariff::{ChargingSource, Plan, QuotaPolicy, SharedTariff, Tariff, Tier, UsagePrice};
 use linegate::domain::time::Timestamp;
@@ -21,7 +21,8 @@ use tokio::sync::mpsc;
 use crate::contract_hot::record;
 
 fn tariff() -> SharedTariff {
-    let usage = UsagePrice { tiers: vec![Tier { from_octets: 0, price: 3, per_octets: 100_000 }], cap_octets: None };
+    let tier = Tier { from_octets: 0, price: Rate::whole(3), per_octets: 100_000, exact: false };
+    let usage = UsagePrice::graduated(vec![tier]);
     let plan = Plan {
         name: "IoT".to_owned(),
         product: "iot".to_owned(),
@@ -30,13 +31,14 @@ fn tariff() -> SharedTariff {
         apns: vec![Apn::from("iot.example")],
         monthly_fee: 1000,
         activation_fee: 0,
-        charge_suspended_days: false,
+        fees: Vec::new(),
+        suspended_percent: 0,
         source: ChargingSource::Auto,
         usage: Some(usage),
         quota: QuotaPolicy::default(),
     };
     let plans = [(PlanId::from("payg"), plan)].into_iter().collect();
-    Arc::new(Tariff { version: 1, currency: Currency::KRW, tax_percent: 10, plans })
+    Tariff { plans, ..Tariff::empty(1, Currency::KRW, 10) }.into()
 }
 
 fn at(text: &str) -> Timestamp {
@@ -115,6 +117,7 @@ fn gy(n: usize, phase: Phase, number: u32, used: Option<u64>) -> ChargeRequest {
         peer: Some("pgw.example".to_owned()),
         subscribers,
         apn: Some(Apn::from("iot.example")),
+        network: None,
         starts: None,
         ends: at("10-10T12:00:00"),
         received: at("10-10T12:00:00"),

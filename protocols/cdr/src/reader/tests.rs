@@ -22,6 +22,7 @@ fn good() -> Row {
         end_ms: 1_793_491_260_000,
         octets_up: 10,
         octets_down: 20,
+        network: None,
     }
 }
 

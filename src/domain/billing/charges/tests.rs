@@ -3,10 +3,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::line::{Access, Profile};
 use crate::domain::money::Currency;
+use crate::domain::tariff::Tariff;
 
 const OCTOBER: &str = "2026-10";
 
-fn plan(fee: i64, activation_fee: i64, charge_suspended_days: bool) -> Plan {
+fn plan(fee: i64, activation_fee: i64, suspended_percent: u8) -> Plan {
     Plan {
         name: "plan".into(),
         product: "internet".into(),
@@ -15,7 +16,8 @@ fn plan(fee: i64, activation_fee: i64, charge_suspended_days: bool) -> Plan {
         apns: Vec::new(),
         monthly_fee: fee,
         activation_fee,
-        charge_suspended_days,
+        fees: Vec::new(),
+        suspended_percent,
         source: Default::default(),
         usage: None,
         quota: Default::default(),
@@ -24,10 +26,10 @@ fn plan(fee: i64, activation_fee: i64, charge_suspended_days: bool) -> Plan {
 
 /// `basic` 31,000 a month, free while suspended; `kept` 31,000, charged while
 /// suspended; `big` 62,000; `odd` 10,000. Each activation costs 5,000.
-fn tariff() -> Tariff {
-    let plans = [("basic", 31_000, false), ("kept", 31_000, true), ("big", 62_000, false), ("odd", 10_000, false)];
+fn tariff() -> TariffBook {
+    let plans = [("basic", 31_000, 0), ("kept", 31_000, 100), ("big", 62_000, 0), ("odd", 10_000, 0)];
     let plans = plans.map(|(id, fee, kept)| (PlanId::from(id), plan(fee, 5_000, kept)));
-    Tariff { version: 1, currency: Currency::KRW, tax_percent: 10, plans: plans.into() }
+    TariffBook::from(Tariff { plans: plans.into(), ..Tariff::empty(1, Currency::KRW, 10) })
 }
 
 fn calendar(anchor: u8) -> Calendar {
@@ -260,8 +262,8 @@ proptest! {
     ) {
         cuts.sort_unstable();
         let cycle = CycleDays::of(&calendar(anchor), CycleId { year: 2026, month });
-        let plans = [("a", fee), ("b", fee)].map(|(id, fee)| (PlanId::from(id), plan(fee, 0, false)));
-        let tariff = Tariff { version: 1, currency: Currency::KRW, tax_percent: 10, plans: plans.into() };
+        let plans = [("a", fee), ("b", fee)].map(|(id, fee)| (PlanId::from(id), plan(fee, 0, 0)));
+        let tariff = TariffBook::from(Tariff { plans: plans.into(), ..Tariff::empty(1, Currency::KRW, 10) });
         let mut line = line("a", "2025-01-01T00:00", &[Reach(Active, "2025-01-02T00:00")]);
         for (i, minute) in cuts.iter().enumerate() {
             let at = Timestamp(cycle.bounds.from.0 + minute * 60_000);

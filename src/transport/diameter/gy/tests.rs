@@ -51,7 +51,7 @@ fn answered(request: &CcRequest<'_>, answer: &ChargeAnswer) -> (ResultCode, Mess
 }
 
 fn quota(octets: u64, final_unit: Option<Then>) -> Quota {
-    Quota { octets, validity_s: 3600, threshold_octets: octets / 5, holding_s: 0, final_unit }
+    Quota { octets, tariff_change: None, validity_s: 3600, threshold_octets: octets / 5, holding_s: 0, final_unit }
 }
 
 fn group(rating_group: u32, grant: Option<Quota>) -> GroupAnswer {
@@ -95,6 +95,14 @@ fn units_become_what_charging_can_price_or_refuse() {
 #[test]
 fn reports_keep_both_sides_of_a_tariff_change_and_octets_win_over_time() {
     let unit = |units, side| UsedUnit { units, tariff_change_usage: side, reporting_reason: None };
+    let sum = |either| Volume { either, ..Volume::default() };
+    let parts = |total, input, output| Units {
+        total_octets: total,
+        input_octets: input,
+        output_octets: output,
+        ..Units::default()
+    };
+    let by_direction = |up, down, either| Some(Used::volume(Volume { up, down, either }));
     let time = |seconds| Units { time: Some(seconds), ..Units::default() };
     let timed = Units { time: Some(60), ..Units::octets(5) };
     let (before, after) = (Some(TariffChangeUsage::Before), Some(TariffChangeUsage::After));
@@ -103,9 +111,14 @@ fn reports_keep_both_sides_of_a_tariff_change_and_octets_win_over_time() {
         (vec![unit(Units::octets(5), None)], Some(Used::octets(5))),
         (
             vec![unit(Units::octets(5), before), unit(Units::octets(7), after)],
-            Some(Used::Octets { before: 5, after: 7 }),
+            Some(Used::Octets(Octets { before: sum(5), after: sum(7), ..Octets::default() })),
         ),
         (vec![unit(Units::octets(5), Some(TariffChangeUsage::Indeterminate))], Some(Used::octets(5))),
+        (vec![unit(parts(None, Some(5), Some(7)), None)], by_direction(5, 7, 0)),
+        (vec![unit(parts(None, None, Some(7)), None)], by_direction(0, 7, 0)),
+        (vec![unit(parts(Some(12), Some(5), Some(7)), None)], by_direction(5, 7, 0)),
+        (vec![unit(parts(Some(15), Some(5), Some(7)), None)], by_direction(5, 7, 3)),
+        (vec![unit(parts(Some(11), Some(5), Some(7)), None)], by_direction(0, 0, 11)),
         (vec![unit(timed, None)], Some(Used::octets(5))),
         (vec![unit(time(60), None), unit(time(2), None)], Some(Used::Seconds(62))),
         (vec![unit(Units { service_specific: Some(3), ..Units::default() }, None)], Some(Used::ServiceUnits(3))),
