@@ -2,6 +2,8 @@
 
 mod events;
 mod groups;
+mod tables;
+mod totals;
 
 use proptest::prelude::*;
 
