@@ -164,6 +164,102 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_holds_a_version_in_each_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let shipped_as = |version: u32, from: Option<&str>| {
+            let from = from.map_or(String::new(), |from| format!("effective_from = \"{from}\"\n"));
+            SHIPPED.replacen("version = 1\n", &format!("version = {version}\n{from}"), 1)
+        };
+        let october = "2026-10-01T00:00:00+09:00";
+        std::fs::write(folder.path().join("b.toml"), shipped_as(1, None)).unwrap();
+        let second = parse(&shipped_as(2, Some(october)), Path::new("a.toml")).unwrap();
+        std::fs::write(folder.path().join("a.json"), serde_json::to_string_pretty(&second).unwrap()).unwrap();
+        std::fs::write(folder.path().join("README.md"), "no version").unwrap();
+        let book = load(folder.path()).unwrap();
+        let held = |at: &str| book.at(crate::domain::time::Timestamp::parse(at).unwrap()).version;
+        assert_eq!((held("2026-09-30T23:59:59+09:00"), held(october)), (1, 2));
+        assert_eq!(book.at(crate::domain::time::Timestamp::parse(october).unwrap()), &second, "JSON says the same");
+
+        std::fs::write(folder.path().join("c.toml"), shipped_as(3, Some(october))).unwrap();
+        let error = load(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("version 3") && error.contains("same instant"), "{error}");
+        let empty = tempfile::tempdir().unwrap();
+        assert!(load(empty.path()).unwrap_err().to_string().contains("no .toml or .json"));
+        std::fs::write(empty.path().join("x.json"), "{ \"version\": -1 }").unwrap();
+        let error = load(empty.path()).unwrap_err().to_string();
+        assert!(error.contains("x.json") && error.contains("version"), "{error}");
+    }
+
+    #[test]
+    fn a_rule_that_cannot_be_is_named_with_its_plan() {
+        let payg = "tier = [{ from_octets = 0, price = 3, per_octets = 100_000 }]\n";
+        let table = [
+            (
+                "price = [{ name = \"n\", when = { windows = [\"night\"] }, cost = { per_block = { price = 1, octets = 1 } } }]",
+                "price `n`: window `night`",
+            ),
+            (
+                "price = [{ name = \"n\", when = { zones = [\"moon\"] }, cost = { per_block = { price = 1, octets = 1 } } }]",
+                "zone `moon`",
+            ),
+            (
+                "price = [{ name = \"n\", when = { apns = [\"x\"] }, cost = { per_block = { price = 1, octets = 1 } } }]",
+                "APN `x`",
+            ),
+            (
+                "price = [{ name = \"n\", cost = { per_block = { price = 1, octets = 0 } } }]",
+                "octets must be 1 or more",
+            ),
+            (
+                "price = [{ name = \"n\", cost = { volume = [{ from_octets = 0, price = 1, per_octets = 1 }] } }]",
+                "source other than gy",
+            ),
+            ("price = [{ name = \"n\", cost = { per_block = { price = 0.5, octets = 1 } } }]", "in quotes"),
+            ("price = [{ name = \"n\", cost = { per_block = { price = -1, octets = 1 } } }]", "not negative"),
+            ("price = [{ name = \"n\", cost = { per_unit = { price = 1, octet = 1 } } }]", "octet"),
+            ("cap_octets = 1", "neither `price` nor `tier`"),
+            (
+                "tier = [{ from_octets = 0, price = 3, per_octets = 1 }]\nthreshold = [{ name = \"t\", at = { cap_percent = 5 }, action = \"notify\" }]",
+                "threshold `t`: the plan has no cap_octets",
+            ),
+            (
+                "tier = [{ from_octets = 0, price = 3, per_octets = 1 }]\nallowance = [{ name = \"a\", octets = 1 }, { name = \"a\", octets = 1 }]",
+                "allowance `a`: another has that name",
+            ),
+            (
+                "tier = [{ from_octets = 0, price = 3, per_octets = 1 }]\nallowance = [{ name = \"a\", octets = 1, pooled = true, rollover = { cycles = 1, octets_max = 1 } }]",
+                "cannot roll over",
+            ),
+        ];
+        for (usage, fault) in table {
+            let text = SHIPPED.replacen(payg, &format!("{usage}\n"), 1);
+            assert_ne!(text, SHIPPED);
+            let error = parse(&text, Path::new("t.toml")).unwrap_err().to_string();
+            assert!(error.contains("iot-payg") && error.contains(fault), "`{error}` lacks `{fault}`");
+        }
+    }
+
+    #[test]
+    fn the_manuals_example_is_a_tariff() {
+        let manual = include_str!("../../docs/tariffs.md");
+        let examples: Vec<&str> =
+            manual.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        let whole = examples.first().unwrap();
+        let tariff = parse(whole, Path::new("docs/tariffs.md")).unwrap();
+        assert!(tariff.plans.len() > 1 && !tariff.windows.is_empty() && !tariff.zones.is_empty());
+        // the other examples are of one price each
+        for example in &examples[1..] {
+            let text = format!(
+                "{}\n[zone]\njapan = [\"440\"]\n[window.night]\nfrom = \"22:00\"\nuntil = \"06:00\"\n[plan.p]\nname = \"P\"\n\
+                 product = \"iot\"\ndepartment = \"iot\"\naccess = \"cellular\"\napns = [\"iot.example\"]\nmonthly_fee = 0\n\
+                 source = \"file\"\n{example}",
+                "version = 1\ncurrency = \"KRW\"\ntax_percent = 10"
+            );
+            parse(&text, Path::new("docs/tariffs.md")).unwrap_or_else(|e| panic!("{e}: {example}"));
+        }
+    }
+
+    #[test]
     fn a_fault_is_named_with_file_and_key() {
         let check = |from: &str, to: &str, expected: &[&str]| {
             assert!(SHIPPED.contains(from), "{from}");

@@ -2,6 +2,7 @@
 
 mod events;
 mod groups;
+mod sessions;
 mod tables;
 mod totals;
 

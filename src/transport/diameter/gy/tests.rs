@@ -2,6 +2,7 @@
 
 use linegate_diameter::Message;
 use linegate_diameter::apps::Route;
+use linegate_diameter::apps::gy::ServiceInformation;
 use linegate_diameter::dictionary::{Strictness, check, key};
 
 use super::*;
@@ -132,6 +133,16 @@ fn reports_keep_both_sides_of_a_tariff_change_and_octets_win_over_time() {
 }
 
 #[test]
+fn the_serving_network_is_read_where_it_names_one() {
+    for (text, network) in [("45008", Plmn::parse("450-08")), ("310410", Plmn::parse("310-410")), ("x", None)] {
+        let ps = PsInformation { sgsn_mcc_mnc: Some(text), ..PsInformation::default() };
+        let service_information = Some(ServiceInformation { ps: Some(ps), ..ServiceInformation::default() });
+        let (_, charge) = charge(&CcRequest { service_information, ..request(CcRequestType::Initial) });
+        assert_eq!(charge.network, network, "{text}");
+    }
+}
+
+#[test]
 fn an_event_names_its_action_and_belongs_to_no_session() {
     for (wire_action, action) in [
         (RequestedAction::DirectDebiting, Action::Debit),
@@ -201,6 +212,19 @@ fn a_final_unit_carries_its_action() {
         };
         assert_eq!(read, then);
         assert_eq!(cca.failure_handling, Some(FailureHandling::RetryAndTerminate));
+    }
+}
+
+#[test]
+fn a_grant_over_a_change_of_price_carries_its_time() {
+    for change in [None, Some(Timestamp::from_secs(1_793_491_200))] {
+        let services = [ServiceRequest { rating_group: Some(1), ..ServiceRequest::default() }];
+        let ccr = CcRequest { services: List::from(&services), ..request(CcRequestType::Initial) };
+        let grant = Quota { tariff_change: change, ..quota(5, None) };
+        let (_, message) = answered(&ccr, &success(vec![group(1, Some(grant))]));
+        let cca = CcAnswer::parse(&message).unwrap();
+        let granted = cca.services.iter().next().unwrap().unwrap().granted.unwrap();
+        assert_eq!(granted.tariff_time_change.map(|t| Timestamp::from_secs(t.unix_seconds())), change);
     }
 }
 
