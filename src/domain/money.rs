@@ -239,6 +239,9 @@ impl Ratio {
 
     /// Rounded by the one rounding rule; `None` where it is not far inside 64 bits.
     pub fn rounded(self) -> Option<i64> {
+        if self.denominator == 1 {
+            return i64::try_from(self.numerator).ok().filter(|minor| *minor < i64::MAX / 2);
+        }
         let fits = self.numerator / self.denominator < i128::from(i64::MAX / 2) && self.numerator < i128::MAX / 4;
         fits.then(|| round_half_away(self.numerator, self.denominator))
     }

@@ -256,7 +256,7 @@ async fn a_corrected_file_debits_only_what_is_new() {
     let charged = house.charging.charged.lock().unwrap();
     let request = &charged["file/id/r2"];
     assert_eq!(request.phase, Phase::Event);
-    assert_eq!((request.groups[0].used, request.groups[0].rating_group), (Some(Used::octets(205)), 10));
+    assert_eq!((request.groups[0].used, request.groups[0].rating_group), (Some(Used::both_ways(200, 5)), 10));
     assert_eq!(request.ends, Timestamp::parse("2026-10-02T00:01:00Z").unwrap());
 }
 

@@ -6,6 +6,7 @@
 //! A refund gives back what the open cycle has charged, never more, so no bill
 //! falls below nothing.
 
+use super::allowance::crossed;
 use super::grant::left_under_cap;
 use super::judge::{Usage, blank_record, judge, move_totals};
 use super::price::{Priced, Served, charge, price};
@@ -114,6 +115,7 @@ impl<'a> Event<'a> {
                 let minor = self.minor(asked)?;
                 self.total().amount += minor;
                 settle(&mut record, money_moved(minor));
+                record.crossed = crossed(self.account, self.account.lines[self.place.line].no, prices);
                 Some(minor)
             }
             Wanted::Nothing | Wanted::AsMuchAsWeGive | Wanted::Unpriced => return Err(Outcome::RatingFailed),

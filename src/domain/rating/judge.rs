@@ -43,6 +43,32 @@ impl Usage {
     }
 }
 
+impl Usage {
+    /// Both sides of `change`, where the source has split its usage there: the one before
+    /// it ends with the last instant before it, and has the key of its own.
+    pub(super) fn split_at(self, change: Option<Timestamp>, key: impl FnOnce() -> RecordKey) -> [Option<Self>; 2] {
+        let Some(change) = change else { return [Some(self), None] };
+        let before = Timestamp(change.0 - 1);
+        let Octets { whole, before: used_before, after } = self.used;
+        let after = Octets { whole, after, ..Octets::default() };
+        let used = Octets { before: used_before, ..Octets::default() };
+        let first = Usage {
+            key: self.key.clone(),
+            rating_group: self.rating_group,
+            octets: used.total(),
+            used,
+            unpriced: None,
+            starts: self.starts.min(before),
+            ends: before,
+        };
+        if after.total() == 0 {
+            return [Some(first), None];
+        }
+        let second = Usage { key: key(), octets: after.total(), used: after, starts: change, ..self };
+        [Some(first), Some(second)]
+    }
+}
+
 /// Judges one group's usage, counts it, and makes its record.
 pub(super) fn count(
     account: &mut Account,

@@ -310,9 +310,12 @@ fn work_groups(
         let mut outcome = Outcome::Success;
         if let Some(used) = group.used.filter(|used| !used.is_nothing()) {
             let usage = Usage::of(request, at_group, used, starts);
-            let record = count(account, &place, &usage, request, tariff, settings);
-            outcome = outcome_of(&record);
-            records.push(record);
+            let change = change_within(account, &place, &usage, book);
+            for usage in usage.split_at(change, || request.spare_key(at_group)).into_iter().flatten() {
+                let record = count(account, &place, &usage, request, book.at(usage.ends), settings);
+                outcome = if outcome == Outcome::Success { outcome_of(&record) } else { outcome };
+                records.push(record);
+            }
         }
         reported.push(outcome);
         if !late {
@@ -333,7 +336,7 @@ fn work_groups(
     let mut groups = Vec::with_capacity(request.groups.len());
     for (group, reported) in request.groups.iter().zip(reported) {
         let wanted = if may_grant && !group.is_final { group.wanted } else { Wanted::Nothing };
-        groups.push(answer_group(account, at, &place, group, wanted, tariff, reported));
+        groups.push(answer_group(account, at, &place, group, wanted, book, reported));
     }
     let denied = may_grant && groups.is_empty() && is_denied(account, line);
     let outcome = if denied { Outcome::ServiceDenied } else { Outcome::Success };
@@ -357,7 +360,7 @@ fn answer_group(
     place: &Place,
     group: &GroupRequest,
     wanted: Wanted,
-    tariff: &Tariff,
+    book: &TariffBook,
     reported: Outcome,
 ) -> GroupAnswer {
     let refused = |outcome| GroupAnswer::bare(group.rating_group, outcome);
@@ -370,10 +373,25 @@ fn answer_group(
     if is_denied(account, place.line) {
         return refused(Outcome::ServiceDenied);
     }
-    match plan_of(account, place.line, tariff, place.now) {
-        Some(plan) => grant(account, session, place, (plan, tariff), group, wanted),
+    match plan_of(account, place.line, book.at(place.now), place.now) {
+        Some(plan) => grant(account, session, place, (plan, book), group, wanted),
         None => refused(Outcome::RatingFailed),
     }
+}
+
+/// Where a client has split its usage at the end of a cycle, or at the start of a
+/// version of the tariff: both sides are of their own. `None` where it has not, or has
+/// split it at a later change of the time of day.
+fn change_within(account: &Account, place: &Place, usage: &Usage, book: &TariffBook) -> Option<Timestamp> {
+    if usage.used.before.total() == 0 {
+        return None;
+    }
+    let changes = [Some(account.bounds.from), book.last_change(usage.ends)];
+    let change = changes.into_iter().flatten().filter(|c| usage.starts < *c && *c <= usage.ends).max()?;
+    let tariff = book.at(usage.ends);
+    let prices = plan_of(account, place.line, tariff, usage.ends).and_then(|plan| plan.usage.as_ref());
+    let later = prices.and_then(|prices| tariff.clock().last_edge(prices.windows(tariff), usage.ends));
+    later.is_none_or(|edge| edge <= change).then_some(change)
 }
 
 fn plan_of<'t>(account: &Account, line: usize, tariff: &'t Tariff, at: Timestamp) -> Option<&'t Plan> {

@@ -222,6 +222,11 @@ impl ChargeRequest {
         let rating_group = self.groups[at].rating_group;
         self.key.part(self.groups[..at].iter().filter(|g| g.rating_group == rating_group).count())
     }
+
+    /// The key of a second record of the group at `at`: behind those of all groups.
+    pub fn spare_key(&self, at: usize) -> RecordKey {
+        self.key.part(self.groups.len() + at)
+    }
 }
 
 /// How a whole request or one group fared; transports turn it into result codes.

@@ -41,6 +41,16 @@ impl TariffBook {
         self.at(at).plan(id)
     }
 
+    /// When the version after the one at `at` begins to hold.
+    pub fn next_change(&self, at: Timestamp) -> Option<Timestamp> {
+        self.versions.iter().skip(1).map(|tariff| tariff.effective_from).find(|from| *from > at)
+    }
+
+    /// When the version at `at` began to hold, where another held before it.
+    pub fn last_change(&self, at: Timestamp) -> Option<Timestamp> {
+        self.versions.iter().skip(1).map(|tariff| tariff.effective_from).rfind(|from| *from <= at)
+    }
+
     /// What every price is in.
     pub fn currency(&self) -> Currency {
         self.versions[0].currency
@@ -132,6 +142,17 @@ impl SharedTariff {
     /// Puts another book in force, for all that is begun from then on.
     pub fn replace(&self, book: TariffBook) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(book);
+    }
+
+    /// Adds a version to the book in force, see [`TariffBook::add`]; of two that come
+    /// at once the second is added to the first one's book.
+    ///
+    /// # Errors
+    /// The first fault; nothing is added.
+    pub fn add(&self, tariff: Tariff, now: Timestamp) -> Result<(), BadTariff> {
+        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        *held = Arc::new(held.add(tariff, now)?);
+        Ok(())
     }
 }
 

@@ -62,6 +62,21 @@ fn octets_cost_what_the_table_says() {
 }
 
 #[test]
+fn a_price_is_in_the_minor_unit_of_its_currency() {
+    let price = Price::PerUnit(block("1.5", 1000));
+    for (currency, shown) in [
+        (Currency::KRW, "15"),
+        (Currency::JPY, "15"),
+        (Currency::USD, "0.15"),
+        (Currency::EUR, "0.15"),
+        (Currency::KWD, "0.015"),
+    ] {
+        let minor = price.of_total(10_000).unwrap();
+        assert_eq!(crate::domain::money::Money::new(minor, currency).decimal(), shown, "{currency:?}");
+    }
+}
+
+#[test]
 fn free_octets_end_where_the_first_priced_tier_begins() {
     let table = [
         (Price::Graduated(tiers(&[(0, "0", 1), (10, "1", 1)])), 10),

@@ -123,3 +123,62 @@ fn usage_is_priced_by_the_version_that_holds_at_its_end() {
         assert_eq!((record.tariff_version, record.amount), (version, won), "{ends}");
     }
 }
+
+#[test]
+fn usage_split_at_the_end_of_a_cycle_counts_in_both() {
+    let mut world = World::on("payg");
+    world.now = at("10-31T23:50:00");
+    let grant = world.open();
+    assert_eq!((grant.tariff_change, grant.validity_s), (Some(at("11-01T00:00:00")), 3600));
+    let october = world.account.cycle;
+    world.now = at("11-01T00:10:00");
+    let side = |either| Volume { either, ..Volume::default() };
+    let report = |world: &World, number, before, after| {
+        let used = Used::Octets(Octets { before: side(before), after: side(after), whole: side(0) });
+        let mut request = world.gy(Phase::Update, number, None, Wanted::AsMuchAsWeGive);
+        request.groups[0].used = Some(used);
+        request
+    };
+    let request = report(&world, 1, 150_000, 250_000);
+    let records = world.apply(&request).records;
+    let got: Vec<_> = records.iter().map(|r| (r.cycle, r.octets, r.amount, r.ends, r.late_for)).collect();
+    let last_instant = Timestamp(at("11-01T00:00:00").0 - 1);
+    let expected =
+        [(Some(october), 150_000, 6, last_instant, None), (Some(october.next()), 250_000, 9, world.now, None)];
+    assert_eq!(got, expected);
+    assert_ne!(records[0].key, records[1].key);
+    let again = world.apply(&request);
+    assert!(again.answer.repeated && again.records.is_empty());
+    // before it alone: one record, of the cycle that is over
+    let mut late = World::on("payg");
+    late.now = at("10-31T23:50:00");
+    late.open();
+    late.now = at("11-01T00:10:00");
+    let request = report(&late, 1, 150_000, 0);
+    let records = late.apply(&request).records;
+    assert_eq!((records.len(), records[0].cycle), (1, Some(october)));
+}
+
+#[test]
+fn usage_split_at_the_start_of_a_version_is_priced_by_both() {
+    let change = at("10-10T13:00:00");
+    let dearer = {
+        let mut tariff = tariff();
+        tariff.plans.insert(PlanId::from("payg"), plan(&[(0, 7, 100_000)], None));
+        Tariff { version: 5, effective_from: change, ..tariff }
+    };
+    let book = TariffBook::new(vec![tariff(), dearer]).unwrap();
+    let mut world = World::on("payg");
+    world.now = at("10-10T12:30:00");
+    let line = world.line.clone();
+    let opening = world.gy(Phase::Initial, 0, None, Wanted::AsMuchAsWeGive);
+    let opened = apply(&mut world.account, Some(&line), &opening, &book, &world.settings, world.now);
+    assert_eq!(opened.answer.groups[0].grant.as_ref().unwrap().tariff_change, Some(change));
+    world.now = at("10-10T13:30:00");
+    let side = |either| Volume { either, ..Volume::default() };
+    let mut request = world.gy(Phase::Update, 1, None, Wanted::Nothing);
+    request.groups[0].used = Some(Used::Octets(Octets { before: side(100_000), after: side(100_000), whole: side(0) }));
+    let applied = apply(&mut world.account, None, &request, &book, &world.settings, world.now);
+    let got: Vec<_> = applied.records.iter().map(|r| (r.tariff_version, r.amount)).collect();
+    assert_eq!(got, [(4, 3), (5, 7)]);
+}
