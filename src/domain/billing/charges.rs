@@ -123,13 +123,11 @@ fn recurring(
 ) -> Result<Vec<Charge>, Unbillable> {
     let stretches = stretches(line, service, cycle, tariff)?;
     // What is charged of each stretch, and what is not: hundredths of days.
-    let weights: Vec<u64> = stretches
-        .iter()
-        .flat_map(|s| [u64::from(s.percent), 100 - u64::from(s.percent)].map(|percent| s.days * percent))
-        .collect();
+    let percent = |s: &Stretch<'_>| u64::from(s.held.map_or(0, |held| held.percent));
+    let weights: Vec<u64> = stretches.iter().flat_map(|s| [s.days * percent(s), s.days * (100 - percent(s))]).collect();
     let mut charges = Vec::new();
     for (i, stretch) in stretches.iter().enumerate() {
-        let Some((id, plan)) = stretch.plan else { continue };
+        let Some(Held { id, plan, .. }) = stretch.held else { continue };
         for (name, fee) in fees(plan, FeeTime::Monthly, plan.monthly_fee) {
             // The stretches are the same for every plan, so two plans with one fee
             // share it without a remainder between them.
@@ -177,28 +175,30 @@ fn activation(
         .collect())
 }
 
-/// Days in a row with the same plan and fees, or with none to charge.
-struct Stretch<'a> {
-    plan: Option<(&'a PlanId, &'a Plan)>,
-    /// How much of a monthly fee its days are charged.
+/// What a day is charged by.
+#[derive(Clone, Copy)]
+struct Held<'a> {
+    id: &'a PlanId,
+    plan: &'a Plan,
+    /// How much of a monthly fee.
     percent: u8,
-    span: Interval,
-    days: u64,
 }
 
-impl Stretch<'_> {
-    fn goes_on(&self, plan: Option<(&PlanId, &Plan)>, percent: u8) -> bool {
-        let of_bill =
-            |p: &Plan| (p.monthly_fee, p.fees.clone(), p.name.clone(), p.product.clone(), p.department.clone());
-        self.percent == percent
-            && match (self.plan, plan) {
-                (Some((id, plan)), Some((next, of_day))) => {
-                    id == next && (std::ptr::eq(plan, of_day) || of_bill(plan) == of_bill(of_day))
-                }
-                (None, None) => true,
-                (None, Some(_)) | (Some(_), None) => false,
-            }
+impl Held<'_> {
+    /// Whether two days are one charge; another version of the plan may say the same.
+    fn is_alike(&self, other: &Held<'_>) -> bool {
+        let (a, b) = (self.plan, other.plan);
+        let same_fees = || (a.monthly_fee, &a.fees) == (b.monthly_fee, &b.fees);
+        let same_text = || (&a.name, &a.product, &a.department) == (&b.name, &b.product, &b.department);
+        self.id == other.id && self.percent == other.percent && (std::ptr::eq(a, b) || same_fees() && same_text())
     }
+}
+
+/// Days in a row that are charged alike, or not at all.
+struct Stretch<'a> {
+    held: Option<Held<'a>>,
+    span: Interval,
+    days: u64,
 }
 
 fn stretches<'a>(
@@ -209,13 +209,17 @@ fn stretches<'a>(
 ) -> Result<Vec<Stretch<'a>>, Unbillable> {
     let mut stretches: Vec<Stretch<'a>> = Vec::new();
     for day in &cycle.days {
-        let (plan, percent) = charged_plan(line, service, day, tariff)?;
+        let held = charged_plan(line, service, day, tariff)?;
+        let goes_on = |last: &Stretch<'_>| match (&last.held, &held) {
+            (Some(before), Some(held)) => before.is_alike(held),
+            (before, held) => before.is_none() && held.is_none(),
+        };
         match stretches.last_mut() {
-            Some(last) if last.goes_on(plan, percent) => {
+            Some(last) if goes_on(last) => {
                 last.span.until = day.until;
                 last.days += 1;
             }
-            _ => stretches.push(Stretch { plan, percent, span: *day, days: 1 }),
+            _ => stretches.push(Stretch { held, span: *day, days: 1 }),
         }
     }
     Ok(stretches)
@@ -228,7 +232,7 @@ fn charged_plan<'a>(
     service: &[Period],
     day: &Interval,
     tariff: &'a TariffBook,
-) -> Result<(Option<(&'a PlanId, &'a Plan)>, u8), Unbillable> {
+) -> Result<Option<Held<'a>>, Unbillable> {
     for held in line.plans.iter().rev() {
         let Some(part) = held.span.intersect(day) else { continue };
         let during = |state: LineState| service.iter().any(|p| p.state == state && p.span.intersect(&part).is_some());
@@ -239,10 +243,10 @@ fn charged_plan<'a>(
         let plan = plan_of(tariff, last_of(day), &line.id, &held.plan)?;
         let percent = if active { 100 } else { plan.suspended_percent.min(100) };
         if percent > 0 {
-            return Ok((Some((&held.plan, plan)), percent));
+            return Ok(Some(Held { id: &held.plan, plan, percent }));
         }
     }
-    Ok((None, 0))
+    Ok(None)
 }
 
 /// The last instant of a stretch.

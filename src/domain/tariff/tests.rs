@@ -24,7 +24,8 @@ fn octets_cost_what_the_table_says() {
     let falling = &[(0, "3", 1000), (10_000, "2", 1000), (20_000, "1", 1000)];
     let exact = |list: Vec<Tier>| list.into_iter().map(|tier| Tier { exact: true, ..tier }).collect();
     // price, (total octets, minor units)
-    let table: &[(&str, Price, &[(u64, i64)])] = &[
+    type Case = (&'static str, Price, &'static [(u64, i64)]);
+    let table: &[Case] = &[
         (
             "3 for 100 kB",
             Price::PerBlock(block("3", 100_000)),
