@@ -36,7 +36,7 @@ use crate::adapters::tariff_file;
 use crate::adapters::webhook::HttpWebhooks;
 use crate::api::{self, ApiParts, ApiState, Readiness, Tokens};
 use crate::config::Config;
-use crate::domain::tariff::{SharedTariff, Tariff};
+use crate::domain::tariff::{SharedTariff, TariffBook};
 use crate::ports::delivery::{Mailer, SmsGateway};
 use crate::ports::modem::{ModemIntake, Modems};
 use crate::ports::relational::{Relational, Write};
@@ -348,7 +348,7 @@ async fn build(
 ) -> anyhow::Result<(Built, ChargingTasks)> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ids: Arc<dyn Ids> = Arc::new(SeededIds::from_os());
-    let tariff: SharedTariff = Arc::new(tariff(config)?);
+    let tariff = SharedTariff::new(tariff(config)?);
     let documents = Arc::new(PdfDocuments::new(&config.documents, config.billing.calendar()?)?);
     let hot = stores::open_hot(config).await?;
     let drain = Arc::new(Drain::new(Arc::clone(&hot), Arc::clone(&store), config.drain.clone()));
@@ -356,7 +356,7 @@ async fn build(
     let newest_closed = store.newest_closed().await.context("read the newest closed month")?;
     let (of_charging, settings) = (Arc::clone(&clock), config.charging.clone());
     let (charging, charging_tasks) =
-        Charging::start(Arc::clone(&hot), Arc::clone(&tariff), of_charging, settings, newest_closed)
+        Charging::start(Arc::clone(&hot), tariff.clone(), of_charging, settings, newest_closed)
             .await
             .context("recover charging")?;
 
@@ -373,7 +373,7 @@ async fn build(
         elements: Arc::new(DiameterElements::new(&config.diameter, peers.clone())),
         modems: Arc::new(EveryTransport(reached)),
         charging: seam,
-        tariff: Arc::clone(&tariff),
+        tariff: tariff.clone(),
         settings: config.activation.clone(),
     };
     let webhooks = Arc::new(HttpWebhooks::new(config.webhook.clone())?);
@@ -426,10 +426,10 @@ async fn build(
     Ok((built, charging_tasks))
 }
 
-fn tariff(config: &Config) -> anyhow::Result<Tariff> {
+fn tariff(config: &Config) -> anyhow::Result<TariffBook> {
     match config.tariffs.file() {
         Some(file) => Ok(tariff_file::load(file)?),
-        None => Ok(tariff_file::shipped()?),
+        None => Ok(tariff_file::shipped()?.into()),
     }
 }
 
@@ -483,9 +483,9 @@ async fn watch_intake(charging: Charging, readiness: Arc<Readiness>, stop: Cance
 
 async fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) -> anyhow::Result<ApiParts> {
     let (store, engine) = (Arc::clone(&built.store), Arc::clone(&built.engine));
-    let (clock, ids, tariff) = (Arc::clone(&built.clock), Arc::clone(&built.ids), Arc::clone(&built.tariff));
+    let (clock, ids, tariff) = (Arc::clone(&built.clock), Arc::clone(&built.ids), built.tariff.clone());
     let tokens = Tokens::open(&config.http.my_page_secret, &*store, &*ids).await?;
-    let currency = tariff.currency;
+    let currency = tariff.book().currency();
     let seam = Arc::new(ChargingSeam::new(
         built.charging.clone(),
         Arc::clone(&built.drain),
@@ -495,7 +495,7 @@ async fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) ->
     let month = Month::new(
         Arc::clone(&store),
         Arc::clone(&seam) as _,
-        Arc::clone(&tariff),
+        tariff.clone(),
         Arc::clone(&clock),
         config.billing.clone(),
     )?;
@@ -504,7 +504,7 @@ async fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) ->
         Arc::clone(&seam) as _,
         Arc::clone(&seam) as _,
         Arc::clone(&built.registry),
-        Arc::clone(&tariff),
+        tariff.clone(),
         Arc::clone(&clock),
         config.imports.clone(),
     )?;
@@ -513,7 +513,7 @@ async fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) ->
         Arc::clone(&engine),
         Arc::clone(&clock),
         Arc::clone(&ids),
-        Arc::clone(&tariff),
+        tariff.clone(),
         config.ordering.clone(),
     );
     ordering.count_fallout().await?;

@@ -116,6 +116,7 @@ metrics! {
     tls_reloads: IntCounterVec = counters("linegate_tls_reloads_total", "Times that a listener's certificates had changed, by section of the settings and outcome (taken, refused).", &["listener", "outcome"]);
     // Rating
     usage_records: IntCounterVec = counters("linegate_usage_records_total", "Usage records by source and outcome (rated, reconciled, repeated, or the reason of suspense).", &["source", "outcome"]);
+    usage_thresholds: IntCounterVec = counters("linegate_usage_thresholds_total", "Thresholds of plans that usage has reached, by what is to be done (notify, throttle, suspend).", &["action"]);
     hot_commits: IntCounter = counter("linegate_hot_commits_total", "Durable writes to the hot store.");
     hot_commit_records: Histogram = histogram("linegate_hot_commit_records", "Requests in one durable write.", SIZE_BUCKETS);
     hot_commit_seconds: Histogram = histogram("linegate_hot_commit_seconds", "Time of one durable write.", LATENCY_BUCKETS);

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::cycle::CycleId;
 use super::ids::{AccountId, Apn, DeviceId, LineId, PlanId, SessionId};
 use super::ledger::{LedgerSide, Posting, Unit};
+use super::tariff::ThresholdAction;
 use super::time::Timestamp;
 
 /// Where a record came from.
@@ -35,6 +36,16 @@ impl UsageSource {
             UsageSource::File => "file",
         }
     }
+}
+
+/// Which way octets went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// From the device (CC-Input-Octets, RFC 8506 section 8.24).
+    Up,
+    /// To the device (CC-Output-Octets, RFC 8506 section 8.25).
+    Down,
 }
 
 /// What makes a record the same record when it comes again.
@@ -170,6 +181,15 @@ impl UsageOutcome {
     }
 }
 
+/// A threshold of a plan that usage has reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Crossing {
+    /// Its name in the plan.
+    pub threshold: String,
+    /// What is to be done.
+    pub action: ThresholdAction,
+}
+
 /// One record after it was judged, as the hot log and the relational store keep
 /// it. Never edited.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -208,6 +228,9 @@ pub struct UsageRecord {
     pub amount: i64,
     /// The movements, summing to zero in each unit; empty unless rated.
     pub postings: Vec<Posting>,
+    /// Thresholds of the plan that it was the first to reach in its cycle. Kept in
+    /// the hot log, from where they become events, and not beside stored usage.
+    pub crossed: Vec<Crossing>,
     /// What could not be read, for `bad-record`: at most 1 KiB of it.
     pub detail: Option<String>,
 }

@@ -78,8 +78,9 @@ pub enum Write {
     Listener(Listener),
     /// Removes; nothing when it is not there.
     RemoveListener(ListenerId),
-    /// Appends drained usage and moves the drain cursor to `position`, where
-    /// the stored cursor is lower; else nothing (the drain was repeated).
+    /// Appends drained usage, and an event for each threshold that it crossed, and
+    /// moves the drain cursor to `position`, where the stored cursor is lower; else
+    /// nothing (the drain was repeated).
     Drain {
         /// Hot-log position up to which everything is in this store, inclusive.
         position: u64,

@@ -31,6 +31,7 @@ pub fn record(name: &str) -> UsageRecord {
         octets: 3,
         amount: 0,
         postings: Vec::new(),
+        crossed: Vec::new(),
         detail: Some(name.to_owned()),
     }
 }

@@ -12,8 +12,8 @@ pub struct Mapping {
     /// Names of the columns in the file's header.
     pub columns: Columns,
     /// Columns that the file need not have, by the names of the fields of
-    /// [`Columns`]. Only `record_id`, `imsi`, `msisdn`, `apn` and `rating_group`
-    /// can be left out. Default: none.
+    /// [`Columns`]. Only `record_id`, `imsi`, `msisdn`, `apn`, `rating_group` and
+    /// `network` can be left out. Default: none.
     pub optional: Vec<String>,
 }
 
@@ -39,6 +39,9 @@ pub struct Columns {
     pub octets_up: String,
     /// Octets to the device.
     pub octets_down: String,
+    /// The serving network, MCC and MNC: `45008` or `450-08`. Empty, the default: the
+    /// file tells none.
+    pub network: String,
 }
 
 impl Default for Mapping {
@@ -59,11 +62,12 @@ impl Default for Columns {
             end: "end".into(),
             octets_up: "octets_up".into(),
             octets_down: "octets_down".into(),
+            network: String::new(),
         }
     }
 }
 
-pub(crate) const COLUMNS: usize = 9;
+pub(crate) const COLUMNS: usize = 10;
 
 /// A column that the gateway knows; its number is its place in all tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +81,7 @@ pub(crate) enum Column {
     End,
     OctetsUp,
     OctetsDown,
+    Network,
 }
 
 impl Column {
@@ -90,6 +95,7 @@ impl Column {
         Self::End,
         Self::OctetsUp,
         Self::OctetsDown,
+        Self::Network,
     ];
 
     /// The name of the field in [`Columns`].
@@ -104,11 +110,12 @@ impl Column {
             Self::End => "end",
             Self::OctetsUp => "octets_up",
             Self::OctetsDown => "octets_down",
+            Self::Network => "network",
         }
     }
 
     fn may_be_absent(self) -> bool {
-        matches!(self, Self::RecordId | Self::Imsi | Self::Msisdn | Self::Apn | Self::RatingGroup)
+        matches!(self, Self::RecordId | Self::Imsi | Self::Msisdn | Self::Apn | Self::RatingGroup | Self::Network)
     }
 }
 
@@ -144,6 +151,7 @@ impl Mapping {
             Column::End => &columns.end,
             Column::OctetsUp => &columns.octets_up,
             Column::OctetsDown => &columns.octets_down,
+            Column::Network => &columns.network,
         }
     }
 

@@ -29,6 +29,9 @@ pub struct Row {
     pub octets_up: u64,
     /// Octets to the device, 0 to 2^63-1; with those from it, at most 2^63-1.
     pub octets_down: u64,
+    /// The serving network: three digits of country, two or three of network, with or
+    /// without `-` between them.
+    pub network: Option<String>,
 }
 
 /// A row that was not taken.
@@ -134,6 +137,7 @@ impl Layout {
             end_ms,
             octets_up,
             octets_down,
+            network: self.network(fields)?,
         })
     }
 
@@ -165,6 +169,19 @@ impl Layout {
             return Ok(Some(digits.to_owned()));
         }
         Err(self.bad(column, value, expected))
+    }
+
+    fn network(&self, fields: &Fields) -> Result<Option<String>, RowErrorReason> {
+        let Some(value) = self.value(fields, Column::Network) else {
+            return Ok(None);
+        };
+        let parts = value.split_at_checked(3).map(|(mcc, mnc)| (mcc, mnc.strip_prefix('-').unwrap_or(mnc)));
+        match parts {
+            Some((mcc, mnc)) if is_digits(mcc) && is_digits(mnc) && matches!(mnc.len(), 2 | 3) => {
+                Ok(Some(value.to_owned()))
+            }
+            _ => Err(self.bad(Column::Network, value, "MCC and MNC, such as 45008 or 450-08")),
+        }
     }
 
     fn rating_group(&self, fields: &Fields) -> Result<Option<u32>, RowErrorReason> {

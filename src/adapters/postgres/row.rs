@@ -88,6 +88,7 @@ pub(super) fn usage_record(row: &PgRow) -> Result<UsageRecord, sqlx::Error> {
         octets: count(row, "octets")?,
         amount: row.try_get("amount")?,
         postings: postings.map(from_json).transpose()?.unwrap_or_default(),
+        crossed: Vec::new(),
         detail: row.try_get("detail")?,
     })
 }

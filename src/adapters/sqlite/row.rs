@@ -75,6 +75,7 @@ pub(super) fn usage_record(row: &SqliteRow) -> Result<UsageRecord, sqlx::Error> 
         octets: count(row, "octets")?,
         amount: row.try_get("amount")?,
         postings: postings.map(from_json).transpose()?.unwrap_or_default(),
+        crossed: Vec::new(),
         detail: row.try_get("detail")?,
     })
 }

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use bucket::{Bucket, LineTotal};
+pub use bucket::{Bucket, BucketMore, LineMore, LineTotal, Pool, Pot};
 pub use command::{AccountCommand, CommandAnswer, Commanded, OpenSession};
 pub use keys::{EventKeys, KeySeen};
 pub use seen::NumberSet;
@@ -151,8 +151,8 @@ pub struct Account {
     pub bounds: Interval,
     /// The newest cycle that was closed.
     pub closed_through: CycleId,
-    /// Cycles by age; the last is the open one, the others wait for their
-    /// close, but for one that was closed and is kept to price late usage.
+    /// Cycles by age; the last is the open one, the others wait for their close,
+    /// but for closed ones that are kept to price late usage or roll over.
     pub buckets: Vec<Bucket>,
     /// Its lines.
     pub lines: Vec<LineCharging>,
@@ -169,7 +169,7 @@ pub struct Account {
 }
 
 /// Format of [`Account::encode`].
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
 
 /// An account that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -307,10 +307,9 @@ impl Account {
         for bucket in self.buckets.iter_mut().filter(|b| b.cycle <= cycle) {
             bucket.closed = true;
         }
-        let last_closed = self.buckets.iter().rposition(|b| b.closed);
-        if let Some(last_closed) = last_closed {
-            self.buckets.drain(..last_closed);
-        }
+        let last_closed = self.buckets.iter().rev().find(|b| b.closed).map(|b| b.cycle);
+        let open = self.cycle;
+        self.buckets.retain(|b| !b.closed || Some(b.cycle) == last_closed || b.rolls_into(open));
         Some(self.forget_ended_lines(calendar.bounds(cycle).from))
     }
 
@@ -369,6 +368,20 @@ impl Account {
         changed
     }
 
+    /// The bucket of a cycle up to the open one, made where it is missing.
+    pub(crate) fn bucket_mut(&mut self, cycle: CycleId) -> &mut Bucket {
+        let at = self.buckets.partition_point(|b| b.cycle < cycle);
+        if self.buckets.get(at).is_none_or(|b| b.cycle != cycle) {
+            let closed = cycle <= self.closed_through;
+            self.buckets.insert(at, Bucket { closed, ..Bucket::new(cycle) });
+        }
+        &mut self.buckets[at]
+    }
+
+    pub(crate) fn bucket(&self, cycle: CycleId) -> Option<&Bucket> {
+        self.buckets.iter().rev().find(|b| b.cycle == cycle)
+    }
+
     fn open_cycle(&mut self, cycle: CycleId, calendar: &Calendar) {
         if self.buckets.last().is_some_and(|open| open.totals.is_empty()) {
             self.buckets.pop();
@@ -391,7 +404,8 @@ impl Account {
         gone
     }
 
-    fn calendar(&self) -> Calendar {
+    /// When its cycles begin.
+    pub(crate) fn calendar(&self) -> Calendar {
         Calendar::new(self.anchor_day, &self.zone).expect("an account's calendar was checked when it was made")
     }
 }

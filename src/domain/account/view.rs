@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::{Account, Bucket};
+use super::{Account, Bucket, LineTotal};
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{AccountId, CustomerId, LineId, PlanId, SessionId};
 use crate::domain::line::LineState;
-use crate::domain::tariff::Tariff;
+use crate::domain::tariff::{TariffBook, UsagePrice, counter_key};
 use crate::domain::time::{Interval, Timestamp};
 use crate::domain::usage::UsageSource;
 
@@ -48,7 +48,8 @@ pub struct LineView {
     pub octets: u64,
     /// What they cost, minor units.
     pub amount: i64,
-    /// Octets left of the allowance; `None` where the plan has none that ends.
+    /// Octets left of the line's own allowances, without what rolls over; `None`
+    /// where the plan has none that ends.
     pub allowance_left: Option<u64>,
     /// Octets left under the cap; `None` without one.
     pub cap_left: Option<u64>,
@@ -79,7 +80,7 @@ pub struct SessionView {
 
 impl Account {
     /// The account as others may see it.
-    pub fn view(&self, tariff: &Tariff, now: Timestamp) -> AccountView {
+    pub fn view(&self, tariff: &TariffBook, now: Timestamp) -> AccountView {
         let buckets = || self.buckets.iter().rev();
         AccountView {
             account: self.id.clone(),
@@ -106,13 +107,12 @@ impl Account {
         }
     }
 
-    fn line_view(&self, at: usize, bucket: &Bucket, tariff: &Tariff, now: Timestamp) -> LineView {
+    fn line_view(&self, at: usize, bucket: &Bucket, tariff: &TariffBook, now: Timestamp) -> LineView {
         let line = &self.lines[at];
         let plan = line.plans.last().map(|(_, plan)| plan);
-        let usage = plan.and_then(|p| tariff.plan(p)).and_then(|p| p.usage.as_ref());
+        let usage = plan.and_then(|p| tariff.plan_at(p, now)).and_then(|p| p.usage.as_ref());
         let total = bucket.total(line.no);
         let octets = total.map_or(0, |t| t.octets);
-        let allowance = usage.map(|u| u.allowance_octets()).filter(|a| *a != u64::MAX);
         LineView {
             line: line.id.clone(),
             cycle: bucket.cycle,
@@ -122,11 +122,24 @@ impl Account {
             plan: plan.cloned(),
             octets,
             amount: total.map_or(0, |t| t.amount),
-            allowance_left: allowance.map(|a| a.saturating_sub(octets)),
+            allowance_left: usage.and_then(|u| allowance_left(u, total)),
             cap_left: usage.and_then(|u| u.cap_octets).map(|c| c.saturating_sub(octets)),
             reserved: if bucket.cycle == self.cycle { self.reserved(line.no, now) } else { 0 },
             source: total.and_then(|t| t.source),
             reconciled: total.map(|t| t.reconciled.clone()).unwrap_or_default(),
         }
     }
+}
+
+fn allowance_left(usage: &UsagePrice, total: Option<&LineTotal>) -> Option<u64> {
+    if let Some(price) = usage.plain() {
+        let counted = total.map_or(0, |t| t.counter(crate::domain::tariff::MAIN_COUNTER));
+        return Some(usage.free_octets(price)).filter(|free| *free != u64::MAX).map(|f| f.saturating_sub(counted));
+    }
+    let own = usage.allowances.iter().filter(|allowance| !allowance.pooled);
+    own.map(|allowance| {
+        let used = total.and_then(|t| t.pot(counter_key(&allowance.name))).map_or(0, |pot| pot.used);
+        allowance.octets.saturating_sub(used)
+    })
+    .reduce(u64::saturating_add)
 }

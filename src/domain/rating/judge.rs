@@ -1,10 +1,11 @@
 //! What becomes of a group's reported octets.
 
-use super::price::price;
+use super::allowance::crossed;
+use super::price::{Served, charge};
 use super::{Place, RatingSettings};
 use crate::domain::account::{Account, LineCharging};
 use crate::domain::ids::PlanId;
-use crate::domain::rating::request::{ChargeRequest, Phase, Used};
+use crate::domain::rating::request::{ChargeRequest, Octets, Phase, Used};
 use crate::domain::tariff::{Plan, Tariff};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{RecordKey, SuspenseReason, UsageOutcome, UsageRecord};
@@ -14,6 +15,8 @@ pub(super) struct Usage {
     /// The request's key, with its place among those of the same rating group.
     pub(super) key: RecordKey,
     pub(super) rating_group: u32,
+    pub(super) used: Octets,
+    /// All of `used`.
     pub(super) octets: u64,
     /// What no plan prices, and is kept for a person.
     pub(super) unpriced: Option<String>,
@@ -24,14 +27,45 @@ pub(super) struct Usage {
 impl Usage {
     /// What the group at `at` of a request reports.
     pub(super) fn of(request: &ChargeRequest, at: usize, used: Used, starts: Timestamp) -> Self {
+        let octets = match used {
+            Used::Octets(octets) => octets,
+            Used::Seconds(_) | Used::ServiceUnits(_) | Used::Money(_) => Octets::default(),
+        };
         Self {
             key: request.part_key(at),
             rating_group: request.groups[at].rating_group,
-            octets: used.octets_total(),
+            used: octets,
+            octets: octets.total(),
             unpriced: used.unpriced(),
             starts,
             ends: request.ends,
         }
+    }
+}
+
+impl Usage {
+    /// Both sides of `change`, where the source has split its usage there: the one before
+    /// it ends with the last instant before it, and has the key of its own.
+    pub(super) fn split_at(self, change: Option<Timestamp>, key: impl FnOnce() -> RecordKey) -> [Option<Self>; 2] {
+        let Some(change) = change else { return [Some(self), None] };
+        let before = Timestamp(change.0 - 1);
+        let Octets { whole, before: used_before, after } = self.used;
+        let after = Octets { whole, after, ..Octets::default() };
+        let used = Octets { before: used_before, ..Octets::default() };
+        let first = Usage {
+            key: self.key.clone(),
+            rating_group: self.rating_group,
+            octets: used.total(),
+            used,
+            unpriced: None,
+            starts: self.starts.min(before),
+            ends: before,
+        };
+        if after.total() == 0 {
+            return [Some(first), None];
+        }
+        let second = Usage { key: key(), octets: after.total(), used: after, starts: change, ..self };
+        [Some(first), Some(second)]
     }
 }
 
@@ -47,7 +81,8 @@ pub(super) fn count(
     let mut record = blank_record(account, place, usage, request, tariff);
     let line = &account.lines[place.line];
     let judged = judge(line, place, usage, tariff, settings);
-    let outcome = judged.and_then(|(id, plan)| move_totals(account, place, usage, request, id, plan, &mut record));
+    let outcome =
+        judged.and_then(|(id, plan)| move_totals(account, place, usage, request, (id, plan), tariff, &mut record));
     match outcome {
         Ok(outcome) => record.outcome = outcome,
         Err(reason) => {
@@ -85,6 +120,7 @@ pub(super) fn blank_record(
         octets: usage.octets,
         amount: 0,
         postings: Vec::new(),
+        crossed: Vec::new(),
         detail: None,
     }
 }
@@ -120,8 +156,8 @@ pub(super) fn move_totals(
     place: &Place,
     usage: &Usage,
     request: &ChargeRequest,
-    id: PlanId,
-    plan: &Plan,
+    (id, plan): (PlanId, &Plan),
+    tariff: &Tariff,
     record: &mut UsageRecord,
 ) -> Result<UsageOutcome, SuspenseReason> {
     let source = request.key.source();
@@ -141,11 +177,13 @@ pub(super) fn move_totals(
         total.reconcile(source, usage.octets);
         return Ok(UsageOutcome::Reconciled);
     }
-    let usage_price = plan.usage.as_ref().ok_or(SuspenseReason::NoUsagePrice)?;
-    let after = total.octets.checked_add(usage.octets).ok_or(SuspenseReason::BadRecord)?;
-    let priced = price(usage_price, total.octets, after).ok_or(SuspenseReason::BadRecord)?;
-    total.octets = after;
-    total.amount = total.amount.saturating_add(priced.amount);
+    let prices = plan.usage.as_ref().ok_or(SuspenseReason::NoUsagePrice)?;
+    let served = Served { apn: place.apn.as_ref(), network: place.network };
+    let cycle = account.buckets[accumulation.bucket].cycle;
+    let priced = charge(account, cycle, no, prices, tariff, usage, served)?;
+    if cycle == account.cycle {
+        record.crossed = crossed(account, no, prices);
+    }
     record.amount = priced.amount;
     record.postings = priced.postings;
     Ok(UsageOutcome::Rated)

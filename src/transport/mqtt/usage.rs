@@ -25,13 +25,14 @@ pub fn from_modem(device: &DeviceId, record: &payload::UsageRecord, received: Ti
         peer: None,
         subscribers: vec![Identifier::Device(device.clone())],
         apn: Some(Apn::new(&record.apn)),
+        network: None,
         starts: Some(Timestamp(record.start_ms)),
         ends: Timestamp(record.end_ms),
         received,
         groups: vec![GroupRequest {
             rating_group: record.rating_group,
             services: Vec::new(),
-            used: Some(Used::octets(record.octets_up.saturating_add(record.octets_down))),
+            used: Some(Used::both_ways(record.octets_up, record.octets_down)),
             wanted: Wanted::Nothing,
             is_final: false,
         }],
@@ -120,6 +121,7 @@ fn bad_record(device: &DeviceId, key: String, detail: String, received: Timestam
         octets: 0,
         amount: 0,
         postings: Vec::new(),
+        crossed: Vec::new(),
         detail: Some(detail),
     }
 }

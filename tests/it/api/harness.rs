@@ -303,6 +303,7 @@ pub fn rated(id: &str, line: &str, octets: u64, amount: i64) -> UsageRecord {
         octets,
         amount,
         postings: vec![],
+        crossed: Vec::new(),
         detail: None,
     }
 }

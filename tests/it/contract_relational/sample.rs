@@ -206,6 +206,7 @@ pub(crate) fn usage(key: &str, account: &str, octets: u64, amount: i64) -> Usage
             Posting { side: LedgerSide::Network, unit: Unit::Octets, amount: -octets_signed },
             Posting { side: LedgerSide::Charged, unit: Unit::Octets, amount: octets_signed },
         ],
+        crossed: Vec::new(),
         detail: None,
     }
 }

@@ -22,6 +22,7 @@ fn good() -> Row {
         end_ms: 1_793_491_260_000,
         octets_up: 10,
         octets_down: 20,
+        network: None,
     }
 }
 
@@ -53,6 +54,31 @@ fn what_may_be_empty_is_none() {
         ..good()
     };
     assert_eq!(read(&format!("{HEADER}\n{row}")), [Ok(expected)]);
+}
+
+#[test]
+fn the_serving_network_is_read_where_it_is_mapped() {
+    let mut mapping = Mapping::default();
+    mapping.columns.network = "plmn".into();
+    for (field, expected) in
+        [("45008", Some("45008")), ("450-08", Some("450-08")), ("310410", Some("310410")), ("", None)]
+    {
+        let file = format!("{HEADER},plmn\n{GOOD},{field}\n");
+        let mut rows = Reader::new(file.as_bytes(), &mapping, Limits::default()).unwrap();
+        assert_eq!(rows.next().unwrap().unwrap().network.as_deref(), expected, "{field}");
+    }
+    for bad in ["4500", "450-0008", "4500x", "45-008"] {
+        let file = format!("{HEADER},plmn\n{GOOD},{bad}\n");
+        let mut rows = Reader::new(file.as_bytes(), &mapping, Limits::default()).unwrap();
+        let error = rows.next().unwrap().unwrap_err().to_string();
+        assert!(error.contains("plmn") && error.contains(bad), "{error}");
+    }
+    assert!(matches!(
+        Reader::new(HEADER.as_bytes(), &mapping, Limits::default()),
+        Err(crate::FileError::MissingColumn(column)) if column == "plmn"
+    ));
+    mapping.optional = vec!["network".into()];
+    assert!(Reader::new(HEADER.as_bytes(), &mapping, Limits::default()).is_ok());
 }
 
 #[test]

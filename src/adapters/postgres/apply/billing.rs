@@ -14,6 +14,7 @@ use crate::adapters::postgres::error::Refused;
 use crate::adapters::postgres::row::{statement, text, texts};
 use crate::domain::billing::{Invoice, InvoiceNumber};
 use crate::domain::ledger::Posting;
+use crate::domain::notification::threshold_happenings;
 use crate::domain::usage::{UsageOutcome, UsageRecord};
 
 /// Rows in one statement; times the columns it stays under PostgreSQL's 65,535 parameters.
@@ -45,6 +46,9 @@ impl Apply<'_> {
         let cursor = drain_cursor(self.hot_log);
         if self.execute(advance.bind(cursor).bind(signed(position))).await?.rows_affected() == 0 {
             return Ok(());
+        }
+        for happening in records.iter().flat_map(threshold_happenings) {
+            self.happening(&happening).await?;
         }
         let mut new = Vec::with_capacity(records.len());
         for record in records {

@@ -13,6 +13,7 @@ use crate::adapters::sqlite::error::Refused;
 use crate::adapters::sqlite::row::{Statement, statement};
 use crate::domain::billing::{Invoice, InvoiceNumber};
 use crate::domain::ledger::Posting;
+use crate::domain::notification::threshold_happenings;
 use crate::domain::usage::{UsageOutcome, UsageRecord};
 
 /// Rows in one statement; times the columns it stays under SQLite's 32,766 parameters.
@@ -43,6 +44,9 @@ impl Apply<'_> {
         );
         if self.execute(advance.bind(DRAIN).bind(signed(position))).await?.rows_affected() == 0 {
             return Ok(());
+        }
+        for happening in records.iter().flat_map(threshold_happenings) {
+            self.happening(&happening).await?;
         }
         let mut new = Vec::with_capacity(records.len());
         for record in records {
