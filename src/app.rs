@@ -52,6 +52,7 @@ use crate::services::ordering::{Follower, Ordering};
 use crate::services::outbox::{Outbox, Senders};
 use crate::services::saga_store::RelationalSagas;
 use crate::services::scheduling::Scheduling;
+use crate::services::suspense::Suspense;
 use crate::transport::diameter::{self, DiameterElements, DiameterServices, Peers};
 use crate::transport::mqtt::{self, Identities, IntakeSettings, MessageIntake, ModemRegistry, MqttListeners};
 
@@ -113,6 +114,7 @@ struct Built {
     registry: Arc<DeviceRegistry>,
     behind_broker: BrokerModems,
     outbox: Arc<Outbox>,
+    suspense: Arc<Suspense>,
     webhooks: Arc<HttpWebhooks>,
     documents: Arc<PdfDocuments>,
 }
@@ -350,6 +352,8 @@ async fn build(
         reached.push(Arc::new(behind_broker.clone()));
     }
     let seam = Arc::new(ChargingSeam::new(charging.clone(), Arc::clone(&drain), &config.billing, Arc::clone(&clock)));
+    let (of_suspense, settings) = (Arc::clone(&seam) as _, config.suspense.clone());
+    let suspense = Arc::new(Suspense::new(Arc::clone(&store), of_suspense, Arc::clone(&clock), settings));
     let outside = Outside {
         store: Arc::clone(&store),
         elements: Arc::new(DiameterElements::new(&config.diameter, peers.clone())),
@@ -399,6 +403,7 @@ async fn build(
         registry,
         behind_broker,
         outbox,
+        suspense,
         webhooks,
         documents,
     };
@@ -441,6 +446,8 @@ fn spawn_services(built: &Built, mode: Mode, stop: &Stops, tasks: &TaskTracker) 
     if mode == Mode::Serve {
         tasks.spawn(Arc::clone(&built.engine).run(stop.services.clone()));
         tasks.spawn(Arc::clone(&built.outbox).run(stop.services.clone()));
+        let (suspense, stop) = (Arc::clone(&built.suspense), stop.services.clone());
+        tasks.spawn(async move { suspense.watch(stop).await });
     }
 }
 
@@ -516,6 +523,7 @@ async fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) ->
         month: Arc::new(MonthSeam::new(month)),
         imports: Arc::new(ImportsSeam::new(imports)),
         accounts: Arc::new(AccountsSeam::new(built.charging.clone())),
+        suspense: Arc::clone(&built.suspense),
         tokens,
         currency,
         readiness,

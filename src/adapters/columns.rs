@@ -76,21 +76,22 @@ fn modem_key(rest: &str) -> Option<RecordKey> {
     Some(RecordKey::Modem(DeviceId::from(parts.next()?), epoch, boot, sequence))
 }
 
-/// An outcome of usage behind its text.
-pub(super) fn outcome(text: &str) -> Result<UsageOutcome, sqlx::Error> {
-    use SuspenseReason as Reason;
-    let every = [
-        Reason::UnknownLine,
-        Reason::ForeignApn,
-        Reason::LineNotActive,
-        Reason::BadRecord,
-        Reason::NoUsagePrice,
-        Reason::TooManyKeys,
-        Reason::TooManySessions,
-    ];
-    let every = every.map(UsageOutcome::Suspense);
-    let mut every = every.into_iter().chain([UsageOutcome::Rated, UsageOutcome::Reconciled]);
-    every.find(|o| o.as_str() == text).ok_or_else(|| unreadable(format!("`{text}` is no outcome of usage")))
+/// An outcome of usage behind its text; `reason` is why it was in suspense, where it
+/// no longer is.
+pub(super) fn outcome(text: &str, reason: Option<&str>) -> Result<UsageOutcome, sqlx::Error> {
+    match (text, reason) {
+        ("rated", _) => Ok(UsageOutcome::Rated),
+        ("reconciled", _) => Ok(UsageOutcome::Reconciled),
+        ("recycled", Some(reason)) => suspense_reason(reason).map(UsageOutcome::Recycled),
+        ("dropped", Some(reason)) => suspense_reason(reason).map(UsageOutcome::Dropped),
+        (reason, _) => suspense_reason(reason).map(UsageOutcome::Suspense),
+    }
+}
+
+/// A reason of suspense behind its text.
+pub(super) fn suspense_reason(text: &str) -> Result<SuspenseReason, sqlx::Error> {
+    let found = SuspenseReason::ALL.into_iter().find(|reason| reason.as_str() == text);
+    found.ok_or_else(|| unreadable(format!("`{text}` is no outcome of usage")))
 }
 
 /// What is in a column and cannot be.

@@ -21,6 +21,7 @@ mod orders;
 mod probes;
 mod serve;
 mod stream;
+mod suspense;
 mod usage;
 mod visits;
 mod work;
@@ -49,6 +50,7 @@ use crate::services::fieldwork::Fieldwork;
 use crate::services::ordering::Ordering;
 use crate::services::outbox::Outbox;
 use crate::services::scheduling::Scheduling;
+use crate::services::suspense::Suspense;
 
 /// Section `[http]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -141,6 +143,8 @@ pub struct ApiParts {
     pub imports: Arc<dyn Imports>,
     /// Shows charging accounts.
     pub accounts: Arc<dyn Accounts>,
+    /// Recycles and drops usage in suspense.
+    pub suspense: Arc<Suspense>,
     /// Tokens of my page.
     pub tokens: Tokens,
     /// What amounts of usage are in.
@@ -234,6 +238,7 @@ fn operator_routes() -> Router<ApiState> {
         .merge(desk::routes())
         .merge(devices::routes())
         .merge(month::routes())
+        .merge(suspense::routes())
         .merge(my_page::token_routes())
         .merge(hub::routes("/linegate/v1", "linegate"))
 }

@@ -55,7 +55,18 @@ pub const ROUTES: [(&str, &[Row]); 9] = [
             ("/workOrder/{id}", "get patch", "TMF697 WorkOrder", &[]),
         ],
     ),
-    (USAGE, &[("/usage", "get", "TMF635 Usage", &["line", "cycle", "outcome", "status", "source"])]),
+    (
+        USAGE,
+        &[
+            (
+                "/usage",
+                "get",
+                "TMF635 Usage",
+                &["line", "cycle", "outcome", "status", "source", "imsi", "msisdn", "deviceId"],
+            ),
+            ("/usage/{id}", "get", "TMF635 Usage that is, or was, in suspense", &[]),
+        ],
+    ),
     (
         BILLS,
         &[
@@ -87,6 +98,11 @@ pub const ROUTES: [(&str, &[Row]); 9] = [
             ("/settlements/{cycle}/pdf", "get", "The month's totals as PDF", &["department"]),
             ("/accounts/{id}", "get", "A charging account", &[]),
             ("/usageFiles", "post", "Take a charging file in; newline-delimited JSON", &[]),
+            ("/suspense", "get", "Usage that waits in suspense, by reason", &[]),
+            ("/suspense/recycle", "post", "Put many back into charging; newline-delimited JSON", &["by"]),
+            ("/suspense/{id}", "get", "One record with what was done about it", &[]),
+            ("/suspense/{id}/recycle", "post", "Put it back into charging", &["by"]),
+            ("/suspense/{id}/drop", "post", "Give it up, with the reason", &["by"]),
             ("/lines/import", "post", "Take lines in; newline-delimited JSON", &[]),
             ("/tokens/my-page", "post", "A token for one customer", &[]),
         ],

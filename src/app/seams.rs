@@ -18,10 +18,11 @@ use crate::domain::ids::{AccountId, DeviceId, LineId, SessionId};
 use crate::domain::line::{Line, LineState};
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest};
 use crate::domain::time::Timestamp;
+use crate::domain::usage::UsageRecord;
 use crate::ports::Clock;
 use crate::ports::charging::{LineCharging, LineChargingError, OpenSession};
 use crate::ports::closing::{ClosedCycle, ClosingError, CycleCloser, Progress};
-use crate::ports::intake::{AccountIntake, IntakeError, UsageIntake};
+use crate::ports::intake::{AccountIntake, IntakeError, RecycleIntake, UsageIntake};
 use crate::ports::modem::Modems;
 use crate::services::charging::{Charging, ChargingError};
 use crate::services::drain::Drain;
@@ -211,6 +212,21 @@ impl UsageIntake for ChargingSeam {
             ChargingError::Overloaded => IntakeError::Busy,
             other => IntakeError::Failed { operation: "charge", reason: other.to_string() },
         })
+    }
+}
+
+#[async_trait]
+impl RecycleIntake for ChargingSeam {
+    async fn recycle(&self, record: UsageRecord) -> Result<ChargeAnswer, IntakeError> {
+        self.charging.recycle(record).await.map_err(|error| match error {
+            ChargingError::Overloaded => IntakeError::Busy,
+            other => IntakeError::Failed { operation: "recycle", reason: other.to_string() },
+        })
+    }
+
+    async fn settled(&self) -> Result<(), IntakeError> {
+        let drained = self.drain.drain_until(self.charging.position()).await;
+        drained.map_err(|error| IntakeError::Failed { operation: "drain", reason: error.to_string() })
     }
 }
 

@@ -111,6 +111,11 @@ pub enum UsageOutcome {
     Reconciled,
     /// Waits for a person, with the reason.
     Suspense(SuspenseReason),
+    /// Was in suspense for that reason and has been counted since: the counted
+    /// record stands beside it under the same key. Only stores say this.
+    Recycled(SuspenseReason),
+    /// Was in suspense for that reason, and a person gave it up. Only stores say this.
+    Dropped(SuspenseReason),
 }
 
 /// Why a record could not be rated.
@@ -135,6 +140,17 @@ pub enum SuspenseReason {
 }
 
 impl SuspenseReason {
+    /// Every reason.
+    pub const ALL: [Self; 7] = [
+        SuspenseReason::UnknownLine,
+        SuspenseReason::ForeignApn,
+        SuspenseReason::LineNotActive,
+        SuspenseReason::BadRecord,
+        SuspenseReason::NoUsagePrice,
+        SuspenseReason::TooManyKeys,
+        SuspenseReason::TooManySessions,
+    ];
+
     /// For metrics, REST and stores.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -150,6 +166,16 @@ impl SuspenseReason {
 }
 
 impl UsageRecord {
+    /// Whether an account has judged this record of suspense and remembers its key,
+    /// so that nothing but recycling can count it. A file's id is remembered only
+    /// once its record is counted, because a corrected file may bring it again.
+    pub fn is_judged(&self) -> bool {
+        use SuspenseReason::{BadRecord, ForeignApn, LineNotActive, NoUsagePrice};
+        let by_account =
+            matches!(self.outcome, UsageOutcome::Suspense(BadRecord | ForeignApn | LineNotActive | NoUsagePrice));
+        by_account && self.account.is_some() && self.key.source() != UsageSource::File
+    }
+
     /// Octets that it added to its cycle's total; a refund took them off.
     pub fn octets_counted(&self) -> i64 {
         let octets = i64::try_from(self.octets).unwrap_or(i64::MAX);
@@ -160,18 +186,30 @@ impl UsageRecord {
 }
 
 impl UsageOutcome {
+    /// The reason of what is, or was, in suspense.
+    pub const fn reason(self) -> Option<SuspenseReason> {
+        match self {
+            UsageOutcome::Rated | UsageOutcome::Reconciled => None,
+            UsageOutcome::Suspense(reason) | UsageOutcome::Recycled(reason) | UsageOutcome::Dropped(reason) => {
+                Some(reason)
+            }
+        }
+    }
+
     /// For metrics, REST and stores; suspense gives its reason.
     pub const fn as_str(self) -> &'static str {
         match self {
             UsageOutcome::Rated => "rated",
             UsageOutcome::Reconciled => "reconciled",
             UsageOutcome::Suspense(reason) => reason.as_str(),
+            UsageOutcome::Recycled(_) => "recycled",
+            UsageOutcome::Dropped(_) => "dropped",
         }
     }
 }
 
 /// One record after it was judged, as the hot log and the relational store keep
-/// it. Never edited.
+/// it. What is counted is never edited; of what is in suspense the outcome moves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageRecord {
     /// What makes it unique, with the group's position for a record of several groups.

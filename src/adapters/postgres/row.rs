@@ -73,7 +73,7 @@ pub(super) fn usage_record(row: &PgRow) -> Result<UsageRecord, sqlx::Error> {
     Ok(UsageRecord {
         key: record_key(row.try_get("key")?)?,
         rating_group: small(row, "rating_group")?,
-        outcome: outcome(row.try_get("outcome")?)?,
+        outcome: outcome(row.try_get("outcome")?, row.try_get("reason")?)?,
         line: maybe_id(row, "line")?,
         account: maybe_id(row, "account")?,
         cycle: maybe_cycle(row, "cycle")?,

@@ -21,6 +21,11 @@ pub enum Phase {
     Event,
     /// A one-time event, before its service is given (CCR-E): no session, no quota.
     OneTime(Action),
+    /// One record that comes back from suspense.
+    Recycled {
+        /// Whether an account has judged it before, and so knows its key.
+        judged: bool,
+    },
 }
 
 /// What a one-time event wants (RFC 8506 sections 6 and 8.41).

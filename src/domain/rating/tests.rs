@@ -2,6 +2,7 @@
 
 mod events;
 mod groups;
+mod recycling;
 
 use proptest::prelude::*;
 

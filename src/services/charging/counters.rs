@@ -8,7 +8,7 @@ pub(super) fn count_record(record: &UsageRecord) {
     let outcome = match record.outcome {
         UsageOutcome::Rated => 0,
         UsageOutcome::Reconciled => 1,
-        UsageOutcome::Suspense(_) => {
+        UsageOutcome::Suspense(_) | UsageOutcome::Recycled(_) | UsageOutcome::Dropped(_) => {
             let labels = [record.key.source().as_str(), record.outcome.as_str()];
             return metrics().usage_records.with_label_values(&labels).inc();
         }

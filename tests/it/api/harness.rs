@@ -16,16 +16,19 @@ use linegate::api::{
 use linegate::domain::billing::{Charge, ChargeKind, Invoice};
 use linegate::domain::ids::{AccountId, SagaId};
 use linegate::domain::money::Currency;
+use linegate::domain::rating::request::{ChargeAnswer, Outcome};
 use linegate::domain::settlement::Settlement;
 use linegate::domain::time::{Interval, Timestamp};
 use linegate::domain::usage::{Identifier, RecordKey, SuspenseReason, UsageOutcome, UsageRecord};
 use linegate::ports::delivery::{DeliveryError, Hook, WebhookSender};
 use linegate::ports::documents::{DocumentError, Documents};
+use linegate::ports::intake::{IntakeError, RecycleIntake};
 use linegate::ports::relational::{Relational, Write};
 use linegate::saga::testing::CrashPlan;
 use linegate::saga::{Drive, Engine};
 use linegate::services::devices::{DeviceRegistry, DeviceSettings};
 use linegate::services::outbox::{Outbox, OutboxSettings, Senders};
+use linegate::services::suspense::{Suspense, SuspenseSettings};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -111,6 +114,18 @@ impl Imports for Operations {
 }
 
 #[async_trait]
+impl RecycleIntake for Operations {
+    async fn recycle(&self, _: UsageRecord) -> Result<ChargeAnswer, IntakeError> {
+        let suspense = Some(SuspenseReason::UnknownLine);
+        Ok(ChargeAnswer { suspense, ..ChargeAnswer::bare(Outcome::Success) })
+    }
+
+    async fn settled(&self) -> Result<(), IntakeError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
 impl Accounts for Operations {
     async fn account(&self, _: &AccountId) -> Result<Option<AccountView>, OperationError> {
         Ok(None)
@@ -152,6 +167,8 @@ impl Api {
             ids.clone(),
             DeviceSettings::default(),
         ));
+        let (of_suspense, clock) = (Arc::new(Operations), world.clock.clone());
+        let suspense = Suspense::new(store.clone(), of_suspense, clock, SuspenseSettings::default());
         let parts = ApiParts {
             tokens: Tokens::open("", store.as_ref(), ids.as_ref()).await.unwrap(),
             store,
@@ -167,6 +184,7 @@ impl Api {
             month: Arc::new(Operations),
             imports: Arc::new(Operations),
             accounts: Arc::new(Operations),
+            suspense: Arc::new(suspense),
             currency: Currency::KRW,
             readiness: readiness.clone(),
             settings: http,

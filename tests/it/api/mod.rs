@@ -2,6 +2,7 @@
 
 mod devices;
 pub mod harness;
+mod suspense;
 
 use axum::http::StatusCode;
 use harness::{Api, activate, order_body};

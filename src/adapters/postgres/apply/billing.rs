@@ -52,6 +52,7 @@ impl Apply<'_> {
                 // Few, and each has to say whether it is new.
                 let rows = [UsageRow::of(record)?];
                 if self.bulk(USAGE_HEAD, rows, UsageRow::push, " ON CONFLICT DO NOTHING").await? == 0 {
+                    self.judge_anew(record).await?;
                     continue;
                 }
             }
@@ -64,7 +65,8 @@ impl Apply<'_> {
             self.bulk(USAGE_HEAD, rows, UsageRow::push, "").await?;
         }
         self.totals(&charged).await?;
-        self.counts(&new).await
+        self.counts(&new).await?;
+        self.recycle_counted(&charged).await
     }
 
     async fn totals(&mut self, records: &[&UsageRecord]) -> Applied {

@@ -16,7 +16,7 @@ use crate::domain::ledger::Posting;
 use crate::domain::usage::{UsageOutcome, UsageRecord};
 
 /// Rows in one statement; times the columns it stays under SQLite's 32,766 parameters.
-const CHUNK: usize = 256;
+pub(super) const CHUNK: usize = 256;
 
 const USAGE_HEAD: &str = "INSERT INTO usage_records (key, rating_group, source, outcome, suspense, line, account, cycle, \
      late_for, plan, tariff_version, apn, subscriber, starts, ends, received, octets, amount, postings, detail)";
@@ -50,6 +50,7 @@ impl Apply<'_> {
                 // Few, and each has to say whether it is new.
                 let insert = bulk_statement(USAGE_HEAD, USAGE_COLUMNS, 1, " ON CONFLICT DO NOTHING");
                 if self.execute(bind_usage(insert, record)?).await?.rows_affected() == 0 {
+                    self.judge_anew(record).await?;
                     continue;
                 }
             }
@@ -65,7 +66,8 @@ impl Apply<'_> {
             self.run(insert).await?;
         }
         self.totals(&charged).await?;
-        self.counts(&new).await
+        self.counts(&new).await?;
+        self.recycle_counted(&charged).await
     }
 
     async fn totals(&mut self, records: &[&UsageRecord]) -> Applied {
