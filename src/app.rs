@@ -23,7 +23,7 @@ use tracing::{error, info, warn};
 pub use self::folder::running_at;
 
 use self::folder::Folder;
-use self::seams::{AccountsSeam, ChargingSeam, EveryTransport, ImportsSeam, MonthSeam};
+use self::seams::{AccountsSeam, BalancesSeam, ChargingSeam, EveryTransport, ImportsSeam, MonthSeam};
 use self::stores::RelationalStore;
 use crate::adapters::broker::{self, BrokerModems, BrokerServices, BrokerSettings};
 use crate::adapters::pdf::PdfDocuments;
@@ -37,6 +37,7 @@ use crate::config::Config;
 use crate::domain::tariff::{SharedTariff, Tariff};
 use crate::ports::delivery::{Mailer, SmsGateway};
 use crate::ports::modem::{ModemIntake, Modems};
+use crate::ports::network::Elements;
 use crate::ports::relational::{Relational, Write};
 use crate::ports::{Clock, Ids};
 use crate::saga::Engine;
@@ -45,6 +46,7 @@ use crate::services::charging::{Charging, ChargingTasks};
 use crate::services::device_states::DeviceStates;
 use crate::services::devices::{DeviceRegistry, EnrolmentMode};
 use crate::services::drain::Drain;
+use crate::services::explain::Explain;
 use crate::services::fieldwork::Fieldwork;
 use crate::services::imports::Imports;
 use crate::services::month::Month;
@@ -114,6 +116,7 @@ struct Built {
     registry: Arc<DeviceRegistry>,
     behind_broker: BrokerModems,
     outbox: Arc<Outbox>,
+    elements: Arc<dyn Elements>,
     suspense: Arc<Suspense>,
     webhooks: Arc<HttpWebhooks>,
     documents: Arc<PdfDocuments>,
@@ -403,6 +406,7 @@ async fn build(
         registry,
         behind_broker,
         outbox,
+        elements: outside.elements,
         suspense,
         webhooks,
         documents,
@@ -523,6 +527,12 @@ async fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) ->
         month: Arc::new(MonthSeam::new(month)),
         imports: Arc::new(ImportsSeam::new(imports)),
         accounts: Arc::new(AccountsSeam::new(built.charging.clone())),
+        balances: Arc::new(BalancesSeam::new(
+            built.charging.clone(),
+            Arc::clone(&built.tariff),
+            Arc::clone(&built.elements),
+        )),
+        explain: Arc::new(Explain::new(Arc::clone(&built.store), Arc::clone(&built.tariff))),
         suspense: Arc::clone(&built.suspense),
         tokens,
         currency,

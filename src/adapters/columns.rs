@@ -64,6 +64,7 @@ pub(super) fn record_key(text: &str) -> Result<RecordKey, sqlx::Error> {
         "rf" => numbered(rest).map(|(session, number)| RecordKey::Rf(session, number)).ok_or_else(bad),
         "modem" => modem_key(rest).ok_or_else(bad),
         "file" => Ok(RecordKey::File(rest.to_owned())),
+        "top-up" => Ok(RecordKey::TopUp(rest.to_owned())),
         _ => Err(bad()),
     }
 }
@@ -111,7 +112,7 @@ pub(super) struct Sum {
 /// that order; a text is empty where a record has none.
 pub(super) fn usage_sums(records: &[&UsageRecord]) -> Vec<([String; 5], Sum)> {
     let mut sums: BTreeMap<[String; 5], Sum> = BTreeMap::new();
-    for record in records.iter().filter(|r| r.outcome == UsageOutcome::Rated) {
+    for record in records.iter().filter(|r| r.is_billed_usage()) {
         let (Some(account), Some(cycle)) = (&record.account, record.cycle) else { continue };
         let line = record.line.as_ref().map_or("", |l| l.as_str());
         let plan = record.plan.as_ref().map_or("", |p| p.as_str());
@@ -146,6 +147,8 @@ pub(super) const fn side_name(side: LedgerSide) -> &'static str {
         LedgerSide::Receivable => "receivable",
         LedgerSide::Revenue => "revenue",
         LedgerSide::Tax => "tax",
+        LedgerSide::TopUp => "top-up",
+        LedgerSide::Credit => "credit",
     }
 }
 
@@ -159,8 +162,8 @@ pub(super) const fn unit_name(unit: Unit) -> &'static str {
 
 /// A posting from its columns; `None` for what a newer program wrote.
 pub(super) fn posting(side: &str, unit: &str, amount: i64) -> Option<Posting> {
-    use LedgerSide::{Allowance, Charged, Network, Receivable, Revenue, Tax, Unbilled};
-    let sides = [Network, Allowance, Charged, Unbilled, Receivable, Revenue, Tax];
+    use LedgerSide::{Allowance, Charged, Credit, Network, Receivable, Revenue, Tax, TopUp, Unbilled};
+    let sides = [Network, Allowance, Charged, Unbilled, Receivable, Revenue, Tax, TopUp, Credit];
     let side = sides.into_iter().find(|s| side_name(*s) == side)?;
     let unit = [Unit::Octets, Unit::Minor].into_iter().find(|u| unit_name(*u) == unit)?;
     Some(Posting { side, unit, amount })
@@ -179,6 +182,7 @@ mod tests {
             RecordKey::Gy("pgw+2;1".into(), 7).part(3),
             RecordKey::Modem("m/1".into(), 1, 2, u64::MAX),
             RecordKey::File("abc/12".to_owned()),
+            RecordKey::TopUp("t/1".to_owned()),
         ];
         for key in keys {
             assert_eq!(record_key(&key.to_string()).unwrap(), key);

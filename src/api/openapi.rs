@@ -13,12 +13,13 @@ const INVENTORY: &str = "/tmf-api/serviceInventory/v4";
 const APPOINTMENTS: &str = "/tmf-api/appointment/v4";
 const WORK: &str = "/tmf-api/workOrderManagement/v4";
 const USAGE: &str = "/tmf-api/usageManagement/v4";
+const BALANCES: &str = "/tmf-api/prepayBalanceManagement/v4";
 const BILLS: &str = "/tmf-api/customerBillManagement/v4";
 const OURS: &str = "/linegate/v1";
 const MY_PAGE: &str = "/my-page/v1";
 
 /// Every route by base, in the order of the router.
-pub const ROUTES: [(&str, &[Row]); 9] = [
+pub const ROUTES: [(&str, &[Row]); 10] = [
     (
         ORDERS,
         &[
@@ -68,6 +69,17 @@ pub const ROUTES: [(&str, &[Row]); 9] = [
         ],
     ),
     (
+        BALANCES,
+        &[
+            ("/bucket", "get", "TMF654 Bucket", &["product.id", "partyAccount.id", "logicalResource.id"]),
+            ("/bucket/{id}", "get", "TMF654 Bucket", &[]),
+            ("/accumulatedBalance", "get", "TMF654 AccumulatedBalance", &["partyAccount.id"]),
+            ("/accumulatedBalance/{id}", "get", "TMF654 AccumulatedBalance", &[]),
+            ("/topupBalance", "get post", "TMF654 TopupBalance", &["product.id"]),
+            ("/topupBalance/{id}", "get", "TMF654 TopupBalance", &[]),
+        ],
+    ),
+    (
         BILLS,
         &[
             ("/customerBill", "get", "TMF678 CustomerBill", &["cycle", "relatedParty.id"]),
@@ -98,6 +110,7 @@ pub const ROUTES: [(&str, &[Row]); 9] = [
             ("/settlements/{cycle}/pdf", "get", "The month's totals as PDF", &["department"]),
             ("/accounts/{id}", "get", "A charging account", &[]),
             ("/usageFiles", "post", "Take a charging file in; newline-delimited JSON", &[]),
+            ("/explain", "get", "How a line's usage of a bill came about", &["line", "cycle", "after"]),
             ("/suspense", "get", "Usage that waits in suspense, by reason", &[]),
             ("/suspense/recycle", "post", "Put many back into charging; newline-delimited JSON", &["by"]),
             ("/suspense/{id}", "get", "One record with what was done about it", &[]),

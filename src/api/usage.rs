@@ -43,7 +43,7 @@ async fn list(State(state): State<ApiState>, query: Query) -> ApiResult<Response
         cycle: query.parse::<CycleId>("cycle", "a cycle such as 2026-10")?,
         outcome: outcome(&query)?,
         subscriber: subscriber(&query),
-        source: query.parse::<Source>("source", "gy, rf, modem or file")?.map(|s| s.0),
+        source: query.parse::<Source>("source", "gy, rf, modem, file or top-up")?.map(|s| s.0),
     };
     let records = state.store.usage(&filter, query.page()?).await?;
     let currency = state.currency;
@@ -90,9 +90,9 @@ impl std::str::FromStr for Source {
 
 /// A source by its name.
 pub(super) fn source(text: &str) -> ApiResult<UsageSource> {
-    let all = [UsageSource::Gy, UsageSource::Rf, UsageSource::Modem, UsageSource::File];
+    let all = [UsageSource::Gy, UsageSource::Rf, UsageSource::Modem, UsageSource::File, UsageSource::TopUp];
     let found = all.into_iter().find(|s| s.as_str() == text);
-    found.ok_or_else(|| ApiError::malformed("source", format!("`{text}`: expected gy, rf, modem or file")))
+    found.ok_or_else(|| ApiError::malformed("source", format!("`{text}`: expected gy, rf, modem, file or top-up")))
 }
 
 fn subscriber(query: &Query) -> Option<Identifier> {

@@ -23,6 +23,8 @@ pub enum UsageSource {
     Modem,
     /// A charging file.
     File,
+    /// No usage: a top-up of what is left.
+    TopUp,
 }
 
 impl UsageSource {
@@ -33,6 +35,7 @@ impl UsageSource {
             UsageSource::Rf => "rf",
             UsageSource::Modem => "modem",
             UsageSource::File => "file",
+            UsageSource::TopUp => "top-up",
         }
     }
 }
@@ -51,6 +54,8 @@ pub enum RecordKey {
     /// Another record of the same request and rating group, by its place from 1:
     /// services of one group are reported apart.
     Part(Box<RecordKey>, u16),
+    /// A top-up, by its request's id.
+    TopUp(String),
 }
 
 impl RecordKey {
@@ -71,6 +76,7 @@ impl RecordKey {
             RecordKey::Modem(..) => UsageSource::Modem,
             RecordKey::File(..) => UsageSource::File,
             RecordKey::Part(whole, _) => whole.source(),
+            RecordKey::TopUp(_) => UsageSource::TopUp,
         }
     }
 }
@@ -86,6 +92,7 @@ impl std::fmt::Display for RecordKey {
             }
             RecordKey::File(id) => write!(f, "file/{id}"),
             RecordKey::Part(whole, place) => write!(f, "{whole}+{place}"),
+            RecordKey::TopUp(id) => write!(f, "top-up/{id}"),
         }
     }
 }
@@ -174,6 +181,11 @@ impl UsageRecord {
         let by_account =
             matches!(self.outcome, UsageOutcome::Suspense(BadRecord | ForeignApn | LineNotActive | NoUsagePrice));
         by_account && self.account.is_some() && self.key.source() != UsageSource::File
+    }
+
+    /// Whether a bill sums it: rated, and no top-up.
+    pub fn is_billed_usage(&self) -> bool {
+        self.outcome == UsageOutcome::Rated && self.key.source() != UsageSource::TopUp
     }
 
     /// Octets that it added to its cycle's total; a refund took them off.

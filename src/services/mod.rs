@@ -5,6 +5,7 @@ pub mod charging;
 pub mod device_states;
 pub mod devices;
 pub mod drain;
+pub mod explain;
 pub mod fieldwork;
 pub mod imports;
 pub mod month;

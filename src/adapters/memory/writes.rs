@@ -179,7 +179,7 @@ impl Transaction<'_> {
                 }
                 self.put(|s| &mut s.suspense, key, sequence);
             }
-            (UsageOutcome::Rated, Some(account), Some(cycle)) => {
+            (UsageOutcome::Rated, Some(account), Some(cycle)) if record.is_billed_usage() => {
                 let line = record.line.clone().unwrap_or_else(|| "".into());
                 let plan = record.plan.clone().unwrap_or_else(|| PlanId::from(""));
                 let key = (cycle, account.clone(), line, plan, record.late_for);

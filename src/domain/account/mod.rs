@@ -15,6 +15,7 @@
 
 mod bucket;
 mod command;
+mod credit;
 mod keys;
 mod seen;
 mod session;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 pub use bucket::{Bucket, LineTotal};
 pub use command::{AccountCommand, CommandAnswer, Commanded, OpenSession};
+pub use credit::{Credit, TopUp, credited, uncredited};
 pub use keys::{EventKeys, KeySeen};
 pub use seen::NumberSet;
 pub use session::{Reservation, Session, SessionEnd};
@@ -166,10 +168,12 @@ pub struct Account {
     pub event_keys: EventKeys,
     /// The newest answers to one-time events by their keys' hashes, oldest first.
     pub event_answers: Vec<(u64, ChargeAnswer)>,
+    /// Top-ups of cycles that are not forgotten. Format 3 has none.
+    pub credits: Vec<Credit>,
 }
 
 /// Format of [`Account::encode`].
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
 
 /// An account that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -217,6 +221,7 @@ impl Account {
             modems: Vec::new(),
             event_keys: EventKeys::default(),
             event_answers: Vec::new(),
+            credits: Vec::new(),
         })
     }
 
@@ -230,6 +235,11 @@ impl Account {
     pub fn decode(bytes: &[u8]) -> Result<Self, BadAccount> {
         match bytes.split_first() {
             Some((&FORMAT, state)) => postcard::from_bytes(state).map_err(|e| BadAccount { reason: e.to_string() }),
+            // Its last field is new: no credits.
+            Some((&3, state)) => {
+                let state = [state, &[0]].concat();
+                postcard::from_bytes(&state).map_err(|e| BadAccount { reason: e.to_string() })
+            }
             Some((format, _)) => Err(BadAccount { reason: format!("format {format}, this program reads {FORMAT}") }),
             None => Err(BadAccount { reason: "empty".to_owned() }),
         }
@@ -311,6 +321,8 @@ impl Account {
         if let Some(last_closed) = last_closed {
             self.buckets.drain(..last_closed);
         }
+        let oldest = self.buckets.first().map_or(self.cycle, |b| b.cycle);
+        self.credits.retain(|credit| credit.cycle >= oldest);
         Some(self.forget_ended_lines(calendar.bounds(cycle).from))
     }
 

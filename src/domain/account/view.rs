@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Account, Bucket};
+use super::{Account, Bucket, credited, uncredited};
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{AccountId, CustomerId, LineId, PlanId, SessionId};
 use crate::domain::line::LineState;
@@ -48,8 +48,11 @@ pub struct LineView {
     pub octets: u64,
     /// What they cost, minor units.
     pub amount: i64,
-    /// Octets left of the allowance; `None` where the plan has none that ends.
+    /// Octets left of the allowance and of top-ups; `None` where the plan has no
+    /// allowance that ends.
     pub allowance_left: Option<u64>,
+    /// Octets that it was topped up with in this cycle.
+    pub credit: u64,
     /// Octets left under the cap; `None` without one.
     pub cap_left: Option<u64>,
     /// Octets set aside for sessions; in the open cycle only.
@@ -112,6 +115,8 @@ impl Account {
         let usage = plan.and_then(|p| tariff.plan(p)).and_then(|p| p.usage.as_ref());
         let total = bucket.total(line.no);
         let octets = total.map_or(0, |t| t.octets);
+        let credit = credited(&self.credits, bucket.cycle, line.no);
+        let credit_used = octets - uncredited(&self.credits, bucket.cycle, line.no, octets);
         let allowance = usage.map(|u| u.allowance_octets()).filter(|a| *a != u64::MAX);
         LineView {
             line: line.id.clone(),
@@ -122,8 +127,9 @@ impl Account {
             plan: plan.cloned(),
             octets,
             amount: total.map_or(0, |t| t.amount),
-            allowance_left: allowance.map(|a| a.saturating_sub(octets)),
-            cap_left: usage.and_then(|u| u.cap_octets).map(|c| c.saturating_sub(octets)),
+            allowance_left: allowance.map(|a| a.saturating_sub(octets).saturating_add(credit - credit_used)),
+            credit,
+            cap_left: usage.and_then(|u| u.cap_octets).map(|c| c.saturating_add(credit).saturating_sub(octets)),
             reserved: if bucket.cycle == self.cycle { self.reserved(line.no, now) } else { 0 },
             source: total.and_then(|t| t.source),
             reconciled: total.map(|t| t.reconciled.clone()).unwrap_or_default(),

@@ -8,7 +8,7 @@
 
 use super::grant::left_under_cap;
 use super::judge::{Usage, blank_record, judge, move_totals};
-use super::price::{Priced, price};
+use super::price::{Priced, price_of_line};
 use super::request::{Action, ChargeAnswer, ChargeRequest, Grant, GroupAnswer, MoneyAsked, Outcome, Used, Wanted};
 use super::{Applied, Place, RatingSettings, is_denied, is_foreign, key_hash};
 use crate::domain::account::{Account, AccountLimits, KeySeen, LineTotal};
@@ -139,7 +139,7 @@ impl<'a> Event<'a> {
         let (octets_after, priced) = match group.wanted {
             Wanted::Octets(back) => {
                 let after = octets.checked_sub(back).ok_or(Outcome::RefundTooLarge)?;
-                (after, price(prices, after, octets).ok_or(Outcome::RatingFailed)?.reversed())
+                (after, self.price(prices, after, octets).ok_or(Outcome::RatingFailed)?.reversed())
             }
             Wanted::Money(asked) => (octets, money_moved(-self.minor(asked)?)),
             Wanted::Nothing | Wanted::AsMuchAsWeGive | Wanted::Unpriced => return Err(Outcome::RatingFailed),
@@ -160,7 +160,7 @@ impl<'a> Event<'a> {
         let (prices, (before, _)) = (self.prices()?, self.charged());
         let Wanted::Octets(octets) = group.wanted else { return Err(Outcome::RatingFailed) };
         let after = before.checked_add(octets).filter(|_| octets <= self.settings.record_octets_max);
-        let priced = after.and_then(|after| price(prices, before, after)).ok_or(Outcome::RatingFailed)?;
+        let priced = after.and_then(|after| self.price(prices, before, after)).ok_or(Outcome::RatingFailed)?;
         let cost = Some(self.money(priced.amount));
         Ok(GroupAnswer { cost, ..GroupAnswer::bare(group.rating_group, Outcome::Success) })
     }
@@ -227,6 +227,11 @@ impl<'a> Event<'a> {
         let charges = fixed.or(total.and_then(|total| total.source));
         let ours = charges.is_none_or(|source| source == self.request.key.source());
         if ours { Ok(self.charged()) } else { Err(Outcome::RefundTooLarge) }
+    }
+
+    fn price(&self, prices: &UsagePrice, before: u64, after: u64) -> Option<Priced> {
+        let line = self.account.lines[self.place.line].no;
+        price_of_line(prices, (&self.account.credits, self.account.cycle, line), before, after)
     }
 
     /// Octets and minor units of the line's open cycle.

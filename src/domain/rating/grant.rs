@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::request::{Grant, GroupAnswer, GroupRequest, Outcome, Wanted};
-use crate::domain::account::{Account, Reservation};
+use crate::domain::account::{Account, Reservation, credited};
 use crate::domain::tariff::{Plan, UsagePrice};
 use crate::domain::time::Timestamp;
 
@@ -55,11 +55,12 @@ pub(super) fn grant(
     }
 }
 
-/// What is left of the open cycle under the cap after all that is set aside for
+/// What is left of the open cycle under the cap, with top-ups, after all that is set aside for
 /// the line; `None` without a cap.
 pub(super) fn left_under_cap(account: &Account, usage: &UsagePrice, line: u16, now: Timestamp) -> Option<u64> {
     usage.cap_octets.map(|cap| {
         let used = account.buckets.last().and_then(|open| open.total(line)).map_or(0, |t| t.octets);
+        let cap = cap.saturating_add(credited(&account.credits, account.cycle, line));
         cap.saturating_sub(used).saturating_sub(account.reserved(line, now))
     })
 }

@@ -1,6 +1,6 @@
 //! What becomes of a group's reported octets.
 
-use super::price::price;
+use super::price::price_of_line;
 use super::{Place, RatingSettings};
 use crate::domain::account::{Account, LineCharging};
 use crate::domain::ids::PlanId;
@@ -131,7 +131,9 @@ pub(super) fn move_totals(
     record.cycle = Some(accumulation.billed);
     record.late_for = accumulation.late_for;
     record.plan = Some(id);
-    let total = account.buckets[accumulation.bucket].total_mut(no);
+    let bucket = &mut account.buckets[accumulation.bucket];
+    let credits = (account.credits.as_slice(), bucket.cycle, no);
+    let total = bucket.total_mut(no);
     let charges = fixed.or(total.source).unwrap_or(source);
     // a one-time event is no meter: who charges the cycle is left open
     if !matches!(request.phase, Phase::OneTime(_)) {
@@ -143,7 +145,7 @@ pub(super) fn move_totals(
     }
     let usage_price = plan.usage.as_ref().ok_or(SuspenseReason::NoUsagePrice)?;
     let after = total.octets.checked_add(usage.octets).ok_or(SuspenseReason::BadRecord)?;
-    let priced = price(usage_price, total.octets, after).ok_or(SuspenseReason::BadRecord)?;
+    let priced = price_of_line(usage_price, credits, total.octets, after).ok_or(SuspenseReason::BadRecord)?;
     total.octets = after;
     total.amount = total.amount.saturating_add(priced.amount);
     record.amount = priced.amount;

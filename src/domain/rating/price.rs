@@ -1,5 +1,7 @@
 //! What a stretch of a cycle's octets costs, and its postings.
 
+use crate::domain::account::{Credit, uncredited};
+use crate::domain::cycle::CycleId;
 use crate::domain::ledger::{LedgerSide, Posting, Unit, balanced};
 use crate::domain::tariff::UsagePrice;
 
@@ -45,6 +47,30 @@ pub fn price(usage: &UsagePrice, before: u64, after: u64) -> Option<Priced> {
     let postings: Vec<Posting> = moved.map(|&(side, unit, amount)| Posting { side, unit, amount }).collect();
     assert!(balanced(&postings), "the postings of a priced record sum to zero");
     Some(Priced { amount, postings })
+}
+
+/// Prices the octets from `before` to `after` of a line's cycle, some of which
+/// top-ups may cover.
+pub fn price_of_line(
+    usage: &UsagePrice,
+    (credits, cycle, line): (&[Credit], CycleId, u16),
+    before: u64,
+    after: u64,
+) -> Option<Priced> {
+    let priced_before = uncredited(credits, cycle, line, before);
+    let priced_after = uncredited(credits, cycle, line, after);
+    let mut priced = price(usage, priced_before, priced_after)?;
+    let covered = i64::try_from((after - before) - (priced_after - priced_before)).ok()?;
+    if covered > 0 {
+        let posting = |side, amount| Posting { side, unit: Unit::Octets, amount };
+        match priced.postings.iter_mut().find(|p| p.side == LedgerSide::Network) {
+            Some(network) => network.amount -= covered,
+            None => priced.postings.push(posting(LedgerSide::Network, -covered)),
+        }
+        priced.postings.push(posting(LedgerSide::Credit, covered));
+        assert!(balanced(&priced.postings), "the postings of a priced record sum to zero");
+    }
+    Some(priced)
 }
 
 /// Whether the price of `total` octets stays far inside 64 bits.

@@ -22,7 +22,9 @@ impl ChargeRequest {
     pub fn again(record: &UsageRecord) -> Option<Self> {
         let phase = match record.key.source() {
             UsageSource::File => Phase::Event,
-            UsageSource::Gy | UsageSource::Rf | UsageSource::Modem => Phase::Recycled { judged: record.is_judged() },
+            UsageSource::Gy | UsageSource::Rf | UsageSource::Modem | UsageSource::TopUp => {
+                Phase::Recycled { judged: record.is_judged() }
+            }
         };
         (record.octets > 0).then(|| ChargeRequest {
             key: record.key.clone(),
@@ -133,7 +135,7 @@ fn knows(account: &mut Account, key: &RecordKey, limits: &AccountLimits, now: Ti
             .iter()
             .find(|m| m.device == *device && m.epoch == *epoch && m.boot == *boot)
             .is_some_and(|m| m.numbers.contains(*sequence)),
-        RecordKey::File(_) | RecordKey::Part(..) => false,
+        RecordKey::File(_) | RecordKey::Part(..) | RecordKey::TopUp(_) => false,
     };
     in_session || account.event_keys.seen(key_hash(whole), now, limits) == KeySeen::Repeated
 }

@@ -3,6 +3,7 @@
 mod events;
 mod groups;
 mod recycling;
+mod top_ups;
 
 use proptest::prelude::*;
 

@@ -24,7 +24,7 @@ pub(super) fn count_repeated(source: UsageSource) {
 /// The counters of the usual outcomes, looked up once.
 fn counter(source: UsageSource, outcome: usize) -> &'static prometheus::IntCounter {
     static COUNTERS: std::sync::LazyLock<Vec<prometheus::IntCounter>> = std::sync::LazyLock::new(|| {
-        let sources = [UsageSource::Gy, UsageSource::Rf, UsageSource::Modem, UsageSource::File];
+        let sources = [UsageSource::Gy, UsageSource::Rf, UsageSource::Modem, UsageSource::File, UsageSource::TopUp];
         let outcomes = ["rated", "reconciled", "repeated"];
         sources
             .iter()
@@ -36,6 +36,7 @@ fn counter(source: UsageSource, outcome: usize) -> &'static prometheus::IntCount
         UsageSource::Rf => 1,
         UsageSource::Modem => 2,
         UsageSource::File => 3,
+        UsageSource::TopUp => 4,
     };
     &COUNTERS[source * 3 + outcome]
 }

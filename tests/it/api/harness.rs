@@ -9,12 +9,13 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use linegate::adapters::memory::MemoryStore;
 use linegate::adapters::system::SeededIds;
+use linegate::adapters::tariff_file;
 use linegate::api::{
-    AccountView, Accounts, ApiParts, ApiState, CloseRequest, HttpSettings, Imports, MonthOperations, OperationError,
-    Readiness, Report, Tokens, Upload, router,
+    AccountView, Accounts, ApiParts, ApiState, Balances, CloseRequest, HttpSettings, Imports, MonthOperations,
+    OperationError, Readiness, Report, Tokens, Upload, router,
 };
 use linegate::domain::billing::{Charge, ChargeKind, Invoice};
-use linegate::domain::ids::{AccountId, SagaId};
+use linegate::domain::ids::{AccountId, LineId, SagaId};
 use linegate::domain::money::Currency;
 use linegate::domain::rating::request::{ChargeAnswer, Outcome};
 use linegate::domain::settlement::Settlement;
@@ -27,6 +28,7 @@ use linegate::ports::relational::{Relational, Write};
 use linegate::saga::testing::CrashPlan;
 use linegate::saga::{Drive, Engine};
 use linegate::services::devices::{DeviceRegistry, DeviceSettings};
+use linegate::services::explain::Explain;
 use linegate::services::outbox::{Outbox, OutboxSettings, Senders};
 use linegate::services::suspense::{Suspense, SuspenseSettings};
 use serde_json::{Value, json};
@@ -114,6 +116,20 @@ impl Imports for Operations {
 }
 
 #[async_trait]
+impl Balances for Operations {
+    async fn balance(&self, _: &AccountId) -> Result<Option<linegate::domain::account::AccountView>, OperationError> {
+        Ok(None)
+    }
+
+    async fn top_up(&self, _: &AccountId, line: &LineId, _: &str, octets: u64) -> Result<(), OperationError> {
+        match octets {
+            666 => Err(OperationError::Refused { code: "nothing-to-top-up", reason: line.to_string() }),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
 impl RecycleIntake for Operations {
     async fn recycle(&self, _: UsageRecord) -> Result<ChargeAnswer, IntakeError> {
         let suspense = Some(SuspenseReason::UnknownLine);
@@ -169,6 +185,7 @@ impl Api {
         ));
         let (of_suspense, clock) = (Arc::new(Operations), world.clock.clone());
         let suspense = Suspense::new(store.clone(), of_suspense, clock, SuspenseSettings::default());
+        let explain = Explain::new(store.clone(), Arc::new(tariff_file::shipped().unwrap()));
         let parts = ApiParts {
             tokens: Tokens::open("", store.as_ref(), ids.as_ref()).await.unwrap(),
             store,
@@ -184,6 +201,8 @@ impl Api {
             month: Arc::new(Operations),
             imports: Arc::new(Operations),
             accounts: Arc::new(Operations),
+            balances: Arc::new(Operations),
+            explain: Arc::new(explain),
             suspense: Arc::new(suspense),
             currency: Currency::KRW,
             readiness: readiness.clone(),

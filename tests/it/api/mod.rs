@@ -1,6 +1,8 @@
 //! The router over the memory store and a network that holds state, without a socket.
 
+mod balances;
 mod devices;
+mod explain;
 pub mod harness;
 mod suspense;
 

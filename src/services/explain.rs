@@ -1,0 +1,223 @@
+//! How an amount came about: record → tariff and rule → postings → line of the bill.
+//!
+//! Three sums are held against each other: the records as they are stored, the
+//! totals that bills are made from, and the usage on the bill. Does **not** rate.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::domain::billing::{Charge, ChargeKind, Invoice, invoice_id};
+use crate::domain::cycle::CycleId;
+use crate::domain::ids::{AccountId, LineId, PlanId};
+use crate::domain::ledger::{LedgerSide, Unit};
+use crate::domain::tariff::{SharedTariff, Tariff};
+use crate::domain::usage::{UsageOutcome, UsageRecord, UsageSource};
+use crate::ports::relational::{Relational, Stored, UsageFilter};
+
+/// Records read at a time.
+const CHUNK: u64 = 1000;
+
+/// Usage of one plan, and of the cycle that it was late for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Part {
+    /// The plan that priced it.
+    pub plan: PlanId,
+    /// Its own cycle, where that was closed before.
+    pub late_for: Option<CycleId>,
+}
+
+/// A sum of one part.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Sum {
+    /// Octets.
+    pub octets: u64,
+    /// Minor units.
+    pub amount: i64,
+    /// Records; 0 where what was summed does not count them.
+    pub records: u64,
+}
+
+/// One part in all three books.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// Which usage.
+    #[serde(flatten)]
+    pub part: Part,
+    /// Its records, summed.
+    pub records: Sum,
+    /// What bills are made from.
+    pub totals: Sum,
+    /// What the bill says; `None` where none is made yet.
+    pub billed: Option<Sum>,
+}
+
+/// How a line's usage of a cycle's bill came about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// The accounts that its records are of; one, unless it moved.
+    pub accounts: Vec<AccountId>,
+    /// Its usage, part by part.
+    pub rows: Vec<Row>,
+    /// The bills of these accounts, as far as they are made.
+    pub invoices: Vec<Invoice>,
+    /// Where the books do not agree; empty when they do.
+    pub differences: Vec<String>,
+}
+
+impl Explanation {
+    /// Every charge of the line on its bills, usage or not.
+    pub fn charges<'a>(&'a self, line: &'a LineId) -> impl Iterator<Item = (&'a Invoice, &'a Charge)> {
+        self.invoices.iter().flat_map(move |i| i.charges.iter().filter(|c| c.line == *line).map(move |c| (i, c)))
+    }
+}
+
+/// Explains amounts.
+pub struct Explain {
+    store: Arc<dyn Relational>,
+    tariff: SharedTariff,
+}
+
+impl Explain {
+    /// Over the store; the tariff in force says what its rules were.
+    pub fn new(store: Arc<dyn Relational>, tariff: SharedTariff) -> Self {
+        Self { store, tariff }
+    }
+
+    /// Some of the records behind a place, in the order in which they were rated, with
+    /// their places. Those that are only compared are among them, and top-ups.
+    pub async fn records(
+        &self,
+        line: &LineId,
+        cycle: CycleId,
+        after: u64,
+        limit: u64,
+    ) -> Stored<Vec<(u64, UsageRecord)>> {
+        let filter = UsageFilter { line: Some(line.clone()), cycle: Some(cycle), ..UsageFilter::default() };
+        self.store.usage_after(&filter, after, limit).await
+    }
+
+    /// The rule that priced a record, for people.
+    pub fn rule(&self, record: &UsageRecord) -> String {
+        rule(record, &self.tariff)
+    }
+
+    /// All of it summed and compared; `None` for a line that is not known and has no
+    /// records. Reads every record of the line and cycle, a bounded number at a time.
+    pub async fn explain(&self, line: &LineId, cycle: CycleId) -> Stored<Option<Explanation>> {
+        let mut accounts: BTreeSet<AccountId> = self.store.line(line).await?.map(|l| l.account).into_iter().collect();
+        let mut rows: BTreeMap<Part, Row> = BTreeMap::new();
+        let mut after = 0;
+        loop {
+            let chunk = self.records(line, cycle, after, CHUNK).await?;
+            let Some((last, _)) = chunk.last() else { break };
+            after = *last;
+            for (_, record) in chunk.into_iter().filter(|(_, record)| record.is_billed_usage()) {
+                let plan = record.plan.clone().unwrap_or_else(|| PlanId::from(""));
+                let sum = &mut row(&mut rows, Part { plan, late_for: record.late_for }).records;
+                sum.octets = sum.octets.saturating_add_signed(record.octets_counted());
+                sum.amount = sum.amount.saturating_add(record.amount);
+                sum.records += 1;
+                accounts.extend(record.account);
+            }
+        }
+        if accounts.is_empty() {
+            return Ok(None);
+        }
+        let mut invoices = Vec::new();
+        for account in &accounts {
+            for total in self.store.usage_totals(cycle, account, account).await? {
+                if total.line == *line {
+                    let sum = &mut row(&mut rows, Part { plan: total.plan, late_for: total.late_for }).totals;
+                    sum.octets += total.octets;
+                    sum.amount += total.amount;
+                    sum.records += total.records;
+                }
+            }
+            invoices.extend(self.store.invoice(&invoice_id(cycle, account)).await?);
+        }
+        let charges = invoices.iter().flat_map(|i| &i.charges);
+        for charge in charges.filter(|c| c.line == *line && c.kind == ChargeKind::Usage) {
+            let part = Part { plan: charge.plan.clone(), late_for: charge.late_for };
+            let sum = row(&mut rows, part).billed.get_or_insert_default();
+            sum.octets += charge.quantity;
+            sum.amount += charge.amount;
+        }
+        let rows: Vec<Row> = rows.into_values().collect();
+        let all_billed = invoices.len() == accounts.len();
+        let differences = rows.iter().flat_map(|row| differences(row, all_billed)).collect();
+        Ok(Some(Explanation { accounts: accounts.into_iter().collect(), rows, invoices, differences }))
+    }
+}
+
+fn row(rows: &mut BTreeMap<Part, Row>, part: Part) -> &mut Row {
+    let blank = |part: &Part| Row { part: part.clone(), records: Sum::default(), totals: Sum::default(), billed: None };
+    let new = blank(&part);
+    rows.entry(part).or_insert(new)
+}
+
+/// Where the books of one part differ. A bill that is made has to show all of it.
+fn differences(row: &Row, is_billed: bool) -> Vec<String> {
+    let late = row.part.late_for.map(|cycle| format!(", late for {cycle}")).unwrap_or_default();
+    let of = format!("plan {}{late}", row.part.plan);
+    let mut found = Vec::new();
+    let mut compare = |what: &str, ours: i128, theirs: i128, whose: &str| {
+        if ours != theirs {
+            found.push(format!("{of}: {ours} {what} in its records, {theirs} {whose}"));
+        }
+    };
+    let (records, totals) = (&row.records, &row.totals);
+    compare("octets", records.octets.into(), totals.octets.into(), "in the totals");
+    compare("minor units", records.amount.into(), totals.amount.into(), "in the totals");
+    compare("records", records.records.into(), totals.records.into(), "in the totals");
+    if is_billed {
+        let billed = row.billed.clone().unwrap_or_default();
+        compare("octets", records.octets.into(), billed.octets.into(), "on the bill");
+        compare("minor units", records.amount.into(), billed.amount.into(), "on the bill");
+    }
+    found
+}
+
+/// What a record's postings say about its price, with the tariff's words where the
+/// version that priced it is still in force.
+fn rule(record: &UsageRecord, tariff: &Tariff) -> String {
+    match record.outcome {
+        UsageOutcome::Rated => {}
+        UsageOutcome::Reconciled => return "compared only: another source charges the line".to_owned(),
+        other => return format!("not counted: {}", other.as_str()),
+    }
+    let octets = |side| -> i64 {
+        let of_side = record.postings.iter().filter(|p| p.side == side && p.unit == Unit::Octets);
+        of_side.map(|p| p.amount).sum()
+    };
+    if record.key.source() == UsageSource::TopUp {
+        return format!("top-up of {}", octets(LedgerSide::TopUp));
+    }
+    let charged = octets(LedgerSide::Charged);
+    let mut parts = Vec::new();
+    for (side, name) in [(LedgerSide::Allowance, "allowance"), (LedgerSide::Credit, "top-up")] {
+        if octets(side) != 0 {
+            parts.push(format!("{} {name}", octets(side)));
+        }
+    }
+    if charged != 0 {
+        let plan = record.plan.as_ref().filter(|_| record.tariff_version == tariff.version);
+        let tiers = plan.and_then(|id| tariff.plan(id)).and_then(|p| p.usage.as_ref()).map(|usage| {
+            let priced = usage.tiers.iter().filter(|tier| tier.price != 0);
+            priced
+                .map(|t| format!("{}/{} from {}", t.price, t.per_octets, t.from_octets))
+                .collect::<Vec<_>>()
+                .join(", ")
+        });
+        parts.push(match tiers {
+            Some(tiers) if !tiers.is_empty() => format!("{charged} at {tiers}"),
+            _ => format!("{charged} charged"),
+        });
+    }
+    if parts.is_empty() {
+        return if record.amount == 0 { "nothing used".to_owned() } else { "money alone".to_owned() };
+    }
+    parts.join(" + ")
+}
