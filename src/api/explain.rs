@@ -39,6 +39,7 @@ async fn explain(State(state): State<ApiState>, query: Query) -> ApiResult<Json<
         let found = found.ok_or_else(|| ApiError::not_found("line", line.as_str()))?;
         body["accounts"] = json!(found.accounts);
         body["sums"] = json!(found.rows);
+        body["sources"] = json!(found.sources);
         body["bill"] = bill(&found, &line);
         body["agrees"] = json!(found.differences.is_empty());
         body["differences"] = json!(found.differences);

@@ -78,6 +78,13 @@ fn summarize(page: &Value) {
             }
         }
     }
+    for source in page["sources"].as_array().into_iter().flatten() {
+        print!("source {}: {} octets charged", text(&source["source"]), source["charged"]);
+        match source["difference"].as_i64() {
+            Some(difference) => println!(", {} compared, {difference:+} to what is charged", source["compared"]),
+            None => println!(),
+        }
+    }
     for charge in page["bill"].as_array().into_iter().flatten() {
         println!(
             "bill {}: {} {} {} of {}",

@@ -54,6 +54,20 @@ pub struct Row {
     pub billed: Option<Sum>,
 }
 
+/// What one source reported of the line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Source {
+    /// Its name.
+    pub source: &'static str,
+    /// Octets of its records that were charged.
+    pub charged: u64,
+    /// Octets of its records that are only compared.
+    pub compared: u64,
+    /// How much more it reported than was charged altogether; `None` where nothing of
+    /// it is only compared.
+    pub difference: Option<i64>,
+}
+
 /// How a line's usage of a cycle's bill came about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
@@ -61,6 +75,8 @@ pub struct Explanation {
     pub accounts: Vec<AccountId>,
     /// Its usage, part by part.
     pub rows: Vec<Row>,
+    /// Source by source: the one that charges the line, and those that are compared.
+    pub sources: Vec<Source>,
     /// The bills of these accounts, as far as they are made.
     pub invoices: Vec<Invoice>,
     /// Where the books do not agree; empty when they do.
@@ -109,12 +125,21 @@ impl Explain {
     pub async fn explain(&self, line: &LineId, cycle: CycleId) -> Stored<Option<Explanation>> {
         let mut accounts: BTreeSet<AccountId> = self.store.line(line).await?.map(|l| l.account).into_iter().collect();
         let mut rows: BTreeMap<Part, Row> = BTreeMap::new();
+        let mut reported: BTreeMap<&'static str, [u64; 2]> = BTreeMap::new();
         let mut after = 0;
         loop {
             let chunk = self.records(line, cycle, after, CHUNK).await?;
             let Some((last, _)) = chunk.last() else { break };
             after = *last;
-            for (_, record) in chunk.into_iter().filter(|(_, record)| record.is_billed_usage()) {
+            for (_, record) in chunk {
+                if record.outcome == UsageOutcome::Reconciled {
+                    reported.entry(record.key.source().as_str()).or_default()[1] += record.octets;
+                }
+                if !record.is_billed_usage() {
+                    continue;
+                }
+                let charged = &mut reported.entry(record.key.source().as_str()).or_default()[0];
+                *charged = charged.saturating_add_signed(record.octets_counted());
                 let plan = record.plan.clone().unwrap_or_else(|| PlanId::from(""));
                 let sum = &mut row(&mut rows, Part { plan, late_for: record.late_for }).records;
                 sum.octets = sum.octets.saturating_add_signed(record.octets_counted());
@@ -148,8 +173,21 @@ impl Explain {
         let rows: Vec<Row> = rows.into_values().collect();
         let all_billed = invoices.len() == accounts.len();
         let differences = rows.iter().flat_map(|row| differences(row, all_billed)).collect();
-        Ok(Some(Explanation { accounts: accounts.into_iter().collect(), rows, invoices, differences }))
+        let (accounts, sources) = (accounts.into_iter().collect(), sources(&reported));
+        Ok(Some(Explanation { accounts, rows, sources, invoices, differences }))
     }
+}
+
+fn sources(reported: &BTreeMap<&'static str, [u64; 2]>) -> Vec<Source> {
+    let whole: u64 = reported.values().map(|[charged, _]| charged).sum();
+    let difference = |octets: u64| i64::try_from(i128::from(octets) - i128::from(whole)).unwrap_or(i64::MAX);
+    let of = |(source, [charged, compared]): (&&'static str, &[u64; 2])| Source {
+        source,
+        charged: *charged,
+        compared: *compared,
+        difference: (*compared > 0).then(|| difference(charged + compared)),
+    };
+    reported.iter().map(of).collect()
 }
 
 fn row(rows: &mut BTreeMap<Part, Row>, part: Part) -> &mut Row {

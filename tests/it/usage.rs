@@ -100,17 +100,21 @@ fn a_top_up_raises_what_is_left_and_calls_the_session_back() {
 
     const BASE: &str = "/tmf-api/prepayBalanceManagement/v4";
     let line = range.line_id(0);
-    let left = || gateway.get(&format!("{BASE}/bucket/{line}")).1["remainingValue"]["amount"].as_u64().unwrap();
-    let (before, answers) = (left(), session.answers().len());
+    let octets = |of: &Value, name: &str| of[name]["amount"].as_u64().unwrap();
+    let bucket = || gateway.get(&format!("{BASE}/bucket/{line}")).1;
+    // What is left and what is used: the session goes on meanwhile.
+    let whole = || octets(&bucket(), "remainingValue") + octets(&bucket(), "usedValue");
+    assert_eq!(whole(), 100_000_000);
+    let answers = session.answers().len();
     let ask = json!({ "amount": { "amount": 7, "units": "MB" }, "bucket": { "id": line } });
     let (status, made) = gateway.post(&format!("{BASE}/topupBalance"), &ask);
     assert_eq!(status, 201, "{made}");
     let come_back = || session.answers().len() > answers;
     wait_for("a CCR-U after the RAR", Duration::from_secs(10), come_back, || gateway.tail());
-    assert_eq!(left(), before + 7_000_000);
+    assert_eq!(whole(), 107_000_000);
     let account = made["partyAccount"]["id"].as_str().unwrap();
-    let whole = gateway.get(&format!("{BASE}/accumulatedBalance/{account}")).1;
-    assert_eq!(whole["totalBalance"]["amount"].as_u64(), Some(before + 7_000_000));
+    let total = gateway.get(&format!("{BASE}/accumulatedBalance/{account}")).1;
+    assert_eq!(octets(&total, "totalBalance"), octets(&bucket(), "remainingValue"));
     let listed = || gateway.get(&format!("{BASE}/topupBalance?product.id={line}")).1;
     wait_for("its posting", Duration::from_secs(10), || listed()[0]["id"] == made["id"], || gateway.tail());
     assert_eq!(listed()[0]["amount"]["amount"], 7_000_000);

@@ -33,6 +33,9 @@ async fn records_totals_and_bill_are_shown_and_agree_or_not() {
     let sum = json!({ "octets": 1_000, "amount": 1_030, "records": 2 });
     assert_eq!((&open["sums"][0]["records"], &open["sums"][0]["totals"]), (&sum, &sum));
 
+    let sources = json!([{ "source": "file", "charged": 1_000, "compared": 500, "difference": 500 }]);
+    assert_eq!(open["sources"], sources);
+
     let pages = api.get(&format!("{EXPLAIN}&limit=2")).await.body;
     let next = pages["next"].as_u64().unwrap();
     let last = api.get(&format!("{EXPLAIN}&limit=2&after={next}")).await.body;

@@ -15,17 +15,17 @@ impl World {
 #[test]
 fn a_top_up_raises_what_is_left_under_the_cap_once_for_its_id() {
     let mut world = World::on("capped");
-    world.file("1", 10 * MB, "10-10T12:00:00");
-    assert_eq!(world.ask(Phase::Initial, 0, None, Wanted::AsMuchAsWeGive).0, Outcome::CreditLimitReached);
+    world.open();
+    assert_eq!(world.ask(Phase::Update, 1, Some(10 * MB), Wanted::AsMuchAsWeGive).0, Outcome::CreditLimitReached);
     let done = world.top_up("t1", 3 * MB / 2);
     assert_eq!(done.answer, CommandAnswer::Done);
     assert!(balanced(&done.records[0].postings), "{:?}", done.records[0].postings);
     assert_eq!(side(&done.records[0], LedgerSide::TopUp, Unit::Octets), 1_500_000);
     let again = world.top_up("t1", 3 * MB / 2);
     assert!(again.answer == CommandAnswer::Done && !again.changed && again.records.is_empty());
-    let (_, grant) = world.ask(Phase::Update, 1, None, Wanted::AsMuchAsWeGive);
+    let (_, grant) = world.ask(Phase::Update, 2, None, Wanted::AsMuchAsWeGive);
     assert_eq!(grant.as_ref().map(|g| (g.octets, g.final_unit.is_some())), Some((MB, false)));
-    let (_, grant) = world.ask(Phase::Update, 2, Some(MB), Wanted::AsMuchAsWeGive);
+    let (_, grant) = world.ask(Phase::Update, 3, Some(MB), Wanted::AsMuchAsWeGive);
     assert_eq!(grant.map(|g| (g.octets, g.final_unit.is_some())), Some((MB / 2, true)));
     let record = world.records.last().unwrap();
     assert_eq!(side(record, LedgerSide::Credit, Unit::Octets), 1_000_000);
