@@ -35,7 +35,8 @@ fn a_top_up_raises_what_is_left_under_the_cap_once_for_its_id() {
 #[test]
 fn octets_of_a_top_up_cost_nothing_and_the_price_goes_on_behind_them() {
     // plan, used before, topped up, then used; what each of the later records costs
-    let table: &[(&str, u64, u64, &[u64], &[i64])] = &[
+    type Row = (&'static str, u64, u64, &'static [u64], &'static [i64]);
+    let table: &[Row] = &[
         ("payg", 0, 200_000, &[100_000, 100_000, 100_000], &[0, 0, 3]),
         ("payg", 50_000, 100_000, &[100_000, 50_000, 1], &[0, 0, 3]),
         ("10mb", 0, MB, &[10 * MB, MB, 1], &[0, 0, 11]),
