@@ -14,9 +14,9 @@ use linegate::adapters::system::SystemClock;
 use linegate::domain::account::AccountCommand;
 use linegate::domain::ids::{AccountId, Apn, CustomerId, LineId, PlanId, SessionId};
 use linegate::domain::line::{Access, LineState, Profile};
-use linegate::domain::money::Currency;
+use linegate::domain::money::{Currency, Rate};
 use linegate::domain::rating::request::{ChargeRequest, GroupRequest, Phase, Used, Wanted};
-use linegate::domain::tariff::{ChargingSource, Plan, QuotaPolicy, Tariff, Tier, UsagePrice};
+use linegate::domain::tariff::{ChargingSource, Plan, QuotaPolicy, SharedTariff, Tariff, Tier, UsagePrice};
 use linegate::domain::usage::{Identifier, RecordKey};
 use linegate::ports::Clock;
 use linegate::ports::hot::HotStore;
@@ -135,6 +135,7 @@ fn request(n: usize, round: u32, clock: &dyn Clock) -> ChargeRequest {
         peer: Some("pgw.example".to_owned()),
         subscribers: vec![Identifier::Imsi(format!("45008{n:010}"))],
         apn: Some(Apn::from("iot.example")),
+        network: None,
         starts: None,
         ends: now,
         received: now,
@@ -142,8 +143,8 @@ fn request(n: usize, round: u32, clock: &dyn Clock) -> ChargeRequest {
     }
 }
 
-fn tariff() -> Arc<Tariff> {
-    let tiers = vec![Tier { from_octets: 0, price: 3, per_octets: 100_000 }];
+fn tariff() -> SharedTariff {
+    let tiers = vec![Tier { from_octets: 0, price: Rate::whole(3), per_octets: 100_000, exact: false }];
     let plan = Plan {
         name: "IoT".to_owned(),
         product: "iot".to_owned(),
@@ -152,13 +153,14 @@ fn tariff() -> Arc<Tariff> {
         apns: vec![Apn::from("iot.example")],
         monthly_fee: 1000,
         activation_fee: 0,
-        charge_suspended_days: false,
+        fees: Vec::new(),
+        suspended_percent: 0,
         source: ChargingSource::Auto,
-        usage: Some(UsagePrice { tiers, cap_octets: None }),
+        usage: Some(UsagePrice::graduated(tiers)),
         quota: QuotaPolicy::default(),
     };
     let plans = [(PlanId::from("iot-payg"), plan)].into_iter().collect();
-    Arc::new(Tariff { version: 1, currency: Currency::KRW, tax_percent: 10, plans })
+    Tariff { plans, ..Tariff::empty(1, Currency::KRW, 10) }.into()
 }
 
 /// User and system time of every thread; a tick is 10 ms on Linux.

@@ -72,7 +72,14 @@ struct GrantAll;
 
 impl RequestIntake for GrantAll {
     fn submit(&self, request: ChargeRequest, reply: Reply) {
-        let grant = Grant { octets: 1_000_000, validity_s: 3600, threshold_octets: 0, holding_s: 0, final_unit: None };
+        let grant = Grant {
+            octets: 1_000_000,
+            tariff_change: None,
+            validity_s: 3600,
+            threshold_octets: 0,
+            holding_s: 0,
+            final_unit: None,
+        };
         let groups = request.groups.iter().map(|group| GroupAnswer {
             rating_group: group.rating_group,
             outcome: Outcome::Success,

@@ -6,6 +6,7 @@
 //! new is accepted, what waits is made durable and answered, peers are told.
 
 mod folder;
+mod modem_threads;
 mod seams;
 mod stores;
 
@@ -23,6 +24,7 @@ use tracing::{error, info, warn};
 pub use self::folder::running_at;
 
 use self::folder::Folder;
+use self::modem_threads::ModemThreads;
 use self::seams::{AccountsSeam, BalancesSeam, ChargingSeam, EveryTransport, ImportsSeam, MonthSeam};
 use self::stores::RelationalStore;
 use crate::adapters::broker::{self, BrokerModems, BrokerServices, BrokerSettings};
@@ -34,7 +36,7 @@ use crate::adapters::tariff_file;
 use crate::adapters::webhook::HttpWebhooks;
 use crate::api::{self, ApiParts, ApiState, Readiness, Tokens};
 use crate::config::Config;
-use crate::domain::tariff::{SharedTariff, Tariff};
+use crate::domain::tariff::{SharedTariff, TariffBook};
 use crate::ports::delivery::{Mailer, SmsGateway};
 use crate::ports::modem::{ModemIntake, Modems};
 use crate::ports::network::Elements;
@@ -61,9 +63,9 @@ use crate::transport::mqtt::{self, Identities, IntakeSettings, MessageIntake, Mo
 /// Name of the stored Origin-State-Id.
 const ORIGIN_STATE_ID: &str = "diameter.origin-state-id";
 
-/// How long connections may take to finish what waits, at shutdown.
 /// Where a modem is that a broker serves; no gateway's name has a space.
 const BEHIND_BROKER: &str = "behind a broker";
+/// How long connections may take to finish what waits, at shutdown.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a gateway does.
@@ -90,6 +92,7 @@ pub struct Gateway {
     charging: ChargingTasks,
     relational: RelationalStore,
     folder: Folder,
+    modem_threads: ModemThreads,
 }
 
 /// Told in this order at shutdown.
@@ -132,6 +135,7 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
     guard_listeners(config)?;
     config.diameter.check()?;
     config.diameter.tls.load("diameter.tls")?;
+    config.mqtt.tls.load("mqtt.tls")?;
     config.diameter.load_dictionary()?;
     broker(config).check()?;
     tariff(config)?;
@@ -212,7 +216,9 @@ impl Gateway {
         let http = http_listener.local_addr()?;
 
         let relational = RelationalStore::open(&config, &SystemClock, &SeededIds::from_os()).await?;
-        let (built, charging) = build(&config, relational.port(), &stop, &services).await?;
+        let modem_threads = ModemThreads::start(config.mqtt.threads, config.mqtt.niceness)
+            .context("start the threads that serve modems (mqtt.threads)")?;
+        let (built, charging) = build(&config, relational.port(), &modem_threads, &stop, &services).await?;
         spawn_services(&built, mode, &stop, &services);
         let router = api::router(ApiState::new(api_parts(&config, &built, Arc::clone(&readiness)).await?));
         let (http_settings, http_stop) = (config.http.clone(), stop.http.clone());
@@ -233,6 +239,7 @@ impl Gateway {
             charging,
             relational,
             folder,
+            modem_threads,
         };
         if mode == Mode::Serve {
             gateway.listen(&config, &built).await?;
@@ -251,15 +258,8 @@ impl Gateway {
     async fn listen(&mut self, config: &Config, built: &Built) -> anyhow::Result<()> {
         let diameter = diameter::Listeners {
             tcp: bind("diameter.listen", config.diameter.listen)?,
-            tls: match config.diameter.tls.load("diameter.tls")? {
+            tls: match config.diameter.tls.live("diameter.tls", &self.stop.services, &self.services)? {
                 Some(tls) => Some((bind("diameter.tls.listen", config.diameter.tls.listen)?, tls)),
-                None => None,
-            },
-        };
-        let listeners = MqttListeners {
-            tcp: bind("mqtt.listen", config.mqtt.listen)?,
-            tls: match config.mqtt.tls.load("mqtt.tls")? {
-                Some(tls) => Some((bind("mqtt.tls.listen", config.mqtt.tls.listen)?, tls)),
                 None => None,
             },
         };
@@ -274,13 +274,30 @@ impl Gateway {
         let dictionary = config.diameter.load_dictionary()?;
         let settings = config.diameter.clone();
         self.diameter = diameter::start(diameter, settings, dictionary, peers, services, stop, &self.connections)?;
+        self.listen_to_modems(config, built)
+    }
+
+    fn listen_to_modems(&mut self, config: &Config, built: &Built) -> anyhow::Result<()> {
+        let _theirs = self.modem_threads.enter();
+        let listeners = MqttListeners {
+            tcp: bind("mqtt.listen", config.mqtt.listen)?,
+            tls: match config.mqtt.tls.live("mqtt.tls", &self.stop.services, &self.services)? {
+                Some(tls) => Some((bind("mqtt.tls.listen", config.mqtt.tls.listen)?, tls)),
+                None => None,
+            },
+        };
         let intake = |gateway: &str| -> Arc<dyn ModemIntake> {
             Arc::new(MessageIntake::new(
                 Arc::new(built.charging.clone()),
                 built.devices.clone(),
                 Arc::clone(&built.registry),
                 Arc::clone(&built.clock),
-                IntakeSettings { gateway: gateway.to_owned(), desired_expiry_s: config.mqtt.desired_expiry_s },
+                IntakeSettings {
+                    gateway: gateway.to_owned(),
+                    desired_expiry_s: config.mqtt.desired_expiry_s,
+                    unreadable_per_minute_max: config.mqtt.unreadable_per_minute_max,
+                    receipts_per_message_max: config.broker.receipts_per_message_max,
+                },
             ))
         };
         let broker = broker(config);
@@ -330,12 +347,13 @@ impl Gateway {
 async fn build(
     config: &Config,
     store: Arc<dyn Relational>,
+    modem_threads: &ModemThreads,
     stop: &Stops,
     tasks: &TaskTracker,
 ) -> anyhow::Result<(Built, ChargingTasks)> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ids: Arc<dyn Ids> = Arc::new(SeededIds::from_os());
-    let tariff: SharedTariff = Arc::new(tariff(config)?);
+    let tariff = SharedTariff::new(tariff(config)?);
     let documents = Arc::new(PdfDocuments::new(&config.documents, config.billing.calendar()?)?);
     let hot = stores::open_hot(config).await?;
     let drain = Arc::new(Drain::new(Arc::clone(&hot), Arc::clone(&store), config.drain.clone()));
@@ -343,7 +361,7 @@ async fn build(
     let newest_closed = store.newest_closed().await.context("read the newest closed month")?;
     let (of_charging, settings) = (Arc::clone(&clock), config.charging.clone());
     let (charging, charging_tasks) =
-        Charging::start(Arc::clone(&hot), Arc::clone(&tariff), of_charging, settings, newest_closed)
+        Charging::start(Arc::clone(&hot), tariff.clone(), of_charging, settings, newest_closed)
             .await
             .context("recover charging")?;
 
@@ -362,7 +380,7 @@ async fn build(
         elements: Arc::new(DiameterElements::new(&config.diameter, peers.clone())),
         modems: Arc::new(EveryTransport(reached)),
         charging: seam,
-        tariff: Arc::clone(&tariff),
+        tariff: tariff.clone(),
         settings: config.activation.clone(),
     };
     let webhooks = Arc::new(HttpWebhooks::new(config.webhook.clone())?);
@@ -384,7 +402,10 @@ async fn build(
     });
 
     // It stops when the connections have: what they brought is stored.
-    let devices = DeviceStates::start(Arc::clone(&store), &config.device_states, stop.drain.clone(), tasks);
+    let devices = {
+        let _theirs = modem_threads.enter();
+        DeviceStates::start(Arc::clone(&store), &config.device_states, stop.drain.clone(), tasks)
+    };
     let registry = Arc::new(DeviceRegistry::new(
         Arc::clone(&store),
         Arc::new(modems.clone()),
@@ -414,10 +435,10 @@ async fn build(
     Ok((built, charging_tasks))
 }
 
-fn tariff(config: &Config) -> anyhow::Result<Tariff> {
+fn tariff(config: &Config) -> anyhow::Result<TariffBook> {
     match config.tariffs.file() {
         Some(file) => Ok(tariff_file::load(file)?),
-        None => Ok(tariff_file::shipped()?),
+        None => Ok(tariff_file::shipped()?.into()),
     }
 }
 
@@ -473,9 +494,9 @@ async fn watch_intake(charging: Charging, readiness: Arc<Readiness>, stop: Cance
 
 async fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) -> anyhow::Result<ApiParts> {
     let (store, engine) = (Arc::clone(&built.store), Arc::clone(&built.engine));
-    let (clock, ids, tariff) = (Arc::clone(&built.clock), Arc::clone(&built.ids), Arc::clone(&built.tariff));
+    let (clock, ids, tariff) = (Arc::clone(&built.clock), Arc::clone(&built.ids), built.tariff.clone());
     let tokens = Tokens::open(&config.http.my_page_secret, &*store, &*ids).await?;
-    let currency = tariff.currency;
+    let currency = tariff.book().currency();
     let seam = Arc::new(ChargingSeam::new(
         built.charging.clone(),
         Arc::clone(&built.drain),
@@ -485,7 +506,7 @@ async fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) ->
     let month = Month::new(
         Arc::clone(&store),
         Arc::clone(&seam) as _,
-        Arc::clone(&tariff),
+        tariff.clone(),
         Arc::clone(&clock),
         config.billing.clone(),
     )?;
@@ -494,7 +515,7 @@ async fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) ->
         Arc::clone(&seam) as _,
         Arc::clone(&seam) as _,
         Arc::clone(&built.registry),
-        Arc::clone(&tariff),
+        tariff.clone(),
         Arc::clone(&clock),
         config.imports.clone(),
     )?;
@@ -503,7 +524,7 @@ async fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) ->
         Arc::clone(&engine),
         Arc::clone(&clock),
         Arc::clone(&ids),
-        Arc::clone(&tariff),
+        tariff.clone(),
         config.ordering.clone(),
     );
     ordering.count_fallout().await?;
@@ -529,10 +550,11 @@ async fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) ->
         accounts: Arc::new(AccountsSeam::new(built.charging.clone())),
         balances: Arc::new(BalancesSeam::new(
             built.charging.clone(),
-            Arc::clone(&built.tariff),
+            built.tariff.clone(),
             Arc::clone(&built.elements),
+            Arc::clone(&built.clock),
         )),
-        explain: Arc::new(Explain::new(Arc::clone(&built.store), Arc::clone(&built.tariff))),
+        explain: Arc::new(Explain::new(Arc::clone(&built.store), built.tariff.clone())),
         suspense: Arc::clone(&built.suspense),
         tokens,
         currency,

@@ -216,12 +216,12 @@ pub struct HotConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TariffConfig {
-    /// The tariff file; empty takes the built-in one.
+    /// A tariff file, or a folder with one for each version; empty takes the built-in one.
     pub file: String,
 }
 
 impl TariffConfig {
-    /// The file, where one is named.
+    /// The file or folder, where one is named.
     pub fn file(&self) -> Option<&Path> {
         (!self.file.is_empty()).then(|| Path::new(&self.file))
     }

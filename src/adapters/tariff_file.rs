@@ -1,18 +1,53 @@
-//! The price list as a TOML file.
+//! The price list as TOML or JSON: one file, or a folder with a file for each version.
 
 use std::path::{Path, PathBuf};
 
-use crate::domain::tariff::{BadTariff, Tariff};
+use serde::de::DeserializeOwned;
+
+use crate::domain::tariff::{BadTariff, Tariff, TariffBook};
 
 /// The shipped price list, in force when no file is named.
 pub const SHIPPED: &str = include_str!("../../config/tariffs.toml");
 
-/// Reads and checks a price list.
-pub fn load(path: &Path) -> Result<Tariff, TariffFileError> {
-    let file = path.to_path_buf();
-    match std::fs::read_to_string(path) {
-        Ok(text) => parse(&text, path),
-        Err(e) => Err(TariffFileError::Read { file, reason: e.to_string() }),
+/// Most files read from a folder.
+const FILES_MAX: usize = 1000;
+
+/// Reads and checks every version: `path` is a file, or a folder whose `.toml` and
+/// `.json` files are a version each.
+pub fn load(path: &Path) -> Result<TariffBook, TariffFileError> {
+    let versions = if path.is_dir() {
+        files_in(path)?.iter().map(|file| read(file)).collect::<Result<_, _>>()?
+    } else {
+        vec![read(path)?]
+    };
+    TariffBook::new(versions).map_err(|source| TariffFileError::Check { file: path.to_path_buf(), source })
+}
+
+fn files_in(folder: &Path) -> Result<Vec<PathBuf>, TariffFileError> {
+    let unread = |reason: String| TariffFileError::Read { file: folder.to_path_buf(), reason };
+    let entries = std::fs::read_dir(folder).map_err(|e| unread(e.to_string()))?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let file = entry.map_err(|e| unread(e.to_string()))?.path();
+        let is_version = file.extension().is_some_and(|extension| extension == "toml" || extension == "json");
+        if is_version {
+            files.push(file);
+        }
+        if files.len() > FILES_MAX {
+            return Err(unread(format!("more than {FILES_MAX} versions")));
+        }
+    }
+    if files.is_empty() {
+        return Err(unread("no .toml or .json file in it".to_owned()));
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn read(file: &Path) -> Result<Tariff, TariffFileError> {
+    match std::fs::read_to_string(file) {
+        Ok(text) => parse(&text, file),
+        Err(e) => Err(TariffFileError::Read { file: file.to_path_buf(), reason: e.to_string() }),
     }
 }
 
@@ -21,17 +56,34 @@ pub fn shipped() -> Result<Tariff, TariffFileError> {
     parse(SHIPPED, Path::new("config/tariffs.toml"))
 }
 
-/// Parses and checks `text`; `path` names it in errors.
+/// Parses and checks one version; `path` names it in errors, and its ending says
+/// whether it is JSON.
 pub fn parse(text: &str, path: &Path) -> Result<Tariff, TariffFileError> {
     let file = path.to_path_buf();
-    let source = toml::Deserializer::parse(text)
-        .map_err(|e| TariffFileError::Syntax { file: file.clone(), reason: one_line(&e.to_string()) })?;
-    let tariff: Tariff = serde_path_to_error::deserialize(source).map_err(|e| {
-        let (key, reason) = (e.path().to_string(), e.inner().message().to_owned());
-        TariffFileError::Value { file: file.clone(), key, reason }
-    })?;
+    let syntax = |reason: String| TariffFileError::Syntax { file: path.to_path_buf(), reason: one_line(&reason) };
+    let tariff: Tariff = if path.extension().is_some_and(|extension| extension == "json") {
+        let mut source = serde_json::Deserializer::from_str(text);
+        let tariff = values(&mut source, path, |e: &serde_json::Error| e.to_string())?;
+        source.end().map_err(|e| syntax(e.to_string()))?;
+        tariff
+    } else {
+        let source = toml::Deserializer::parse(text).map_err(|e| syntax(e.to_string()))?;
+        values(source, path, |e: &toml::de::Error| e.message().to_owned())?
+    };
     tariff.check().map_err(|source| TariffFileError::Check { file, source })?;
     Ok(tariff)
+}
+
+fn values<'de, T: DeserializeOwned, D: serde::Deserializer<'de>>(
+    source: D,
+    path: &Path,
+    reason: impl Fn(&D::Error) -> String,
+) -> Result<T, TariffFileError> {
+    serde_path_to_error::deserialize(source).map_err(|e| TariffFileError::Value {
+        file: path.to_path_buf(),
+        key: e.path().to_string(),
+        reason: reason(e.inner()),
+    })
 }
 
 /// The parser draws the line below its message; a log has one line.
@@ -108,6 +160,102 @@ mod tests {
             let tariff = parse(&SHIPPED.replacen(capped, &format!("{capped}{text}"), 1), Path::new("t.toml")).unwrap();
             let then = &tariff.plans[&PlanId::from("iot-capped")].quota.final_unit;
             assert_eq!(matches!(then, crate::domain::tariff::FinalUnit::Redirect(_)), redirects, "{then:?}");
+        }
+    }
+
+    #[test]
+    fn a_folder_holds_a_version_in_each_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let shipped_as = |version: u32, from: Option<&str>| {
+            let from = from.map_or(String::new(), |from| format!("effective_from = \"{from}\"\n"));
+            SHIPPED.replacen("version = 1\n", &format!("version = {version}\n{from}"), 1)
+        };
+        let october = "2026-10-01T00:00:00+09:00";
+        std::fs::write(folder.path().join("b.toml"), shipped_as(1, None)).unwrap();
+        let second = parse(&shipped_as(2, Some(october)), Path::new("a.toml")).unwrap();
+        std::fs::write(folder.path().join("a.json"), serde_json::to_string_pretty(&second).unwrap()).unwrap();
+        std::fs::write(folder.path().join("README.md"), "no version").unwrap();
+        let book = load(folder.path()).unwrap();
+        let held = |at: &str| book.at(crate::domain::time::Timestamp::parse(at).unwrap()).version;
+        assert_eq!((held("2026-09-30T23:59:59+09:00"), held(october)), (1, 2));
+        assert_eq!(book.at(crate::domain::time::Timestamp::parse(october).unwrap()), &second, "JSON says the same");
+
+        std::fs::write(folder.path().join("c.toml"), shipped_as(3, Some(october))).unwrap();
+        let error = load(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("version 3") && error.contains("same instant"), "{error}");
+        let empty = tempfile::tempdir().unwrap();
+        assert!(load(empty.path()).unwrap_err().to_string().contains("no .toml or .json"));
+        std::fs::write(empty.path().join("x.json"), "{ \"version\": -1 }").unwrap();
+        let error = load(empty.path()).unwrap_err().to_string();
+        assert!(error.contains("x.json") && error.contains("version"), "{error}");
+    }
+
+    #[test]
+    fn a_rule_that_cannot_be_is_named_with_its_plan() {
+        let payg = "tier = [{ from_octets = 0, price = 3, per_octets = 100_000 }]\n";
+        let table = [
+            (
+                "price = [{ name = \"n\", when = { windows = [\"night\"] }, cost = { per_block = { price = 1, octets = 1 } } }]",
+                "price `n`: window `night`",
+            ),
+            (
+                "price = [{ name = \"n\", when = { zones = [\"moon\"] }, cost = { per_block = { price = 1, octets = 1 } } }]",
+                "zone `moon`",
+            ),
+            (
+                "price = [{ name = \"n\", when = { apns = [\"x\"] }, cost = { per_block = { price = 1, octets = 1 } } }]",
+                "APN `x`",
+            ),
+            (
+                "price = [{ name = \"n\", cost = { per_block = { price = 1, octets = 0 } } }]",
+                "octets must be 1 or more",
+            ),
+            (
+                "price = [{ name = \"n\", cost = { volume = [{ from_octets = 0, price = 1, per_octets = 1 }] } }]",
+                "source other than gy",
+            ),
+            ("price = [{ name = \"n\", cost = { per_block = { price = 0.5, octets = 1 } } }]", "in quotes"),
+            ("price = [{ name = \"n\", cost = { per_block = { price = -1, octets = 1 } } }]", "not negative"),
+            ("price = [{ name = \"n\", cost = { per_unit = { price = 1, octet = 1 } } }]", "octet"),
+            ("cap_octets = 1", "neither `price` nor `tier`"),
+            (
+                "tier = [{ from_octets = 0, price = 3, per_octets = 1 }]\nthreshold = [{ name = \"t\", at = { cap_percent = 5 }, action = \"notify\" }]",
+                "threshold `t`: the plan has no cap_octets",
+            ),
+            (
+                "tier = [{ from_octets = 0, price = 3, per_octets = 1 }]\nallowance = [{ name = \"a\", octets = 1 }, { name = \"a\", octets = 1 }]",
+                "allowance `a`: another has that name",
+            ),
+            (
+                "tier = [{ from_octets = 0, price = 3, per_octets = 1 }]\nallowance = [{ name = \"a\", octets = 1, pooled = true, rollover = { cycles = 1, octets_max = 1 } }]",
+                "cannot roll over",
+            ),
+        ];
+        for (usage, fault) in table {
+            let text = SHIPPED.replacen(payg, &format!("{usage}\n"), 1);
+            assert_ne!(text, SHIPPED);
+            let error = parse(&text, Path::new("t.toml")).unwrap_err().to_string();
+            assert!(error.contains("iot-payg") && error.contains(fault), "`{error}` lacks `{fault}`");
+        }
+    }
+
+    #[test]
+    fn the_manuals_example_is_a_tariff() {
+        let manual = include_str!("../../docs/tariffs.md");
+        let examples: Vec<&str> =
+            manual.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        let whole = examples.first().unwrap();
+        let tariff = parse(whole, Path::new("docs/tariffs.md")).unwrap();
+        assert!(tariff.plans.len() > 1 && !tariff.windows.is_empty() && !tariff.zones.is_empty());
+        // the other examples are of one price each
+        for example in &examples[1..] {
+            let text = format!(
+                "{}\n[zone]\njapan = [\"440\"]\n[window.night]\nfrom = \"22:00\"\nuntil = \"06:00\"\n[plan.p]\nname = \"P\"\n\
+                 product = \"iot\"\ndepartment = \"iot\"\naccess = \"cellular\"\napns = [\"iot.example\"]\nmonthly_fee = 0\n\
+                 source = \"file\"\n{example}",
+                "version = 1\ncurrency = \"KRW\"\ntax_percent = 10"
+            );
+            parse(&text, Path::new("docs/tariffs.md")).unwrap_or_else(|e| panic!("{e}: {example}"));
         }
     }
 

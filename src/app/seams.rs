@@ -18,7 +18,7 @@ use crate::domain::cycle::CycleId;
 use crate::domain::ids::{AccountId, DeviceId, LineId, SessionId};
 use crate::domain::line::{Line, LineState};
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest};
-use crate::domain::tariff::SharedTariff;
+use crate::domain::tariff::{SharedTariff, UsagePrice};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::UsageRecord;
 use crate::ports::Clock;
@@ -400,12 +400,13 @@ pub struct BalancesSeam {
     charging: Charging,
     tariff: SharedTariff,
     elements: Arc<dyn Elements>,
+    clock: Arc<dyn Clock>,
 }
 
 impl BalancesSeam {
     /// Over charging, and the elements whose sessions are told.
-    pub fn new(charging: Charging, tariff: SharedTariff, elements: Arc<dyn Elements>) -> Self {
-        Self { charging, tariff, elements }
+    pub fn new(charging: Charging, tariff: SharedTariff, elements: Arc<dyn Elements>, clock: Arc<dyn Clock>) -> Self {
+        Self { charging, tariff, elements, clock }
     }
 
     /// Asks a line's sessions to come back for more quota. One that is not reached
@@ -437,18 +438,13 @@ impl Balances for BalancesSeam {
         let view = self.balance(account).await?;
         let held = view.iter().flat_map(|v| &v.lines).find(|l| l.line == *line);
         let Some(held) = held else { return refused("unknown-line", format!("line {line} has no balance")) };
-        let usage = held.plan.as_ref().and_then(|p| self.tariff.plan(p)).and_then(|p| p.usage.as_ref());
-        let ends = usage.map(|u| u.allowance_octets()).filter(|allowance| *allowance != u64::MAX);
-        let Some(allowance_octets) = ends else {
+        let book = self.tariff.book();
+        let tariff = book.at(self.clock.now());
+        let usage = held.plan.as_ref().and_then(|p| tariff.plan(p)).and_then(|p| p.usage.as_ref());
+        if !usage.is_some_and(UsagePrice::has_end) {
             return refused("nothing-to-top-up", format!("the plan of line {line} has no end that could be raised"));
-        };
-        let top_up = TopUp {
-            id: id.to_owned(),
-            line: line.clone(),
-            octets,
-            allowance_octets,
-            tariff_version: self.tariff.version,
-        };
+        }
+        let top_up = TopUp { id: id.to_owned(), line: line.clone(), octets, tariff_version: tariff.version };
         match self.charging.command(account, AccountCommand::TopUp(top_up)).await {
             Ok(CommandAnswer::Done | CommandAnswer::Sessions(_)) => {
                 self.reauthorize(account, line).await;

@@ -15,6 +15,7 @@ pub mod ids;
 pub mod ledger;
 pub mod line;
 pub mod money;
+pub mod network;
 pub mod notification;
 pub mod ordering;
 pub mod rating;

@@ -113,6 +113,152 @@ impl fmt::Display for Money {
     }
 }
 
+/// An exact decimal of minor units, such as `11` or `0.35`: what a price list may
+/// name where a whole minor unit is too coarse. Never negative.
+///
+/// In text it is a whole number, or a decimal in quotes; a bare `0.35` would be a
+/// binary fraction, and is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Rate {
+    digits: i64,
+    /// Decimal places, 0 to [`Rate::PLACES_MAX`].
+    places: u8,
+}
+
+impl Rate {
+    /// Most decimal places.
+    pub const PLACES_MAX: u8 = 9;
+    /// Costs nothing.
+    pub const FREE: Rate = Rate::whole(0);
+
+    /// Whole minor units; a negative number counts as nothing, see [`Rate::parse`].
+    pub const fn whole(minor: i64) -> Self {
+        Self { digits: if minor < 0 { 0 } else { minor }, places: 0 }
+    }
+
+    /// Reads `11`, `0.35` or `12.000000001`; `None` for anything else, and for
+    /// what is negative or has more than [`Rate::PLACES_MAX`] places.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (whole, part) = text.split_once('.').map_or((text, None), |(whole, part)| (whole, Some(part)));
+        let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        let part = part.filter(|part| is_number(part)).or(part.is_none().then_some(""))?;
+        let places = u8::try_from(part.len()).ok().filter(|places| *places <= Self::PLACES_MAX)?;
+        let digits = format!("{whole}{part}").parse().ok().filter(|_| is_number(whole))?;
+        Some(Self { digits, places })
+    }
+
+    /// Whether it is nothing.
+    pub const fn is_free(self) -> bool {
+        self.digits == 0
+    }
+
+    /// `times` of it.
+    pub fn times(self, times: u64) -> Ratio {
+        let numerator = i128::from(times) * i128::from(self.digits);
+        Ratio { numerator, denominator: 10i128.pow(u32::from(self.places)) }
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let places = usize::from(self.places);
+        let text = format!("{:0>width$}", self.digits, width = places + 1);
+        let (whole, part) = text.split_at(text.len() - places);
+        if part.is_empty() { f.write_str(whole) } else { write!(f, "{whole}.{part}") }
+    }
+}
+
+/// A whole number where it is one, else text.
+impl Serialize for Rate {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        if self.places == 0 { s.serialize_i64(self.digits) } else { s.collect_str(self) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Rate {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        d.deserialize_any(RateText)
+    }
+}
+
+struct RateText;
+
+impl serde::de::Visitor<'_> for RateText {
+    type Value = Rate;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "a price that is not negative: a whole number of minor units, or a decimal in quotes such as \"0.35\"",
+        )
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, minor: i64) -> Result<Rate, E> {
+        if minor < 0 {
+            return Err(E::invalid_value(serde::de::Unexpected::Signed(minor), &self));
+        }
+        Ok(Rate::whole(minor))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, minor: u64) -> Result<Rate, E> {
+        i64::try_from(minor)
+            .map(Rate::whole)
+            .map_err(|_| E::invalid_value(serde::de::Unexpected::Unsigned(minor), &self))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Rate, E> {
+        Rate::parse(text).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+    }
+}
+
+/// An exact amount in minor units before it is rounded. 0 ≤ it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ratio {
+    numerator: i128,
+    denominator: i128,
+}
+
+impl Ratio {
+    /// Nothing.
+    pub const ZERO: Ratio = Ratio { numerator: 0, denominator: 1 };
+
+    /// Divided by `by`, 1 or more; `None` where it does not fit.
+    pub fn over(self, by: u64) -> Option<Ratio> {
+        Some(Ratio { denominator: self.denominator.checked_mul(i128::from(by.max(1)))?, ..self })
+    }
+
+    /// The sum; `None` where it does not fit.
+    pub fn plus(self, other: Ratio) -> Option<Ratio> {
+        if self.denominator == other.denominator {
+            return Some(Ratio { numerator: self.numerator.checked_add(other.numerator)?, ..self });
+        }
+        let (a, b) = (self.reduced(), other.reduced());
+        let common = a.denominator / greatest_common_divisor(a.denominator, b.denominator) * b.denominator;
+        let scaled = |r: Ratio| r.numerator.checked_mul(common / r.denominator);
+        Some(Ratio { numerator: scaled(a)?.checked_add(scaled(b)?)?, denominator: common })
+    }
+
+    /// Rounded by the one rounding rule; `None` where it is not far inside 64 bits.
+    pub fn rounded(self) -> Option<i64> {
+        if self.denominator == 1 {
+            return i64::try_from(self.numerator).ok().filter(|minor| *minor < i64::MAX / 2);
+        }
+        let fits = self.numerator / self.denominator < i128::from(i64::MAX / 2) && self.numerator < i128::MAX / 4;
+        fits.then(|| round_half_away(self.numerator, self.denominator))
+    }
+
+    fn reduced(self) -> Ratio {
+        let by = greatest_common_divisor(self.numerator, self.denominator).max(1);
+        Ratio { numerator: self.numerator / by, denominator: self.denominator / by }
+    }
+}
+
+fn greatest_common_divisor(mut a: i128, mut b: i128) -> i128 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
 /// The rounding rule of every price, proration and tax: half away from zero.
 ///
 /// `numerator / denominator`, `denominator` > 0.
@@ -191,6 +337,25 @@ mod tests {
         ] {
             assert_eq!(currency.minor_of(digits, exponent), minor, "{digits} e{exponent} {currency:?}");
         }
+    }
+
+    #[test]
+    fn a_rate_is_an_exact_decimal_or_nothing() {
+        for (text, shown) in [("11", "11"), ("0.35", "0.35"), ("007.50", "7.50"), ("0.000000001", "0.000000001")] {
+            assert_eq!(Rate::parse(text).unwrap().to_string(), shown);
+        }
+        for bad in ["", ".5", "5.", "-1", "1e3", "1,5", "0.0000000001", "1.2.3", "99999999999999999999"] {
+            assert_eq!(Rate::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn ratios_add_exactly_and_round_once() {
+        let third = Rate::whole(1).times(1).over(3).unwrap();
+        let sixth = Rate::parse("0.5").unwrap().times(1).over(3).unwrap();
+        assert_eq!(third.plus(sixth).unwrap().rounded(), Some(1), "1/3 + 1/6 is a half");
+        assert_eq!(third.rounded(), Some(0));
+        assert_eq!(Rate::whole(i64::MAX).times(u64::MAX).rounded(), None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::ids::{CustomerId, InvoiceId, LineId, ListenerId, MessageId, OrderId};
 use super::ordering::OrderState;
 use super::time::Timestamp;
+use super::usage::UsageRecord;
 
 /// Where a message goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,6 +113,28 @@ pub struct Happening {
     pub customer: Option<CustomerId>,
     /// The `event` member, such as `{"serviceOrder": {…}}`.
     pub event: serde_json::Value,
+}
+
+/// A `UsageThresholdEvent` for each threshold that the usage was the first to reach
+/// in its cycle. What is to be done is in it; whoever listens does it.
+pub fn threshold_happenings(record: &UsageRecord) -> impl Iterator<Item = Happening> {
+    record.crossed.iter().map(|crossing| Happening {
+        event_type: "UsageThresholdEvent".to_owned(),
+        at: record.received,
+        order: None,
+        line: record.line.clone(),
+        customer: None,
+        event: serde_json::json!({ "usageThreshold": {
+            "threshold": crossing.threshold,
+            "action": crossing.action.as_str(),
+            "line": record.line,
+            "account": record.account,
+            "plan": record.plan,
+            "cycle": record.cycle,
+            "tariffVersion": record.tariff_version,
+            "record": record.key.to_string(),
+        } }),
+    })
 }
 
 /// Language of texts for customers.

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::cycle::CycleId;
 use super::ids::{AccountId, Apn, DeviceId, LineId, PlanId, SessionId};
 use super::ledger::{LedgerSide, Posting, Unit};
+use super::network::Plmn;
+use super::rating::request::{Octets, Used};
+use super::tariff::ThresholdAction;
 use super::time::Timestamp;
 
 /// Where a record came from.
@@ -38,6 +41,16 @@ impl UsageSource {
             UsageSource::TopUp => "top-up",
         }
     }
+}
+
+/// Which way octets went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// From the device (CC-Input-Octets, RFC 8506 section 8.24).
+    Up,
+    /// To the device (CC-Output-Octets, RFC 8506 section 8.25).
+    Down,
 }
 
 /// What makes a record the same record when it comes again.
@@ -220,6 +233,15 @@ impl UsageOutcome {
     }
 }
 
+/// A threshold of a plan that usage has reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Crossing {
+    /// Its name in the plan.
+    pub threshold: String,
+    /// What is to be done.
+    pub action: ThresholdAction,
+}
+
 /// One record after it was judged, as the hot log and the relational store keep
 /// it. What is counted is never edited; of what is in suspense the outcome moves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -258,6 +280,28 @@ pub struct UsageRecord {
     pub amount: i64,
     /// The movements, summing to zero in each unit; empty unless rated.
     pub postings: Vec<Posting>,
+    /// Thresholds of the plan that it was the first to reach in its cycle. Kept in
+    /// the hot log, from where they become events, and not beside stored usage.
+    pub crossed: Vec<Crossing>,
+    /// What else its source told of what it was like; kept for suspense.
+    pub told: Option<Box<Told>>,
     /// What could not be read, for `bad-record`: at most 1 KiB of it.
     pub detail: Option<String>,
+}
+
+/// What some prices ask for beside APN, rating group and time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// The serving network.
+    pub network: Option<Plmn>,
+    /// The octets by direction and by their side of a tariff change.
+    pub used: Octets,
+}
+
+impl Told {
+    /// `None` where nothing is told but a sum.
+    pub fn new(network: Option<Plmn>, used: Octets) -> Option<Box<Self>> {
+        let sum = Used::octets(used.total());
+        (network.is_some() || Used::Octets(used) != sum).then(|| Box::new(Self { network, used }))
+    }
 }

@@ -12,7 +12,8 @@ use crate::domain::billing::{Charge, ChargeKind, Invoice, invoice_id};
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{AccountId, LineId, PlanId};
 use crate::domain::ledger::{LedgerSide, Unit};
-use crate::domain::tariff::{SharedTariff, Tariff};
+use crate::domain::tariff::{Circumstances, Price, PriceRule, SharedTariff, TariffBook, Tier};
+use crate::domain::time::Timestamp;
 use crate::domain::usage::{UsageOutcome, UsageRecord, UsageSource};
 use crate::ports::relational::{Relational, Stored, UsageFilter};
 
@@ -97,7 +98,7 @@ pub struct Explain {
 }
 
 impl Explain {
-    /// Over the store; the tariff in force says what its rules were.
+    /// Over the store; the versions of the tariff say what its rules were.
     pub fn new(store: Arc<dyn Relational>, tariff: SharedTariff) -> Self {
         Self { store, tariff }
     }
@@ -117,7 +118,7 @@ impl Explain {
 
     /// The rule that priced a record, for people.
     pub fn rule(&self, record: &UsageRecord) -> String {
-        rule(record, &self.tariff)
+        rule(record, &self.tariff.book())
     }
 
     /// All of it summed and compared; `None` for a line that is not known and has no
@@ -218,9 +219,9 @@ fn differences(row: &Row, is_billed: bool) -> Vec<String> {
     found
 }
 
-/// What a record's postings say about its price, with the tariff's words where the
-/// version that priced it is still in force.
-fn rule(record: &UsageRecord, tariff: &Tariff) -> String {
+/// What a record's postings say about its price, with the name and words of the rule
+/// where it can be told.
+fn rule(record: &UsageRecord, book: &TariffBook) -> String {
     match record.outcome {
         UsageOutcome::Rated => {}
         UsageOutcome::Reconciled => return "compared only: another source charges the line".to_owned(),
@@ -241,21 +242,136 @@ fn rule(record: &UsageRecord, tariff: &Tariff) -> String {
         }
     }
     if charged != 0 {
-        let plan = record.plan.as_ref().filter(|_| record.tariff_version == tariff.version);
-        let tiers = plan.and_then(|id| tariff.plan(id)).and_then(|p| p.usage.as_ref()).map(|usage| {
-            let priced = usage.tiers.iter().filter(|tier| tier.price != 0);
-            priced
-                .map(|t| format!("{}/{} from {}", t.price, t.per_octets, t.from_octets))
-                .collect::<Vec<_>>()
-                .join(", ")
-        });
-        parts.push(match tiers {
-            Some(tiers) if !tiers.is_empty() => format!("{charged} at {tiers}"),
-            _ => format!("{charged} charged"),
+        parts.push(match priced_by(record, book) {
+            Some(rule) => format!("{charged} at {}: {}", rule.name, words(&rule.cost)),
+            None => format!("{charged} charged"),
         });
     }
     if parts.is_empty() {
         return if record.amount == 0 { "nothing used".to_owned() } else { "money alone".to_owned() };
     }
     parts.join(" + ")
+}
+
+/// The rule that priced a record, by the record's version of the tariff. `None` where
+/// that is gone, and where its prices ask for what a record does not keep: the
+/// direction, the network, or which part was used before a window of the day opened.
+fn priced_by<'b>(record: &UsageRecord, book: &'b TariffBook) -> Option<&'b PriceRule> {
+    let tariff = book.versions().iter().find(|tariff| tariff.version == record.tariff_version)?;
+    let usage = tariff.plan(record.plan.as_ref()?)?.usage.as_ref()?;
+    if let [only] = usage.rules.as_slice() {
+        return Some(only);
+    }
+    let UsageRecord { rating_group, starts, ends, .. } = *record;
+    let is_split = record.key.source() == UsageSource::Gy
+        && tariff.clock().last_edge(usage.windows(tariff), ends).is_some_and(|edge| edge > starts);
+    let is_untold = |rule: &PriceRule| rule.when.direction.is_some() || !rule.when.zones.is_empty();
+    if is_split || usage.rules.iter().any(is_untold) {
+        return None;
+    }
+    let at = if starts < ends { Timestamp(ends.0 - 1) } else { ends };
+    let apn = record.apn.as_ref();
+    usage.rule_for(tariff, &Circumstances { apn, rating_group, network: None, direction: None, at })
+}
+
+/// A price for people: minor units and octets.
+fn words(cost: &Price) -> String {
+    let tiers = |tiers: &[Tier]| {
+        let priced = tiers.iter().filter(|tier| !tier.price.is_free());
+        let priced = priced.map(|t| format!("{}/{} from {}", t.price, t.per_octets, t.from_octets));
+        priced.collect::<Vec<_>>().join(", ")
+    };
+    match cost {
+        Price::PerUnit(block) => format!("{}/{} exactly", block.price, block.octets),
+        Price::PerBlock(block) => format!("{}/{}", block.price, block.octets),
+        Price::Package(block) => format!("{} for a package of {}", block.price, block.octets),
+        Price::Graduated(graduated) => tiers(graduated),
+        Price::Volume(volume) => format!("all by the total, {}", tiers(volume)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ledger::Posting;
+    use crate::domain::tariff::Tariff;
+    use crate::domain::usage::RecordKey;
+
+    const PLAN: &str = r#"
+currency = "KRW"
+tax_percent = 10
+time_zone = "Asia/Seoul"
+[window.night]
+from = "22:00"
+until = "06:00"
+[zone]
+japan = ["440"]
+[plan.p]
+name = "P"
+product = "iot"
+department = "iot"
+access = "cellular"
+apns = ["iot.example"]
+monthly_fee = 0
+[[plan.p.usage.price]]
+name = "night"
+when = { windows = ["night"] }
+cost = { per_block = { price = 1, octets = 1000 } }
+"#;
+
+    fn book() -> TariffBook {
+        let day = "[[plan.p.usage.price]]\nname = \"day\"\ncost = { per_unit = { price = \"0.5\", octets = 100 } }\n";
+        let abroad = day.replace("\"day\"", "\"abroad\"\nwhen = { zones = [\"japan\"] }");
+        let version = |head: &str, rest: &str| -> Tariff { toml::from_str(&format!("{head}{PLAN}{rest}")).unwrap() };
+        let second = "version = 2\neffective_from = \"2026-11-01T00:00:00+09:00\"";
+        TariffBook::new(vec![version("version = 1", day), version(second, &format!("{abroad}{day}"))]).unwrap()
+    }
+
+    fn record(key: RecordKey, tariff_version: u32, starts: &str, ends: &str) -> UsageRecord {
+        let at = |time: &str| Timestamp::parse(&format!("2026-10-10T{time}:00+09:00")).unwrap();
+        let side = |side, amount| Posting { side, unit: Unit::Octets, amount };
+        UsageRecord {
+            key,
+            rating_group: 0,
+            outcome: UsageOutcome::Rated,
+            line: Some("l".into()),
+            account: Some("a".into()),
+            cycle: None,
+            late_for: None,
+            plan: Some("p".into()),
+            tariff_version,
+            apn: Some("iot.example".into()),
+            subscriber: None,
+            starts: at(starts),
+            ends: at(ends),
+            received: at(ends),
+            octets: 1500,
+            amount: 5,
+            postings: vec![
+                side(LedgerSide::Network, -1500),
+                side(LedgerSide::Credit, 500),
+                side(LedgerSide::Charged, 1000),
+            ],
+            crossed: Vec::new(),
+            told: None,
+            detail: None,
+        }
+    }
+
+    #[test]
+    fn the_rule_is_named_by_version_and_time_where_it_can_be_told() {
+        let file = || RecordKey::File("1".to_owned());
+        let gy = || RecordKey::Gy("s".into(), 1);
+        let table = [
+            (file(), 1, "20:00", "22:00", "500 top-up + 1000 at day: 0.5/100 exactly"),
+            (file(), 1, "21:00", "23:00", "500 top-up + 1000 at night: 1/1000"),
+            (gy(), 1, "22:30", "23:00", "500 top-up + 1000 at night: 1/1000"),
+            (gy(), 1, "21:00", "23:00", "500 top-up + 1000 charged"),
+            (file(), 2, "20:00", "22:00", "500 top-up + 1000 charged"),
+            (file(), 3, "20:00", "22:00", "500 top-up + 1000 charged"),
+        ];
+        for (key, version, starts, ends, expected) in table {
+            assert_eq!(rule(&record(key, version, starts, ends), &book()), expected, "{starts} to {ends}, {version}");
+        }
+    }
 }

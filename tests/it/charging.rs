@@ -4,24 +4,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use linegate::adapters::fjall::{FjallHot, FjallSettings};
+use linegate::adapters::memory::MemoryStore;
 use linegate::adapters::memory_hot::MemoryHot;
 use linegate::adapters::system::ManualClock;
 use linegate::domain::account::{AccountCommand, CommandAnswer};
 use linegate::domain::ids::{AccountId, Apn, CustomerId, LineId, PlanId, SessionId};
 use linegate::domain::line::{Access, LineState, Profile};
-use linegate::domain::money::Currency;
+use linegate::domain::money::{Currency, Rate};
 use linegate::domain::rating::request::{ChargeRequest, GroupRequest, Outcome, Phase, Used, Wanted};
-use linegate::domain::tariff::{ChargingSource, Plan, QuotaPolicy, SharedTariff, Tariff, Tier, UsagePrice};
+use linegate::domain::tariff::{
+    Block, ChargingSource, Plan, Price, QuotaPolicy, Reach, SharedTariff, Tariff, Threshold, ThresholdAction, Tier,
+    UsagePrice,
+};
 use linegate::domain::time::Timestamp;
 use linegate::domain::usage::{Identifier, RecordKey, SuspenseReason, UsageRecord};
 use linegate::ports::hot::{HotError, HotStore};
+use linegate::ports::relational::OutboxReads;
 use linegate::services::charging::{Charging, ChargingError, ChargingSettings, ChargingTasks, Reply, RequestIntake};
+use linegate::services::drain::{Drain, DrainSettings};
 use tokio::sync::mpsc;
 
 use crate::contract_hot::record;
 
 fn tariff() -> SharedTariff {
-    let usage = UsagePrice { tiers: vec![Tier { from_octets: 0, price: 3, per_octets: 100_000 }], cap_octets: None };
+    let tier = Tier { from_octets: 0, price: Rate::whole(3), per_octets: 100_000, exact: false };
+    let usage = UsagePrice::graduated(vec![tier]);
     let plan = Plan {
         name: "IoT".to_owned(),
         product: "iot".to_owned(),
@@ -30,13 +37,14 @@ fn tariff() -> SharedTariff {
         apns: vec![Apn::from("iot.example")],
         monthly_fee: 1000,
         activation_fee: 0,
-        charge_suspended_days: false,
+        fees: Vec::new(),
+        suspended_percent: 0,
         source: ChargingSource::Auto,
         usage: Some(usage),
         quota: QuotaPolicy::default(),
     };
     let plans = [(PlanId::from("payg"), plan)].into_iter().collect();
-    Arc::new(Tariff { version: 1, currency: Currency::KRW, tax_percent: 10, plans })
+    Tariff { plans, ..Tariff::empty(1, Currency::KRW, 10) }.into()
 }
 
 fn at(text: &str) -> Timestamp {
@@ -44,6 +52,7 @@ fn at(text: &str) -> Timestamp {
 }
 
 struct Gateway {
+    tariff: SharedTariff,
     charging: Charging,
     tasks: ChargingTasks,
     clock: Arc<ManualClock>,
@@ -56,8 +65,9 @@ async fn start(hot: Arc<dyn HotStore>) -> Gateway {
 async fn start_with(hot: Arc<dyn HotStore>, settings: ChargingSettings) -> Gateway {
     let clock = Arc::new(ManualClock::at(at("10-10T12:00:00")));
     let settings = ChargingSettings { commit_retry_ms: 1, ..settings };
-    let (charging, tasks) = Charging::start(hot, tariff(), clock.clone(), settings, None).await.unwrap();
-    Gateway { charging, tasks, clock }
+    let tariff = tariff();
+    let (charging, tasks) = Charging::start(hot, tariff.clone(), clock.clone(), settings, None).await.unwrap();
+    Gateway { tariff, charging, tasks, clock }
 }
 
 fn account(n: usize) -> AccountId {
@@ -115,6 +125,7 @@ fn gy(n: usize, phase: Phase, number: u32, used: Option<u64>) -> ChargeRequest {
         peer: Some("pgw.example".to_owned()),
         subscribers,
         apn: Some(Apn::from("iot.example")),
+        network: None,
         starts: None,
         ends: at("10-10T12:00:00"),
         received: at("10-10T12:00:00"),
@@ -175,6 +186,54 @@ async fn sessions_and_answers_survive_a_restart_and_a_repeat_is_charged_once() {
     assert_eq!(ended.outcome, Outcome::Success);
     let amounts: Vec<i64> = logged(hot.as_ref()).await.iter().map(|r| r.amount).collect();
     assert_eq!(amounts, [6, 3], "price of 200,001 octets is 9 won in all");
+}
+
+#[tokio::test]
+async fn a_version_that_is_added_while_charging_runs_prices_what_ends_in_it() {
+    let hot = Arc::new(MemoryHot::new());
+    let gateway = start(hot.clone()).await;
+    gateway.open(1).await;
+    let from = at("10-10T13:00:00");
+    let mut next = gateway.tariff.book().at(from).clone();
+    (next.version, next.effective_from) = (2, from);
+    let usage = next.plans.get_mut(&PlanId::from("payg")).unwrap().usage.as_mut().unwrap();
+    usage.rules[0].cost = Price::PerBlock(Block { price: Rate::whole(7), octets: 100_000 });
+    gateway.charging.charge(file(1, "before", 100_000)).await.unwrap();
+    gateway.tariff.add(next, at("10-10T12:00:00")).unwrap();
+    for (id, ends) in [("still", "10-10T12:59:59"), ("after", "10-10T13:00:00")] {
+        gateway.clock.set(at(ends));
+        gateway.charging.charge(ChargeRequest { ends: at(ends), ..file(1, id, 100_000) }).await.unwrap();
+    }
+    let priced: Vec<_> = logged(hot.as_ref()).await.iter().map(|r| (r.tariff_version, r.amount)).collect();
+    assert_eq!(priced, [(1, 3), (1, 3), (2, 7)]);
+}
+
+#[tokio::test]
+async fn a_threshold_becomes_an_event_with_the_usage_that_reached_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (hot, relational) = (fjall(&folder), Arc::new(MemoryStore::new()));
+    let gateway = start(hot.clone()).await;
+    gateway.open(1).await;
+    let from = at("10-10T12:30:00");
+    let mut next = gateway.tariff.book().at(from).clone();
+    (next.version, next.effective_from) = (2, from);
+    let usage = next.plans.get_mut(&PlanId::from("payg")).unwrap().usage.as_mut().unwrap();
+    let (name, at_amount) = ("bill-shock".to_owned(), Reach::Amount(6));
+    usage.thresholds = vec![Threshold { name, at: at_amount, action: ThresholdAction::Suspend }];
+    gateway.tariff.add(next, at("10-10T12:00:00")).unwrap();
+    gateway.clock.set(at("10-10T13:00:00"));
+    for id in ["1", "2", "3"] {
+        let request = ChargeRequest { ends: at("10-10T13:00:00"), ..file(1, id, 100_000) };
+        gateway.charging.charge(request).await.unwrap();
+    }
+    for _ in 0..2 {
+        Drain::new(hot.clone(), relational.clone(), DrainSettings::default()).drain_all().await.unwrap();
+    }
+    let told = relational.happenings_after(0, 10).await.unwrap();
+    let told: Vec<_> = told.iter().map(|h| (h.happening.line.clone(), &h.happening.event["usageThreshold"])).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].0, Some(LineId::from("l1")));
+    assert_eq!((&told[0].1["action"], &told[0].1["record"]), (&"suspend".into(), &"file/2".into()));
 }
 
 #[tokio::test]
@@ -358,8 +417,10 @@ async fn an_account_made_after_a_restart_bills_usage_of_closed_months_late() {
         let hot = Arc::new(MemoryHot::new());
         let clock = Arc::new(ManualClock::at(at("10-10T12:00:00")));
         let (settings, newest) = (ChargingSettings::default(), closed.map(|c| c.parse().unwrap()));
-        let (charging, tasks) = Charging::start(hot.clone(), tariff(), clock.clone(), settings, newest).await.unwrap();
-        let gateway = Gateway { charging, tasks, clock };
+        let tariff = tariff();
+        let (charging, tasks) =
+            Charging::start(hot.clone(), tariff.clone(), clock.clone(), settings, newest).await.unwrap();
+        let gateway = Gateway { tariff, charging, tasks, clock };
         gateway.open_since(1, "08-01T00:00:00").await;
         let request = ChargeRequest { ends: at(ends), ..file(1, "row", 7) };
         gateway.charging.charge(request).await.unwrap();

@@ -31,6 +31,8 @@ pub fn record(name: &str) -> UsageRecord {
         octets: 3,
         amount: 0,
         postings: Vec::new(),
+        crossed: Vec::new(),
+        told: None,
         detail: Some(name.to_owned()),
     }
 }

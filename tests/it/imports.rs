@@ -71,7 +71,7 @@ struct House {
 fn house_with(settings: ImportSettings) -> House {
     let store = Arc::new(MemoryStore::new());
     let charging = Arc::new(Charging::default());
-    let tariff = Arc::new(tariff_file::shipped().unwrap());
+    let tariff = tariff_file::shipped().unwrap().into();
     let clock = Arc::new(ManualClock::at(Timestamp::parse("2026-10-20T00:00:00Z").unwrap()));
     let (accounts, usage) = (Arc::clone(&charging) as _, Arc::clone(&charging) as _);
     let devices = crate::devices::registry(&store, &clock, DeviceSettings::default());
@@ -155,7 +155,7 @@ async fn a_line_that_moved_in_pays_its_month_and_no_activation() {
     let house = house();
     house.lines(&format!("{LINES_HEADER}\n{LINES}")).await.unwrap();
     let days = CycleDays::of(&Calendar::new(1, "Asia/Seoul").unwrap(), "2026-10".parse().unwrap());
-    let tariff = tariff_file::shipped().unwrap();
+    let tariff = tariff_file::shipped().unwrap().into();
     for (line, expected) in [("L1", vec![550]), ("L2", vec![]), ("L3", vec![33_000]), ("L4", vec![])] {
         let stored = house.store.line(&line.into()).await.unwrap().unwrap();
         let charges = charges_for(&stored, &days, &tariff).unwrap();
@@ -256,7 +256,7 @@ async fn a_corrected_file_debits_only_what_is_new() {
     let charged = house.charging.charged.lock().unwrap();
     let request = &charged["file/id/r2"];
     assert_eq!(request.phase, Phase::Event);
-    assert_eq!((request.groups[0].used, request.groups[0].rating_group), (Some(Used::octets(205)), 10));
+    assert_eq!((request.groups[0].used, request.groups[0].rating_group), (Some(Used::both_ways(200, 5)), 10));
     assert_eq!(request.ends, Timestamp::parse("2026-10-02T00:01:00Z").unwrap());
 }
 

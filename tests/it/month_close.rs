@@ -90,6 +90,8 @@ fn usage(n: u32, line: &str, octets: u64, amount: i64, late_for: Option<&str>) -
         octets,
         amount,
         postings: vec![minor(LedgerSide::Unbilled, amount), minor(LedgerSide::Revenue, -amount)],
+        crossed: Vec::new(),
+        told: None,
         detail: None,
     }
 }
@@ -155,7 +157,7 @@ async fn house_of(lines: Vec<Line>) -> House {
         departments: [("iot-business".to_owned(), iot)].into(),
         ..BillingSettings::default()
     };
-    let tariff = Arc::new(tariff_file::shipped().unwrap());
+    let tariff = tariff_file::shipped().unwrap().into();
     let charging = Arc::new(Charging { store: Arc::clone(&store), accounts });
     let month = Month::new(Arc::clone(&store) as _, charging, tariff, Arc::clone(&clock) as _, settings).unwrap();
     House { store, clock, month: Arc::new(month) }
@@ -324,7 +326,7 @@ async fn an_account_with_an_unknown_plan_stops_the_settlement_and_not_the_other_
         let mut tariff = tariff_file::shipped().unwrap();
         let payg = tariff.plans[&PlanId::from("iot-payg")].clone();
         tariff.plans.insert(PlanId::from("gone"), payg);
-        Arc::new(tariff)
+        tariff.into()
     };
     let charging = Arc::new(Charging { store: Arc::clone(&house.store), accounts: 7 });
     let (store, clock) = (Arc::clone(&house.store) as _, Arc::clone(&house.clock) as _);
@@ -383,7 +385,7 @@ async fn a_hundred_thousand_lines_close_in_seconds() {
         }
     }
     let clock = Arc::new(ManualClock::at(at("2026-11-01T00:10:00+09:00")));
-    let tariff = Arc::new(tariff_file::shipped().unwrap());
+    let tariff = tariff_file::shipped().unwrap().into();
     let month = Month::new(store, Arc::new(Closed), tariff, clock, BillingSettings::default()).unwrap();
     let watch = linegate::adapters::system::SystemClock::instant();
     let shown = |p: CloseProgress| eprintln!("{:>8.2?} {p:?}", watch.elapsed());

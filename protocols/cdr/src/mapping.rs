@@ -27,7 +27,8 @@ pub struct Mapping {
     pub columns: Columns,
     /// Columns that the file need not have, by the names of the fields of
     /// [`Columns`]. Only `record_id`, `imsi`, `msisdn`, `apn`, `rating_group` and
-    /// `octets_down` (then `octets_up` holds all octets) can be left out. Default: none.
+    /// `network` can be left out, and `octets_down` (then `octets_up` holds all octets).
+    /// Default: none.
     pub optional: Vec<String>,
 }
 
@@ -53,6 +54,9 @@ pub struct Columns {
     pub octets_up: String,
     /// Octets to the device.
     pub octets_down: String,
+    /// The serving network, MCC and MNC: `45008` or `450-08`. Empty, the default: the
+    /// file tells none.
+    pub network: String,
 }
 
 impl Default for Mapping {
@@ -81,11 +85,12 @@ impl Default for Columns {
             end: "end".into(),
             octets_up: "octets_up".into(),
             octets_down: "octets_down".into(),
+            network: String::new(),
         }
     }
 }
 
-pub(crate) const COLUMNS: usize = 9;
+pub(crate) const COLUMNS: usize = 10;
 /// Columns of a file without a header.
 const PLACES_MAX: usize = 1000;
 
@@ -101,6 +106,7 @@ pub(crate) enum Column {
     End,
     OctetsUp,
     OctetsDown,
+    Network,
 }
 
 impl Column {
@@ -114,6 +120,7 @@ impl Column {
         Self::End,
         Self::OctetsUp,
         Self::OctetsDown,
+        Self::Network,
     ];
 
     /// The name of the field in [`Columns`].
@@ -128,11 +135,16 @@ impl Column {
             Self::End => "end",
             Self::OctetsUp => "octets_up",
             Self::OctetsDown => "octets_down",
+            Self::Network => "network",
         }
     }
 
     fn may_be_absent(self) -> bool {
-        matches!(self, Self::RecordId | Self::Imsi | Self::Msisdn | Self::Apn | Self::RatingGroup | Self::OctetsDown)
+        match self {
+            Self::RecordId | Self::Imsi | Self::Msisdn | Self::Apn => true,
+            Self::RatingGroup | Self::OctetsDown | Self::Network => true,
+            Self::Start | Self::End | Self::OctetsUp => false,
+        }
     }
 }
 
@@ -175,6 +187,7 @@ impl Mapping {
             Column::End => &columns.end,
             Column::OctetsUp => &columns.octets_up,
             Column::OctetsDown => &columns.octets_down,
+            Column::Network => &columns.network,
         }
     }
 
@@ -193,6 +206,7 @@ impl Mapping {
     }
 
     pub(crate) fn is_optional(&self, column: Column) -> bool {
-        self.optional.iter().any(|name| name == column.field())
+        let unnamed = column == Column::Network && self.columns.network.is_empty();
+        unnamed || self.optional.iter().any(|name| name == column.field())
     }
 }

@@ -168,6 +168,9 @@ fn layout(header: &Fields, mapping: &Mapping) -> Result<Layout, FileError> {
     let mut places = [None; COLUMNS];
     for column in Column::ALL {
         let name = mapping.name(column);
+        if column == Column::Network && name.is_empty() {
+            continue;
+        }
         let mut found = (0..header.len()).filter(|place| header.at(*place) == name);
         places[column as usize] = match (found.next(), found.next()) {
             (Some(_), Some(_)) => return Err(FileError::RepeatedColumn(name.to_owned())),

@@ -29,7 +29,11 @@ pub struct Row {
     /// Octets from the device, 0 to 2^63-1.
     pub octets_up: u64,
     /// Octets to the device, 0 to 2^63-1; with those from it, at most 2^63-1.
-    pub octets_down: u64,
+    /// `None` where the file tells them together, in `octets_up`.
+    pub octets_down: Option<u64>,
+    /// The serving network: three digits of country, two or three of network, with or
+    /// without `-` between them.
+    pub network: Option<String>,
 }
 
 /// A row that was not taken.
@@ -124,10 +128,10 @@ impl Layout {
         }
         let octets_up = self.octets(fields, Column::OctetsUp)?;
         let octets_down = match self.places[Column::OctetsDown as usize] {
-            Some(_) => self.octets(fields, Column::OctetsDown)?,
-            None => 0,
+            Some(_) => Some(self.octets(fields, Column::OctetsDown)?),
+            None => None,
         };
-        if octets_up + octets_down > OCTETS_MAX {
+        if octets_up + octets_down.unwrap_or(0) > OCTETS_MAX {
             return Err(RowErrorReason::OctetsOverflow);
         }
         Ok(Row {
@@ -141,6 +145,7 @@ impl Layout {
             end_ms,
             octets_up,
             octets_down,
+            network: self.network(fields)?,
         })
     }
 
@@ -172,6 +177,19 @@ impl Layout {
             return Ok(Some(digits.to_owned()));
         }
         Err(self.bad(column, value, expected))
+    }
+
+    fn network(&self, fields: &Fields) -> Result<Option<String>, RowErrorReason> {
+        let Some(value) = self.value(fields, Column::Network) else {
+            return Ok(None);
+        };
+        let parts = value.split_at_checked(3).map(|(mcc, mnc)| (mcc, mnc.strip_prefix('-').unwrap_or(mnc)));
+        match parts {
+            Some((mcc, mnc)) if is_digits(mcc) && is_digits(mnc) && matches!(mnc.len(), 2 | 3) => {
+                Ok(Some(value.to_owned()))
+            }
+            _ => Err(self.bad(Column::Network, value, "MCC and MNC, such as 45008 or 450-08")),
+        }
     }
 
     fn rating_group(&self, fields: &Fields) -> Result<Option<u32>, RowErrorReason> {

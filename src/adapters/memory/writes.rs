@@ -8,7 +8,7 @@ use crate::domain::billing::{Invoice, InvoiceNumber};
 use crate::domain::device::Device;
 use crate::domain::ids::{MessageId, PlanId, SlotId};
 use crate::domain::ledger::Posting;
-use crate::domain::notification::Message;
+use crate::domain::notification::{Message, threshold_happenings};
 use crate::domain::scheduling::Slot;
 use crate::domain::usage::{UsageOutcome, UsageRecord};
 use crate::ports::relational::{DeliveryState, OutboxEntry, StoreError, Stored, SuspenseNote, SuspenseVerb, Write};
@@ -165,6 +165,10 @@ impl Transaction<'_> {
         }
         self.put(|s| &mut s.cursors, Cursor::Drain, position);
         for record in records {
+            for happening in threshold_happenings(&record) {
+                let sequence = next(&self.state.happenings);
+                self.put(|s| &mut s.happenings, sequence, happening);
+            }
             self.usage(record);
         }
     }

@@ -70,6 +70,7 @@ pub(super) fn maybe_cycle(row: &PgRow, column: &str) -> Result<Option<CycleId>, 
 pub(super) fn usage_record(row: &PgRow) -> Result<UsageRecord, sqlx::Error> {
     let subscriber: Option<&str> = row.try_get("subscriber")?;
     let postings: Option<&str> = row.try_get("postings")?;
+    let told: Option<&str> = row.try_get("told")?;
     Ok(UsageRecord {
         key: record_key(row.try_get("key")?)?,
         rating_group: small(row, "rating_group")?,
@@ -88,6 +89,8 @@ pub(super) fn usage_record(row: &PgRow) -> Result<UsageRecord, sqlx::Error> {
         octets: count(row, "octets")?,
         amount: row.try_get("amount")?,
         postings: postings.map(from_json).transpose()?.unwrap_or_default(),
+        crossed: Vec::new(),
+        told: told.map(from_json).transpose()?,
         detail: row.try_get("detail")?,
     })
 }

@@ -121,6 +121,10 @@ impl Writer {
 
 /// Deliveries appoint the next head of a stream; orders move the counts by state,
 /// a handful of rows that every gateway writes.
-const fn appends_to_stream(write: &Write) -> bool {
-    matches!(write, Write::Happening(_) | Write::Message(_) | Write::Delivery(..) | Write::Order(_))
+fn appends_to_stream(write: &Write) -> bool {
+    match write {
+        Write::Happening(_) | Write::Message(_) | Write::Delivery(..) | Write::Order(_) => true,
+        Write::Drain { records, .. } => records.iter().any(|record| !record.crossed.is_empty()),
+        _ => false,
+    }
 }

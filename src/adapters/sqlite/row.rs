@@ -57,6 +57,7 @@ pub(super) fn maybe_cycle(row: &SqliteRow, column: &str) -> Result<Option<CycleI
 pub(super) fn usage_record(row: &SqliteRow) -> Result<UsageRecord, sqlx::Error> {
     let subscriber: Option<&str> = row.try_get("subscriber")?;
     let postings: Option<&str> = row.try_get("postings")?;
+    let told: Option<&str> = row.try_get("told")?;
     Ok(UsageRecord {
         key: record_key(row.try_get("key")?)?,
         rating_group: row.try_get("rating_group")?,
@@ -75,6 +76,8 @@ pub(super) fn usage_record(row: &SqliteRow) -> Result<UsageRecord, sqlx::Error> 
         octets: count(row, "octets")?,
         amount: row.try_get("amount")?,
         postings: postings.map(from_json).transpose()?.unwrap_or_default(),
+        crossed: Vec::new(),
+        told: told.map(from_json).transpose()?,
         detail: row.try_get("detail")?,
     })
 }

@@ -186,6 +186,7 @@ impl Account {
         line.reach(state, at, limits);
         self.next_line = next_line;
         self.lines.push(line);
+        self.resize_pools();
         Commanded { lines_changed: vec![id], ..Commanded::changed(CommandAnswer::Done) }
     }
 
@@ -232,6 +233,13 @@ impl Account {
         Commanded::changed(CommandAnswer::Done)
     }
 
+    /// What lines bring into pools is worked out anew.
+    fn resize_pools(&mut self) {
+        for more in self.buckets.iter_mut().filter_map(|bucket| bucket.more.as_mut()) {
+            more.pools.iter_mut().for_each(|pool| pool.sized_by = None);
+        }
+    }
+
     fn open_sessions(&self, line: &LineId) -> Vec<OpenSession> {
         let Some(no) = self.line(line).map(|l| l.no) else { return Vec::new() };
         let gives_quota = |s: &&Session| s.source == UsageSource::Gy && s.is_open();
@@ -259,6 +267,7 @@ impl Account {
         }
         line.command_keys.push(key);
         change(line);
+        self.resize_pools();
         Commanded { lines_changed: vec![id.clone()], ..Commanded::changed(CommandAnswer::Done) }
     }
 }

@@ -25,9 +25,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use bucket::{Bucket, LineTotal};
+pub use bucket::{Bucket, BucketMore, LineMore, LineTotal, Pool, Pot};
 pub use command::{AccountCommand, CommandAnswer, Commanded, OpenSession};
-pub use credit::{Credit, TopUp, credited, uncredited};
+pub use credit::TopUp;
 pub use keys::{EventKeys, KeySeen};
 pub use seen::NumberSet;
 pub use session::{Reservation, Session, SessionEnd};
@@ -153,8 +153,8 @@ pub struct Account {
     pub bounds: Interval,
     /// The newest cycle that was closed.
     pub closed_through: CycleId,
-    /// Cycles by age; the last is the open one, the others wait for their
-    /// close, but for one that was closed and is kept to price late usage.
+    /// Cycles by age; the last is the open one, the others wait for their close,
+    /// but for closed ones that are kept to price late usage or roll over.
     pub buckets: Vec<Bucket>,
     /// Its lines.
     pub lines: Vec<LineCharging>,
@@ -168,8 +168,6 @@ pub struct Account {
     pub event_keys: EventKeys,
     /// The newest answers to one-time events by their keys' hashes, oldest first.
     pub event_answers: Vec<(u64, ChargeAnswer)>,
-    /// Top-ups of cycles that are not forgotten. Format 3 has none.
-    pub credits: Vec<Credit>,
 }
 
 /// Format of [`Account::encode`].
@@ -221,7 +219,6 @@ impl Account {
             modems: Vec::new(),
             event_keys: EventKeys::default(),
             event_answers: Vec::new(),
-            credits: Vec::new(),
         })
     }
 
@@ -235,11 +232,6 @@ impl Account {
     pub fn decode(bytes: &[u8]) -> Result<Self, BadAccount> {
         match bytes.split_first() {
             Some((&FORMAT, state)) => postcard::from_bytes(state).map_err(|e| BadAccount { reason: e.to_string() }),
-            // Its last field is new: no credits.
-            Some((&3, state)) => {
-                let state = [state, &[0]].concat();
-                postcard::from_bytes(&state).map_err(|e| BadAccount { reason: e.to_string() })
-            }
             Some((format, _)) => Err(BadAccount { reason: format!("format {format}, this program reads {FORMAT}") }),
             None => Err(BadAccount { reason: "empty".to_owned() }),
         }
@@ -317,12 +309,9 @@ impl Account {
         for bucket in self.buckets.iter_mut().filter(|b| b.cycle <= cycle) {
             bucket.closed = true;
         }
-        let last_closed = self.buckets.iter().rposition(|b| b.closed);
-        if let Some(last_closed) = last_closed {
-            self.buckets.drain(..last_closed);
-        }
-        let oldest = self.buckets.first().map_or(self.cycle, |b| b.cycle);
-        self.credits.retain(|credit| credit.cycle >= oldest);
+        let last_closed = self.buckets.iter().rev().find(|b| b.closed).map(|b| b.cycle);
+        let open = self.cycle;
+        self.buckets.retain(|b| !b.closed || Some(b.cycle) == last_closed || b.rolls_into(open));
         Some(self.forget_ended_lines(calendar.bounds(cycle).from))
     }
 
@@ -381,6 +370,20 @@ impl Account {
         changed
     }
 
+    /// The bucket of a cycle up to the open one, made where it is missing.
+    pub(crate) fn bucket_mut(&mut self, cycle: CycleId) -> &mut Bucket {
+        let at = self.buckets.partition_point(|b| b.cycle < cycle);
+        if self.buckets.get(at).is_none_or(|b| b.cycle != cycle) {
+            let closed = cycle <= self.closed_through;
+            self.buckets.insert(at, Bucket { closed, ..Bucket::new(cycle) });
+        }
+        &mut self.buckets[at]
+    }
+
+    pub(crate) fn bucket(&self, cycle: CycleId) -> Option<&Bucket> {
+        self.buckets.iter().rev().find(|b| b.cycle == cycle)
+    }
+
     fn open_cycle(&mut self, cycle: CycleId, calendar: &Calendar) {
         if self.buckets.last().is_some_and(|open| open.totals.is_empty()) {
             self.buckets.pop();
@@ -403,7 +406,8 @@ impl Account {
         gone
     }
 
-    fn calendar(&self) -> Calendar {
+    /// When its cycles begin.
+    pub(crate) fn calendar(&self) -> Calendar {
         Calendar::new(self.anchor_day, &self.zone).expect("an account's calendar was checked when it was made")
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::AccountLimits;
 use super::seen::NumberSet;
 use crate::domain::ids::{Apn, SessionId};
+use crate::domain::network::Plmn;
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, GroupRequest, Outcome};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::UsageSource;
@@ -56,6 +57,8 @@ pub struct Session {
     pub line: u16,
     /// The APN that it was opened with.
     pub apn: Option<Apn>,
+    /// The serving network named last; kept where the line's plan asks for it.
+    pub network: Option<Plmn>,
     /// Request numbers seen.
     pub numbers: NumberSet,
     /// The newest answers by request number, oldest first.

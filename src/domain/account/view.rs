@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::{Account, Bucket, credited, uncredited};
+use super::{Account, Bucket, LineTotal};
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{AccountId, CustomerId, LineId, PlanId, SessionId};
 use crate::domain::line::LineState;
-use crate::domain::tariff::Tariff;
+use crate::domain::tariff::{TariffBook, UsagePrice, counter_key};
 use crate::domain::time::{Interval, Timestamp};
 use crate::domain::usage::UsageSource;
 
@@ -48,8 +48,8 @@ pub struct LineView {
     pub octets: u64,
     /// What they cost, minor units.
     pub amount: i64,
-    /// Octets left of the allowance and of top-ups; `None` where the plan has no
-    /// allowance that ends.
+    /// Octets left of the line's own allowances and of top-ups, without what rolls
+    /// over; `None` where the plan has none that ends.
     pub allowance_left: Option<u64>,
     /// Octets that it was topped up with in this cycle.
     pub credit: u64,
@@ -82,7 +82,7 @@ pub struct SessionView {
 
 impl Account {
     /// The account as others may see it.
-    pub fn view(&self, tariff: &Tariff, now: Timestamp) -> AccountView {
+    pub fn view(&self, tariff: &TariffBook, now: Timestamp) -> AccountView {
         let buckets = || self.buckets.iter().rev();
         AccountView {
             account: self.id.clone(),
@@ -109,15 +109,13 @@ impl Account {
         }
     }
 
-    fn line_view(&self, at: usize, bucket: &Bucket, tariff: &Tariff, now: Timestamp) -> LineView {
+    fn line_view(&self, at: usize, bucket: &Bucket, tariff: &TariffBook, now: Timestamp) -> LineView {
         let line = &self.lines[at];
         let plan = line.plans.last().map(|(_, plan)| plan);
-        let usage = plan.and_then(|p| tariff.plan(p)).and_then(|p| p.usage.as_ref());
+        let usage = plan.and_then(|p| tariff.plan_at(p, now)).and_then(|p| p.usage.as_ref());
         let total = bucket.total(line.no);
         let octets = total.map_or(0, |t| t.octets);
-        let credit = credited(&self.credits, bucket.cycle, line.no);
-        let credit_used = octets - uncredited(&self.credits, bucket.cycle, line.no, octets);
-        let allowance = usage.map(|u| u.allowance_octets()).filter(|a| *a != u64::MAX);
+        let credit = total.map_or(0, LineTotal::credit);
         LineView {
             line: line.id.clone(),
             cycle: bucket.cycle,
@@ -127,7 +125,7 @@ impl Account {
             plan: plan.cloned(),
             octets,
             amount: total.map_or(0, |t| t.amount),
-            allowance_left: allowance.map(|a| a.saturating_sub(octets).saturating_add(credit - credit_used)),
+            allowance_left: usage.and_then(|u| allowance_left(u, total)),
             credit,
             cap_left: usage.and_then(|u| u.cap_octets).map(|c| c.saturating_add(credit).saturating_sub(octets)),
             reserved: if bucket.cycle == self.cycle { self.reserved(line.no, now) } else { 0 },
@@ -135,4 +133,20 @@ impl Account {
             reconciled: total.map(|t| t.reconciled.clone()).unwrap_or_default(),
         }
     }
+}
+
+fn allowance_left(usage: &UsagePrice, total: Option<&LineTotal>) -> Option<u64> {
+    let credit = total.map_or(0, LineTotal::credit_left);
+    if let Some(price) = usage.plain() {
+        let counted = total.map_or(0, |t| t.counter(crate::domain::tariff::MAIN_COUNTER));
+        let free = Some(usage.free_octets(price)).filter(|free| *free != u64::MAX);
+        return free.map(|free| free.saturating_sub(counted).saturating_add(credit));
+    }
+    let own = usage.allowances.iter().filter(|allowance| !allowance.pooled);
+    own.map(|allowance| {
+        let used = total.and_then(|t| t.pot(counter_key(&allowance.name))).map_or(0, |pot| pot.used);
+        allowance.octets.saturating_sub(used)
+    })
+    .chain((credit > 0).then_some(credit))
+    .reduce(u64::saturating_add)
 }

@@ -87,7 +87,7 @@ mod tests {
     use crate::domain::money::Currency;
 
     fn bill(currency: Currency, tax_percent: u8, amounts: &[(ChargeKind, i64)]) -> Option<(Invoice, Vec<Posting>)> {
-        let tariff = Tariff { version: 1, currency, tax_percent, plans: Default::default() };
+        let tariff = Tariff::empty(1, currency, tax_percent);
         let cycle = CycleDays::of(&Calendar::new(1, "Asia/Seoul").unwrap(), "2026-10".parse().unwrap());
         let charges = amounts.iter().map(|&(kind, amount)| Charge {
             line: LineId::from("L1"),

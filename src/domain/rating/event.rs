@@ -6,16 +6,17 @@
 //! A refund gives back what the open cycle has charged, never more, so no bill
 //! falls below nothing.
 
+use super::allowance::crossed;
 use super::grant::left_under_cap;
 use super::judge::{Usage, blank_record, judge, move_totals};
-use super::price::{Priced, price_of_line};
+use super::price::{Priced, Served, charge, price};
 use super::request::{Action, ChargeAnswer, ChargeRequest, Grant, GroupAnswer, MoneyAsked, Outcome, Used, Wanted};
 use super::{Applied, Place, RatingSettings, is_denied, is_foreign, key_hash};
 use crate::domain::account::{Account, AccountLimits, KeySeen, LineTotal};
 use crate::domain::ids::LineId;
 use crate::domain::ledger::{LedgerSide, Posting, Unit};
 use crate::domain::money::Money;
-use crate::domain::tariff::{ChargingSource, Tariff, UsagePrice};
+use crate::domain::tariff::{ChargingSource, Circumstances, MAIN_COUNTER, Price, Tariff, UsagePrice};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{SuspenseReason, UsageOutcome, UsageRecord};
 
@@ -41,7 +42,8 @@ pub(super) fn one_time(
         }
     }
     let foreign = is_foreign(account, line, request.apn.as_ref(), tariff, now);
-    let place = Place { line, apn: request.apn.clone(), foreign, last_of_ended: false, now };
+    let (apn, network) = (request.apn.clone(), request.network);
+    let place = Place { line, apn, network, foreign, last_of_ended: false, now };
     let mut event = Event { account, place: &place, request, tariff, settings, records: Vec::new() };
     let mut answer = match action {
         Action::CheckBalance => event.check_balance(),
@@ -113,6 +115,7 @@ impl<'a> Event<'a> {
                 let minor = self.minor(asked)?;
                 self.total().amount += minor;
                 settle(&mut record, money_moved(minor));
+                record.crossed = crossed(self.account, self.account.lines[self.place.line].no, prices);
                 Some(minor)
             }
             Wanted::Nothing | Wanted::AsMuchAsWeGive | Wanted::Unpriced => return Err(Outcome::RatingFailed),
@@ -127,26 +130,33 @@ impl<'a> Event<'a> {
         let usage = self.usage(at);
         let line = &self.account.lines[self.place.line];
         let (id, plan) = judge(line, self.place, &usage, self.tariff, self.settings).map_err(outcome_of)?;
-        record.outcome =
-            move_totals(self.account, self.place, &usage, self.request, id, plan, record).map_err(outcome_of)?;
+        record.outcome = move_totals(self.account, self.place, &usage, self.request, (id, plan), self.tariff, record)
+            .map_err(outcome_of)?;
         Ok((record.outcome == UsageOutcome::Rated).then_some(record.amount))
     }
 
     fn refund(&mut self, at: usize) -> Result<GroupAnswer, Outcome> {
         let group = &self.request.groups[at];
         let prices = self.prices()?;
-        let (octets, charged) = self.charged_by_us()?;
-        let (octets_after, priced) = match group.wanted {
+        let charged = self.charged_by_us()?;
+        let (back, priced) = match group.wanted {
             Wanted::Octets(back) => {
-                let after = octets.checked_sub(back).ok_or(Outcome::RefundTooLarge)?;
-                (after, self.price(prices, after, octets).ok_or(Outcome::RatingFailed)?.reversed())
+                let (counter, cost, free) = self.counter(prices, group.rating_group)?;
+                let counted = self.counted(counter);
+                let after = counted.checked_sub(back).ok_or(Outcome::RefundTooLarge)?;
+                let priced = price(cost, free, after, counted).ok_or(Outcome::RatingFailed)?.reversed();
+                (Some((counter, after, back)), priced)
             }
-            Wanted::Money(asked) => (octets, money_moved(-self.minor(asked)?)),
+            Wanted::Money(asked) => (None, money_moved(-self.minor(asked)?)),
             Wanted::Nothing | Wanted::AsMuchAsWeGive | Wanted::Unpriced => return Err(Outcome::RatingFailed),
         };
         let amount = charged.checked_add(priced.amount).filter(|left| *left >= 0).ok_or(Outcome::RefundTooLarge)?;
         let total = self.total();
-        (total.octets, total.amount) = (octets_after, amount);
+        if let Some((counter, after, back)) = back {
+            total.set_counter(counter, after);
+            total.octets = total.octets.saturating_sub(back);
+        }
+        total.amount = amount;
         let back = -priced.amount;
         let mut record = self.record(at);
         settle(&mut record, priced);
@@ -157,10 +167,25 @@ impl<'a> Event<'a> {
 
     fn enquire(&mut self, at: usize) -> Result<GroupAnswer, Outcome> {
         let group = &self.request.groups[at];
-        let (prices, (before, _)) = (self.prices()?, self.charged());
+        let prices = self.prices()?;
         let Wanted::Octets(octets) = group.wanted else { return Err(Outcome::RatingFailed) };
-        let after = before.checked_add(octets).filter(|_| octets <= self.settings.record_octets_max);
-        let priced = after.and_then(|after| self.price(prices, before, after)).ok_or(Outcome::RatingFailed)?;
+        if octets > self.settings.record_octets_max {
+            return Err(Outcome::RatingFailed);
+        }
+        let priced = match prices.plain() {
+            Some(plain) if self.credit_left() == 0 => {
+                let before = self.counted(MAIN_COUNTER);
+                let after = before.checked_add(octets).ok_or(Outcome::RatingFailed)?;
+                price(plain, prices.free_octets(plain), before, after).ok_or(Outcome::RatingFailed)?
+            }
+            // what it would do is done to a copy
+            _ => {
+                let (mut copy, no) = (self.account.clone(), self.account.lines[self.place.line].no);
+                let served = Served { apn: self.place.apn.as_ref(), network: self.place.network };
+                charge(&mut copy, self.account.cycle, no, prices, self.tariff, &self.usage(at), served)
+                    .map_err(outcome_of)?
+            }
+        };
         let cost = Some(self.money(priced.amount));
         Ok(GroupAnswer { cost, ..GroupAnswer::bare(group.rating_group, Outcome::Success) })
     }
@@ -219,26 +244,40 @@ impl<'a> Event<'a> {
 
     /// What the open cycle has charged, where this source charges it: nothing is given
     /// back that another one has charged.
-    fn charged_by_us(&self) -> Result<(u64, i64), Outcome> {
+    fn charged_by_us(&self) -> Result<i64, Outcome> {
         let line = &self.account.lines[self.place.line];
         let plan = line.plan_at(self.place.now).and_then(|id| self.tariff.plan(id));
         let fixed = line.source.or(plan.map(|plan| plan.source)).and_then(ChargingSource::fixed);
         let total = self.account.buckets.last().and_then(|open| open.total(line.no));
         let charges = fixed.or(total.and_then(|total| total.source));
         let ours = charges.is_none_or(|source| source == self.request.key.source());
-        if ours { Ok(self.charged()) } else { Err(Outcome::RefundTooLarge) }
+        if ours { Ok(total.map_or(0, |total| total.amount)) } else { Err(Outcome::RefundTooLarge) }
     }
 
-    fn price(&self, prices: &UsagePrice, before: u64, after: u64) -> Option<Priced> {
-        let line = self.account.lines[self.place.line].no;
-        price_of_line(prices, (&self.account.credits, self.account.cycle, line), before, after)
+    /// The counter that prices octets of the group now, with its price and the octets of
+    /// it that cost nothing.
+    fn counter<'p>(&self, prices: &'p UsagePrice, rating_group: u32) -> Result<(u32, &'p Price, u64), Outcome> {
+        if let Some(plain) = prices.plain() {
+            return Ok((MAIN_COUNTER, plain, prices.free_octets(plain)));
+        }
+        let (apn, network, at) = (self.place.apn.as_ref(), self.place.network, self.place.now);
+        let usage = Circumstances { apn, rating_group, network, direction: None, at };
+        let rule = prices.rule_for(self.tariff, &usage).ok_or(Outcome::RatingFailed)?;
+        Ok((prices.counter_of(rule), &rule.cost, rule.cost.free_octets()))
     }
 
-    /// Octets and minor units of the line's open cycle.
-    fn charged(&self) -> (u64, i64) {
+    /// Octets of the line's open cycle that a counter has priced.
+    fn counted(&self, counter: u32) -> u64 {
         let line = self.account.lines[self.place.line].no;
         let total = self.account.buckets.last().and_then(|open| open.total(line));
-        total.map_or((0, 0), |t| (t.octets, t.amount))
+        total.map_or(0, |total| total.counter(counter))
+    }
+
+    /// Octets of top-ups left in the line's open cycle.
+    fn credit_left(&self) -> u64 {
+        let line = self.account.lines[self.place.line].no;
+        let total = self.account.buckets.last().and_then(|open| open.total(line));
+        total.map_or(0, LineTotal::credit_left)
     }
 
     fn total(&mut self) -> &mut LineTotal {
@@ -298,9 +337,14 @@ fn money_moved(minor: i64) -> Priced {
 /// The answer for a group that was moved whole: what was wanted is what is granted.
 fn moved(rating_group: u32, wanted: Wanted, cost: Option<Money>) -> GroupAnswer {
     let grant = match wanted {
-        Wanted::Octets(octets) => {
-            Some(Grant { octets, validity_s: 0, threshold_octets: 0, holding_s: 0, final_unit: None })
-        }
+        Wanted::Octets(octets) => Some(Grant {
+            octets,
+            tariff_change: None,
+            validity_s: 0,
+            threshold_octets: 0,
+            holding_s: 0,
+            final_unit: None,
+        }),
         _ => None,
     };
     GroupAnswer { grant, cost, ..GroupAnswer::bare(rating_group, Outcome::Success) }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use super::Place;
 use super::request::{Grant, GroupAnswer, GroupRequest, Outcome, Wanted};
-use crate::domain::account::{Account, Reservation, credited};
-use crate::domain::tariff::{Plan, UsagePrice};
+use crate::domain::account::{Account, Reservation};
+use crate::domain::tariff::{Circumstances, Plan, Tariff, TariffBook, UsagePrice};
 use crate::domain::time::Timestamp;
+use crate::domain::usage::Direction;
 
 /// Grants quota to a group of a session and sets it aside. What is granted is
 /// never more than what is left under the cap after everything else that is set
@@ -13,13 +15,17 @@ use crate::domain::time::Timestamp;
 pub(super) fn grant(
     account: &mut Account,
     session: usize,
-    plan: &Plan,
+    place: &Place,
+    (plan, book): (&Plan, &TariffBook),
     group: &GroupRequest,
     wanted: Wanted,
-    now: Timestamp,
 ) -> GroupAnswer {
+    let (now, tariff) = (place.now, book.at(place.now));
     let refused = |outcome| GroupAnswer::bare(group.rating_group, outcome);
     let Some(usage) = &plan.usage else { return refused(Outcome::RatingFailed) };
+    if usage.plain().is_none() && !may_be_priced(usage, tariff, place, group.rating_group) {
+        return refused(Outcome::RatingFailed);
+    }
     let line = account.sessions[session].line;
     let left = left_under_cap(account, usage, line, now);
     let policy = &plan.quota;
@@ -35,7 +41,8 @@ pub(super) fn grant(
     }
     let octets = left.map_or(wanted, |left| wanted.min(left));
     assert!(left.is_none_or(|left| octets <= left), "a grant stays within what is left");
-    let validity_s = policy.validity_s.max(1);
+    let other_changes = [Some(account.bounds.until), book.next_change(now)];
+    let (validity_s, tariff_change) = until_change(usage, tariff, other_changes, policy.validity_s.max(1), now);
     if octets > 0 {
         let tcc = Duration::from_secs(u64::from(validity_s) * 2);
         let (rating_group, services) = (group.rating_group, group.services.clone());
@@ -46,6 +53,7 @@ pub(super) fn grant(
     GroupAnswer {
         grant: Some(Grant {
             octets,
+            tariff_change,
             validity_s,
             threshold_octets: u64::try_from(threshold).unwrap_or(0),
             holding_s: policy.holding_s,
@@ -55,12 +63,43 @@ pub(super) fn grant(
     }
 }
 
-/// What is left of the open cycle under the cap, with top-ups, after all that is set aside for
-/// the line; `None` without a cap.
+/// Whether some price fits what the group may use now; what fits none is not granted.
+fn may_be_priced(usage: &UsagePrice, tariff: &Tariff, place: &Place, rating_group: u32) -> bool {
+    let (apn, network, at) = (place.apn.as_ref(), place.network, place.now);
+    let fits = |direction| Circumstances { apn, rating_group, network, direction, at };
+    let directions = [None, Some(Direction::Up), Some(Direction::Down)];
+    directions.into_iter().any(|direction| usage.rule_for(tariff, &fits(direction)).is_some())
+}
+
+/// When the price changes within a grant's validity, seconds, by the time of day or by
+/// one of `others`, and how long the grant then holds: to the next change at most, so
+/// that a report has two sides and no more.
+fn until_change(
+    usage: &UsagePrice,
+    tariff: &Tariff,
+    others: [Option<Timestamp>; 2],
+    validity_s: u32,
+    now: Timestamp,
+) -> (u32, Option<Timestamp>) {
+    let windows = usage.windows(tariff);
+    let daily = windows.clone().next().is_some();
+    let next = |at: Timestamp| {
+        let edge = if daily { tariff.clock().next_edge(windows.clone(), at) } else { None };
+        others.into_iter().flatten().filter(|change| *change > at).chain(edge).min()
+    };
+    let until = now.plus(Duration::from_secs(u64::from(validity_s)));
+    let Some(change) = next(now).filter(|change| *change < until) else { return (validity_s, None) };
+    let second = next(change).unwrap_or(Timestamp::MAX);
+    let holds_s = u32::try_from(second.since(now).as_secs()).unwrap_or(u32::MAX);
+    (validity_s.min(holds_s.max(1)), Some(change))
+}
+
+/// What is left of the open cycle under the cap, which top-ups raise, after all that
+/// is set aside for the line; `None` without a cap.
 pub(super) fn left_under_cap(account: &Account, usage: &UsagePrice, line: u16, now: Timestamp) -> Option<u64> {
     usage.cap_octets.map(|cap| {
-        let used = account.buckets.last().and_then(|open| open.total(line)).map_or(0, |t| t.octets);
-        let cap = cap.saturating_add(credited(&account.credits, account.cycle, line));
-        cap.saturating_sub(used).saturating_sub(account.reserved(line, now))
+        let total = account.buckets.last().and_then(|open| open.total(line));
+        let (used, credit) = total.map_or((0, 0), |t| (t.octets, t.credit()));
+        cap.saturating_add(credit).saturating_sub(used).saturating_sub(account.reserved(line, now))
     })
 }

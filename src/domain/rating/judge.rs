@@ -1,19 +1,22 @@
 //! What becomes of a group's reported octets.
 
-use super::price::price_of_line;
+use super::allowance::crossed;
+use super::price::{Served, charge};
 use super::{Place, RatingSettings};
 use crate::domain::account::{Account, LineCharging};
 use crate::domain::ids::PlanId;
-use crate::domain::rating::request::{ChargeRequest, Phase, Used};
+use crate::domain::rating::request::{ChargeRequest, Octets, Phase, Used};
 use crate::domain::tariff::{Plan, Tariff};
 use crate::domain::time::Timestamp;
-use crate::domain::usage::{RecordKey, SuspenseReason, UsageOutcome, UsageRecord};
+use crate::domain::usage::{RecordKey, SuspenseReason, Told, UsageOutcome, UsageRecord};
 
 /// A group's usage with its own time.
 pub(super) struct Usage {
     /// The request's key, with its place among those of the same rating group.
     pub(super) key: RecordKey,
     pub(super) rating_group: u32,
+    pub(super) used: Octets,
+    /// All of `used`.
     pub(super) octets: u64,
     /// What no plan prices, and is kept for a person.
     pub(super) unpriced: Option<String>,
@@ -24,14 +27,42 @@ pub(super) struct Usage {
 impl Usage {
     /// What the group at `at` of a request reports.
     pub(super) fn of(request: &ChargeRequest, at: usize, used: Used, starts: Timestamp) -> Self {
+        let octets = used.volumes();
         Self {
             key: request.part_key(at),
             rating_group: request.groups[at].rating_group,
-            octets: used.octets_total(),
+            used: octets,
+            octets: octets.total(),
             unpriced: used.unpriced(),
             starts,
             ends: request.ends,
         }
+    }
+}
+
+impl Usage {
+    /// Both sides of `change`, where the source has split its usage there: the one before
+    /// it ends with the last instant before it, and has the key of its own.
+    pub(super) fn split_at(self, change: Option<Timestamp>, key: impl FnOnce() -> RecordKey) -> [Option<Self>; 2] {
+        let Some(change) = change else { return [Some(self), None] };
+        let before = Timestamp(change.0 - 1);
+        let Octets { whole, before: used_before, after } = self.used;
+        let after = Octets { whole, after, ..Octets::default() };
+        let used = Octets { before: used_before, ..Octets::default() };
+        let first = Usage {
+            key: self.key.clone(),
+            rating_group: self.rating_group,
+            octets: used.total(),
+            used,
+            unpriced: None,
+            starts: self.starts.min(before),
+            ends: before,
+        };
+        if after.total() == 0 {
+            return [Some(first), None];
+        }
+        let second = Usage { key: key(), octets: after.total(), used: after, starts: change, ..self };
+        [Some(first), Some(second)]
     }
 }
 
@@ -47,12 +78,14 @@ pub(super) fn count(
     let mut record = blank_record(account, place, usage, request, tariff);
     let line = &account.lines[place.line];
     let judged = judge(line, place, usage, tariff, settings);
-    let outcome = judged.and_then(|(id, plan)| move_totals(account, place, usage, request, id, plan, &mut record));
+    let outcome =
+        judged.and_then(|(id, plan)| move_totals(account, place, usage, request, (id, plan), tariff, &mut record));
     match outcome {
         Ok(outcome) => record.outcome = outcome,
         Err(reason) => {
             record.outcome = UsageOutcome::Suspense(reason);
             record.subscriber = request.subscribers.first().cloned();
+            record.told = Told::new(place.network, usage.used);
             record.detail.clone_from(&usage.unpriced);
         }
     }
@@ -85,6 +118,8 @@ pub(super) fn blank_record(
         octets: usage.octets,
         amount: 0,
         postings: Vec::new(),
+        crossed: Vec::new(),
+        told: None,
         detail: None,
     }
 }
@@ -120,8 +155,8 @@ pub(super) fn move_totals(
     place: &Place,
     usage: &Usage,
     request: &ChargeRequest,
-    id: PlanId,
-    plan: &Plan,
+    (id, plan): (PlanId, &Plan),
+    tariff: &Tariff,
     record: &mut UsageRecord,
 ) -> Result<UsageOutcome, SuspenseReason> {
     let source = request.key.source();
@@ -131,9 +166,7 @@ pub(super) fn move_totals(
     record.cycle = Some(accumulation.billed);
     record.late_for = accumulation.late_for;
     record.plan = Some(id);
-    let bucket = &mut account.buckets[accumulation.bucket];
-    let credits = (account.credits.as_slice(), bucket.cycle, no);
-    let total = bucket.total_mut(no);
+    let total = account.buckets[accumulation.bucket].total_mut(no);
     let charges = fixed.or(total.source).unwrap_or(source);
     // a one-time event is no meter: who charges the cycle is left open
     if !matches!(request.phase, Phase::OneTime(_)) {
@@ -143,11 +176,13 @@ pub(super) fn move_totals(
         total.reconcile(source, usage.octets);
         return Ok(UsageOutcome::Reconciled);
     }
-    let usage_price = plan.usage.as_ref().ok_or(SuspenseReason::NoUsagePrice)?;
-    let after = total.octets.checked_add(usage.octets).ok_or(SuspenseReason::BadRecord)?;
-    let priced = price_of_line(usage_price, credits, total.octets, after).ok_or(SuspenseReason::BadRecord)?;
-    total.octets = after;
-    total.amount = total.amount.saturating_add(priced.amount);
+    let prices = plan.usage.as_ref().ok_or(SuspenseReason::NoUsagePrice)?;
+    let served = Served { apn: place.apn.as_ref(), network: place.network };
+    let cycle = account.buckets[accumulation.bucket].cycle;
+    let priced = charge(account, cycle, no, prices, tariff, usage, served)?;
+    if cycle == account.cycle {
+        record.crossed = crossed(account, no, prices);
+    }
     record.amount = priced.amount;
     record.postings = priced.postings;
     Ok(UsageOutcome::Rated)

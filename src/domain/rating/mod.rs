@@ -11,6 +11,7 @@
 //! the cycle's total after it minus the price before it; the postings of a
 //! record sum to zero in each unit; a grant is never more than what is left.
 
+mod allowance;
 mod event;
 mod grant;
 mod judge;
@@ -28,7 +29,8 @@ use self::request::{ChargeAnswer, ChargeRequest, GroupAnswer, GroupRequest, Outc
 use super::account::{Account, AccountLimits, KeySeen, ModemBoot, NumberSet, Session, SessionEnd};
 use super::ids::{Apn, LineId, SessionId};
 use super::line::LineState;
-use super::tariff::Tariff;
+use super::network::Plmn;
+use super::tariff::{Plan, Tariff, TariffBook, UsagePrice};
 use super::time::Timestamp;
 use super::usage::{RecordKey, SuspenseReason, UsageOutcome, UsageRecord, UsageSource};
 
@@ -109,6 +111,8 @@ struct Place {
     /// Index of the line.
     line: usize,
     apn: Option<Apn>,
+    /// The serving network during the usage.
+    network: Option<Plmn>,
     foreign: bool,
     /// The last usage of a session that we ended.
     last_of_ended: bool,
@@ -118,24 +122,29 @@ struct Place {
 /// Applies a request to the account of `line`, or of its session where `line`
 /// is `None`. A repeat gets its stored answer and moves nothing. The answer may
 /// leave only when the changed account and the records are durable.
+///
+/// Usage is judged by the version of the tariff that holds at its end, and quota is
+/// granted by the one that holds now.
 pub fn apply(
     account: &mut Account,
     line: Option<&LineId>,
     request: &ChargeRequest,
-    tariff: &Tariff,
+    book: &TariffBook,
     settings: &RatingSettings,
     now: Timestamp,
 ) -> Applied {
     let rolled = account.roll(now);
     let mut applied = match (&request.session, &request.key, request.phase) {
-        (_, _, Phase::OneTime(action)) => event::one_time(account, line, request, action, tariff, settings, now),
-        (_, _, Phase::Recycled { judged }) => recycle::again(account, line, request, judged, tariff, settings, now),
+        (_, _, Phase::OneTime(action)) => event::one_time(account, line, request, action, book.at(now), settings, now),
+        (_, _, Phase::Recycled { judged }) => {
+            recycle::again(account, line, request, judged, book.at(request.ends), settings, now)
+        }
         (
             Some(id),
             RecordKey::Gy(_, number) | RecordKey::Rf(_, number),
             Phase::Initial | Phase::Update | Phase::Terminate,
-        ) => in_session(account, line, request, (id, *number), tariff, settings, now),
-        _ => stand_alone(account, line, request, tariff, settings, now),
+        ) => in_session(account, line, request, (id, *number), book, settings, now),
+        _ => stand_alone(account, line, request, book.at(request.ends), settings, now),
     };
     applied.changed |= rolled;
     applied
@@ -165,7 +174,8 @@ fn stand_alone(
         return applied;
     }
     let foreign = is_foreign(account, line, request.apn.as_ref(), tariff, request.ends);
-    let place = Place { line, apn: request.apn.clone(), foreign, last_of_ended: false, now };
+    let (apn, network) = (request.apn.clone(), request.network);
+    let place = Place { line, apn, network, foreign, last_of_ended: false, now };
     let starts = request.starts.unwrap_or(request.ends).min(request.ends);
     let mut records = Vec::with_capacity(request.groups.len());
     let mut groups = Vec::with_capacity(request.groups.len());
@@ -190,7 +200,7 @@ fn in_session(
     line: Option<&LineId>,
     request: &ChargeRequest,
     (id, number): (&SessionId, u32),
-    tariff: &Tariff,
+    book: &TariffBook,
     settings: &RatingSettings,
     now: Timestamp,
 ) -> Applied {
@@ -207,7 +217,7 @@ fn in_session(
     }
     let (at, forgotten) = match known {
         Some(at) => (at, None),
-        None => match open_session(account, line, request, id, tariff, settings, now) {
+        None => match open_session(account, line, request, id, book.at(request.ends), settings, now) {
             Ok(opened) => opened,
             Err(outcome) => return Applied::refused(outcome, request),
         },
@@ -216,7 +226,7 @@ fn in_session(
     let late = !session.is_open() || session.numbers.highest().is_some_and(|highest| u64::from(number) < highest);
     session.numbers.insert(u64::from(number), settings.limits.number_ranges_max);
     session.last_activity = session.last_activity.max(now);
-    let mut applied = work_groups(account, at, request, late, tariff, settings, now);
+    let mut applied = work_groups(account, at, request, late, book, settings, now);
     applied.opened = known.is_none().then(|| id.clone());
     applied.forgotten = forgotten;
     let session = &mut account.sessions[at];
@@ -263,6 +273,7 @@ fn open_session(
         peer: request.peer.clone(),
         line,
         apn: request.apn.clone(),
+        network: None,
         numbers: NumberSet::default(),
         answers: Vec::new(),
         reservations: Vec::new(),
@@ -291,10 +302,11 @@ fn work_groups(
     at: usize,
     request: &ChargeRequest,
     late: bool,
-    tariff: &Tariff,
+    book: &TariffBook,
     settings: &RatingSettings,
     now: Timestamp,
 ) -> Applied {
+    let tariff = book.at(request.ends);
     let session = &account.sessions[at];
     let no = session.line;
     let apn = request.apn.clone().or_else(|| session.apn.clone());
@@ -304,16 +316,21 @@ fn work_groups(
         return Applied::refused(Outcome::UnknownSubscriber, request);
     };
     let foreign = is_foreign(account, line, apn.as_ref(), tariff, request.ends);
-    let place = Place { line, apn, foreign, last_of_ended, now };
+    // What a client reports when the network changes was used in the one before.
+    let network = if late { request.network.or(session.network) } else { session.network.or(request.network) };
+    let mut place = Place { line, apn, network, foreign, last_of_ended, now };
     let mut records = Vec::new();
     let mut reported = Vec::with_capacity(request.groups.len());
     for (at_group, group) in request.groups.iter().enumerate() {
         let mut outcome = Outcome::Success;
         if let Some(used) = group.used.filter(|used| !used.is_nothing()) {
             let usage = Usage::of(request, at_group, used, starts);
-            let record = count(account, &place, &usage, request, tariff, settings);
-            outcome = outcome_of(&record);
-            records.push(record);
+            let change = change_within(account, &place, &usage, book);
+            for usage in usage.split_at(change, || request.spare_key(at_group)).into_iter().flatten() {
+                let record = count(account, &place, &usage, request, book.at(usage.ends), settings);
+                outcome = if outcome == Outcome::Success { outcome_of(&record) } else { outcome };
+                records.push(record);
+            }
         }
         reported.push(outcome);
         if !late {
@@ -324,11 +341,17 @@ fn work_groups(
         let session = &mut account.sessions[at];
         session.reported_until = session.reported_until.max(request.ends);
     }
+    let tariff = book.at(now);
+    if !late && request.network.is_some() {
+        place.network = request.network;
+        let prices = plan_of(account, line, tariff, now).and_then(|plan| plan.usage.as_ref());
+        account.sessions[at].network = request.network.filter(|_| prices.is_some_and(UsagePrice::asks_zone));
+    }
     let may_grant = !late && request.phase != Phase::Terminate && request.key.source() == UsageSource::Gy;
     let mut groups = Vec::with_capacity(request.groups.len());
     for (group, reported) in request.groups.iter().zip(reported) {
         let wanted = if may_grant && !group.is_final { group.wanted } else { Wanted::Nothing };
-        groups.push(answer_group(account, at, &place, group, wanted, tariff, reported));
+        groups.push(answer_group(account, at, &place, group, wanted, book, reported));
     }
     let denied = may_grant && groups.is_empty() && is_denied(account, line);
     let outcome = if denied { Outcome::ServiceDenied } else { Outcome::Success };
@@ -352,7 +375,7 @@ fn answer_group(
     place: &Place,
     group: &GroupRequest,
     wanted: Wanted,
-    tariff: &Tariff,
+    book: &TariffBook,
     reported: Outcome,
 ) -> GroupAnswer {
     let refused = |outcome| GroupAnswer::bare(group.rating_group, outcome);
@@ -365,10 +388,29 @@ fn answer_group(
     if is_denied(account, place.line) {
         return refused(Outcome::ServiceDenied);
     }
-    match account.lines[place.line].plan_at(place.now).and_then(|id| tariff.plan(id)) {
-        Some(plan) => grant(account, session, plan, group, wanted, place.now),
+    match plan_of(account, place.line, book.at(place.now), place.now) {
+        Some(plan) => grant(account, session, place, (plan, book), group, wanted),
         None => refused(Outcome::RatingFailed),
     }
+}
+
+/// Where a client has split its usage at the end of a cycle, or at the start of a
+/// version of the tariff: both sides are of their own. `None` where it has not, or has
+/// split it at a later change of the time of day.
+fn change_within(account: &Account, place: &Place, usage: &Usage, book: &TariffBook) -> Option<Timestamp> {
+    if usage.used.before.total() == 0 {
+        return None;
+    }
+    let changes = [Some(account.bounds.from), book.last_change(usage.ends)];
+    let change = changes.into_iter().flatten().filter(|c| usage.starts < *c && *c <= usage.ends).max()?;
+    let tariff = book.at(usage.ends);
+    let prices = plan_of(account, place.line, tariff, usage.ends).and_then(|plan| plan.usage.as_ref());
+    let later = prices.and_then(|prices| tariff.clock().last_edge(prices.windows(tariff), usage.ends));
+    later.is_none_or(|edge| edge <= change).then_some(change)
+}
+
+fn plan_of<'t>(account: &Account, line: usize, tariff: &'t Tariff, at: Timestamp) -> Option<&'t Plan> {
+    account.lines[line].plan_at(at).and_then(|id| tariff.plan(id))
 }
 
 fn is_denied(account: &Account, line: usize) -> bool {

@@ -33,13 +33,14 @@ impl ChargeRequest {
             peer: None,
             subscribers: record.subscriber.iter().cloned().collect(),
             apn: record.apn.clone(),
+            network: record.told.as_ref().and_then(|told| told.network),
             starts: Some(record.starts),
             ends: record.ends,
             received: record.received,
             groups: vec![GroupRequest {
                 rating_group: record.rating_group,
                 services: Vec::new(),
-                used: Some(Used::octets(record.octets)),
+                used: Some(record.told.as_ref().map_or(Used::octets(record.octets), |told| Used::Octets(told.used))),
                 wanted: Wanted::Nothing,
                 is_final: true,
             }],
@@ -77,7 +78,8 @@ pub(super) fn again(
         return Applied::refused(Outcome::Success, request);
     };
     let foreign = is_foreign(account, line, request.apn.as_ref(), tariff, request.ends);
-    let place = Place { line, apn: request.apn.clone(), foreign, last_of_ended: false, now };
+    let (apn, network) = (request.apn.clone(), request.network);
+    let place = Place { line, apn, network, foreign, last_of_ended: false, now };
     let starts = request.starts.unwrap_or(request.ends).min(request.ends);
     let record = count(account, &place, &Usage::of(request, 0, used, starts), request, tariff, settings);
     if is_counted(&record) {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{Apn, SessionId};
 use crate::domain::money::Money;
+use crate::domain::network::Plmn;
 use crate::domain::tariff::FinalUnit;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{Identifier, RecordKey, SuspenseReason};
@@ -74,17 +75,54 @@ pub struct MoneyAsked {
     pub currency: Option<u32>,
 }
 
+/// Octets by direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct Volume {
+    /// From the device.
+    pub up: u64,
+    /// To the device.
+    pub down: u64,
+    /// Of which the source tells the sum alone.
+    pub either: u64,
+}
+
+impl Volume {
+    /// All of them; saturates.
+    pub const fn total(self) -> u64 {
+        self.up.saturating_add(self.down).saturating_add(self.either)
+    }
+
+    /// Adds more; saturates.
+    pub const fn add(&mut self, more: Volume) {
+        self.up = self.up.saturating_add(more.up);
+        self.down = self.down.saturating_add(more.down);
+        self.either = self.either.saturating_add(more.either);
+    }
+}
+
+/// Octets by their side of a tariff change (RFC 8506 sections 5.1.1 and 8.27).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct Octets {
+    /// Not split.
+    pub whole: Volume,
+    /// Before the last change.
+    pub before: Volume,
+    /// After it.
+    pub after: Volume,
+}
+
+impl Octets {
+    /// All of them; saturates.
+    pub const fn total(self) -> u64 {
+        self.whole.total().saturating_add(self.before.total()).saturating_add(self.after.total())
+    }
+}
+
 /// What was used since the last report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Used {
-    /// Octets, up + down, on both sides of a tariff change (RFC 8506 section
-    /// 5.1.1). Prices know no time of day, so rating adds them up.
-    Octets {
-        /// Before the change; everything where nothing is split.
-        before: u64,
-        /// After it.
-        after: u64,
-    },
+    /// Octets.
+    Octets(Octets),
     /// Seconds alone: no plan prices them.
     Seconds(u64),
     /// Service-specific units alone: no plan prices them.
@@ -94,16 +132,38 @@ pub enum Used {
 }
 
 impl Used {
-    /// Octets that no tariff change splits.
+    /// A sum of octets that no tariff change splits.
     pub const fn octets(octets: u64) -> Self {
-        Used::Octets { before: octets, after: 0 }
+        Self::volume(Volume { up: 0, down: 0, either: octets })
+    }
+
+    /// Octets by direction that no tariff change splits.
+    pub const fn both_ways(up: u64, down: u64) -> Self {
+        Self::volume(Volume { up, down, either: 0 })
+    }
+
+    /// Octets that no tariff change splits.
+    pub const fn volume(whole: Volume) -> Self {
+        let none = Volume { up: 0, down: 0, either: 0 };
+        Used::Octets(Octets { whole, before: none, after: none })
     }
 
     /// All octets.
     pub const fn octets_total(self) -> u64 {
         match self {
-            Used::Octets { before, after } => before.saturating_add(after),
+            Used::Octets(octets) => octets.total(),
             Used::Seconds(_) | Used::ServiceUnits(_) | Used::Money(_) => 0,
+        }
+    }
+
+    /// The octets; none where it is in other units.
+    pub const fn volumes(self) -> Octets {
+        match self {
+            Used::Octets(octets) => octets,
+            Used::Seconds(_) | Used::ServiceUnits(_) | Used::Money(_) => {
+                let none = Volume { up: 0, down: 0, either: 0 };
+                Octets { whole: none, before: none, after: none }
+            }
         }
     }
 
@@ -111,7 +171,7 @@ impl Used {
     pub fn unpriced(self) -> Option<String> {
         match self {
             _ if self.is_nothing() => None,
-            Used::Octets { .. } => None,
+            Used::Octets(_) => None,
             Used::Seconds(seconds) => Some(format!("{seconds} s of service, and no octets")),
             Used::ServiceUnits(units) => Some(format!("{units} service-specific units, and no octets")),
             Used::Money(money) => Some(format!("money {}e{}, and no octets", money.digits, money.exponent)),
@@ -121,7 +181,7 @@ impl Used {
     /// Whether it is nothing at all.
     pub const fn is_nothing(self) -> bool {
         match self {
-            Used::Octets { before, after } => before == 0 && after == 0,
+            Used::Octets(octets) => octets.total() == 0,
             Used::Seconds(units) | Used::ServiceUnits(units) => units == 0,
             Used::Money(money) => money.digits == 0,
         }
@@ -159,6 +219,9 @@ pub struct ChargeRequest {
     pub subscribers: Vec<Identifier>,
     /// Called-Station-Id or the record's APN; `None` inside a session means the session's own.
     pub apn: Option<Apn>,
+    /// The serving network, where the source names it; `None` inside a session means
+    /// the one named last.
+    pub network: Option<Plmn>,
     /// When the usage began, where the source says.
     pub starts: Option<Timestamp>,
     /// When the usage ended: Event-Timestamp, or the record's end.
@@ -174,6 +237,11 @@ impl ChargeRequest {
     pub fn part_key(&self, at: usize) -> RecordKey {
         let rating_group = self.groups[at].rating_group;
         self.key.part(self.groups[..at].iter().filter(|g| g.rating_group == rating_group).count())
+    }
+
+    /// The key of a second record of the group at `at`: behind those of all groups.
+    pub fn spare_key(&self, at: usize) -> RecordKey {
+        self.key.part(self.groups.len() + at)
     }
 }
 
@@ -225,6 +293,9 @@ impl GroupAnswer {
 pub struct Grant {
     /// CC-Total-Octets, up + down.
     pub octets: u64,
+    /// Tariff-Time-Change: when the price changes while the grant holds (RFC 8506
+    /// section 8.20).
+    pub tariff_change: Option<Timestamp>,
     /// Validity-Time in seconds; 0, for one-time events, leaves it out.
     pub validity_s: u32,
     /// Volume-Quota-Threshold in octets; 0 leaves it out.

@@ -3,7 +3,10 @@
 mod events;
 mod groups;
 mod recycling;
+mod sessions;
+mod tables;
 mod top_ups;
+mod totals;
 
 use proptest::prelude::*;
 
@@ -14,14 +17,20 @@ use crate::domain::cycle::CycleId;
 use crate::domain::ids::{AccountId, CustomerId, DeviceId, PlanId};
 use crate::domain::ledger::{LedgerSide, Unit, balanced};
 use crate::domain::line::{Access, Profile};
-use crate::domain::money::Currency;
+use crate::domain::money::{Currency, Rate};
 use crate::domain::tariff::{ChargingSource, Plan, QuotaPolicy, Tier, UsagePrice};
 use crate::domain::usage::{Identifier, SuspenseReason};
 
 const MB: u64 = 1_000_000;
 
 fn plan(tiers: &[(u64, i64, u64)], cap_octets: Option<u64>) -> Plan {
-    let tiers = tiers.iter().map(|&(from_octets, price, per_octets)| Tier { from_octets, price, per_octets }).collect();
+    let tier = |&(from_octets, price, per_octets): &(u64, i64, u64)| Tier {
+        from_octets,
+        price: Rate::whole(price),
+        per_octets,
+        exact: false,
+    };
+    let tiers = tiers.iter().map(tier).collect();
     Plan {
         name: "IoT".to_owned(),
         product: "iot".to_owned(),
@@ -30,9 +39,10 @@ fn plan(tiers: &[(u64, i64, u64)], cap_octets: Option<u64>) -> Plan {
         apns: vec![Apn::from("iot.example")],
         monthly_fee: 1000,
         activation_fee: 0,
-        charge_suspended_days: false,
+        fees: Vec::new(),
+        suspended_percent: 0,
         source: ChargingSource::Auto,
-        usage: Some(UsagePrice { tiers, cap_octets }),
+        usage: Some(UsagePrice { cap_octets, ..UsagePrice::graduated(tiers) }),
         quota: QuotaPolicy { slice_octets: MB, validity_s: 3600, threshold_percent: 20, ..QuotaPolicy::default() },
     }
 }
@@ -47,10 +57,8 @@ fn tariff() -> Tariff {
         ("tv", tv),
     ];
     Tariff {
-        version: 4,
-        currency: Currency::KRW,
-        tax_percent: 10,
         plans: plans.into_iter().map(|(id, plan)| (PlanId::from(id), plan)).collect(),
+        ..Tariff::empty(4, Currency::KRW, 10)
     }
 }
 
@@ -118,7 +126,8 @@ impl World {
 
     fn apply(&mut self, request: &ChargeRequest) -> Applied {
         let line = self.line.clone();
-        let applied = apply(&mut self.account, Some(&line), request, &self.tariff, &self.settings, self.now);
+        let applied =
+            apply(&mut self.account, Some(&line), request, &self.tariff.clone().into(), &self.settings, self.now);
         for record in &applied.records {
             assert!(balanced(&record.postings), "{record:?}");
         }
@@ -140,6 +149,7 @@ impl World {
             peer: None,
             subscribers: vec![Identifier::Imsi("450081234567890".to_owned())],
             apn: Some(Apn::from("iot.example")),
+            network: None,
             starts: None,
             ends: self.now,
             received: self.now,

@@ -6,10 +6,11 @@ use async_trait::async_trait;
 
 use super::{ItemRun, ItemRuns, Outside, store};
 use crate::domain::activation::cause;
-use crate::domain::ids::OrderId;
+use crate::domain::ids::{OrderId, PlanId};
 use crate::domain::line::{Line, LineState, QueuedOrder};
 use crate::domain::ordering::{Order, OrderItem, OrderKind, Verdict, judge};
 use crate::domain::request::ProfileChanges;
+use crate::domain::time::Timestamp;
 use crate::ports::relational::{StoreError, Write};
 use crate::saga::{Acted, Step, StepContext, StepError, Wait, WaitUntil};
 use crate::services::ordering::{SubmitError, check_identifiers};
@@ -38,7 +39,7 @@ impl Step<Write> for Begin {
         let mut runs = ItemRuns::default();
         for item in going(&order) {
             let line = lines.get(&item.line).expect("every line of the order was loaded");
-            runs.insert(self.run(item, line, changes.get(&item.id)).await?);
+            runs.insert(self.run(item, line, changes.get(&item.id), ctx.now).await?);
         }
         let writes = runs
             .going()
@@ -104,7 +105,13 @@ impl Begin {
         Ok(None)
     }
 
-    async fn run(&self, item: &OrderItem, line: &Line, changes: Option<&ProfileChanges>) -> Result<ItemRun, StepError> {
+    async fn run(
+        &self,
+        item: &OrderItem,
+        line: &Line,
+        changes: Option<&ProfileChanges>,
+        now: Timestamp,
+    ) -> Result<ItemRun, StepError> {
         let already = match judge(item.kind, line.actual) {
             Verdict::Go => None,
             Verdict::Already(code) => Some(code.to_owned()),
@@ -119,10 +126,11 @@ impl Begin {
                 };
             }
         }
+        let book = self.0.tariff.book();
+        let apns_of = |plan: &PlanId| book.plan_at(plan, now).map(|plan| plan.apns.clone()).unwrap_or_default();
         let after = match (item.kind, changes) {
             (OrderKind::Activate | OrderKind::Reconnect, _) => item.profile.clone(),
-            (OrderKind::Modify, Some(changes)) => changes
-                .apply(&line.profile, |p| self.0.tariff.plan(p).map(|plan| plan.apns.clone()).unwrap_or_default()),
+            (OrderKind::Modify, Some(changes)) => changes.apply(&line.profile, apns_of),
             _ => line.profile.clone(),
         };
         if matches!(item.kind, OrderKind::Activate | OrderKind::Reconnect | OrderKind::Modify) {

@@ -5,6 +5,9 @@ use crate::telemetry::metrics;
 
 /// Counts a record by its source and outcome.
 pub(super) fn count_record(record: &UsageRecord) {
+    for crossing in &record.crossed {
+        metrics().usage_thresholds.with_label_values(&[crossing.action.as_str()]).inc();
+    }
     let outcome = match record.outcome {
         UsageOutcome::Rated => 0,
         UsageOutcome::Reconciled => 1,

@@ -34,9 +34,9 @@ use crate::domain::account::{AccountCommand, AccountView, CommandAnswer, slot_of
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{AccountId, LineId};
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, Outcome, Phase, Used};
-use crate::domain::tariff::SharedTariff;
+use crate::domain::tariff::{SharedTariff, TariffBook};
 use crate::domain::time::Timestamp;
-use crate::domain::usage::{Identifier, SuspenseReason, UsageOutcome, UsageRecord, UsageSource};
+use crate::domain::usage::{Identifier, SuspenseReason, Told, UsageOutcome, UsageRecord, UsageSource};
 use crate::ports::Clock;
 use crate::ports::hot::{HotStore, Position};
 pub use crate::ports::intake::{ChargingError, Replies, Reply, RequestIntake};
@@ -253,7 +253,7 @@ impl Charging {
             return reply.send(Ok(ChargeAnswer::alike(outcome, request)));
         }
         let reason = SuspenseReason::UnknownLine;
-        let (records, answer) = suspend_whole(request, reason, self.shared.tariff.version);
+        let (records, answer) = suspend_whole(request, reason, &self.shared.tariff.book());
         self.admit_loose(records, answer, reply);
     }
 
@@ -360,9 +360,9 @@ fn shard_of(account: &AccountId, shards: usize) -> usize {
 fn suspend_whole(
     request: &ChargeRequest,
     reason: SuspenseReason,
-    tariff_version: u32,
+    tariff: &TariffBook,
 ) -> (Vec<UsageRecord>, ChargeAnswer) {
-    let records = suspended_records(request, reason, tariff_version);
+    let records = suspended_records(request, reason, tariff.at(request.ends).version);
     let suspense = (!records.is_empty()).then_some(reason);
     let answer = ChargeAnswer { suspense, ..ChargeAnswer::alike(Outcome::Success, request) };
     (records, answer)
@@ -390,6 +390,8 @@ fn suspended_records(request: &ChargeRequest, reason: SuspenseReason, tariff_ver
             octets: used.octets_total(),
             amount: 0,
             postings: Vec::new(),
+            crossed: Vec::new(),
+            told: Told::new(request.network, used.volumes()),
             detail: used.unpriced(),
         })
         .collect()

@@ -22,6 +22,7 @@ use crate::domain::cycle::CycleId;
 use crate::domain::ids::{AccountId, LineId, SessionId};
 use crate::domain::rating::apply;
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, Outcome};
+use crate::domain::tariff::TariffBook;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{SuspenseReason, UsageRecord, UsageSource};
 use crate::ports::hot::{AccountChange, Change, Position, encode_record};
@@ -201,9 +202,9 @@ impl Shard {
                 taken = self.queue.recv_many(&mut works, room), if room > 0 && !(self.stopping && self.queue.is_empty()) => {
                     self.shared.queues[self.index].waiting.fetch_sub(taken, Ordering::Relaxed);
                     gauge.set(i64::try_from(self.queue.len()).unwrap_or(i64::MAX));
-                    let now = self.shared.clock.now();
+                    let (now, tariff) = (self.shared.clock.now(), self.shared.tariff.book());
                     for work in works.drain(..) {
-                        self.work(work, now);
+                        self.work(work, &tariff, now);
                     }
                 }
                 _ = tick.tick() => self.tick(),
@@ -212,14 +213,14 @@ impl Shard {
         }
     }
 
-    fn work(&mut self, work: Work, now: Timestamp) {
+    fn work(&mut self, work: Work, tariff: &TariffBook, now: Timestamp) {
         match work {
-            Work::Charge { request, account, line, reply } => self.charge(request, account, line, reply, now),
+            Work::Charge { request, account, line, reply } => self.charge(request, account, line, reply, tariff, now),
             Work::Loose { records, answer, reply } => self.suspend(&records, answer, reply),
             Work::Command { account, command, to } => self.command(account, command, to, now),
             Work::View { account, to } => {
                 let slot = self.accounts.slots.get(&account);
-                let _ = to.send(slot.map(|slot| slot.account.view(&self.shared.tariff, now)));
+                let _ = to.send(slot.map(|slot| slot.account.view(tariff, now)));
             }
             Work::Close { cycle, to } => {
                 let left: Vec<AccountId> = self.accounts.slots.keys().cloned().collect();
@@ -241,13 +242,14 @@ impl Shard {
         account: AccountId,
         line: Option<LineId>,
         reply: Answer,
+        tariff: &TariffBook,
         now: Timestamp,
     ) {
         let Some(slot) = self.accounts.slots.get_mut(&account) else {
             return self.nobody(&request, ChargeAnswer::bare(Outcome::UnknownSubscriber), reply);
         };
         let (shared, settings) = (&self.shared, &self.shared.settings.rating);
-        let applied = apply(&mut slot.account, line.as_ref(), &request, &shared.tariff, settings, now);
+        let applied = apply(&mut slot.account, line.as_ref(), &request, tariff, settings, now);
         if applied.answer.repeated {
             count_repeated(request.key.source());
         }
@@ -285,7 +287,7 @@ impl Shard {
             return;
         }
         let reason = SuspenseReason::UnknownLine;
-        let (records, answer) = super::suspend_whole(request, reason, self.shared.tariff.version);
+        let (records, answer) = super::suspend_whole(request, reason, &self.shared.tariff.book());
         self.suspend(&records, answer, reply);
     }
 
@@ -297,7 +299,7 @@ impl Shard {
         (account, line): (AccountId, Option<LineId>),
         reply: Answer,
     ) {
-        let (mut records, answer) = super::suspend_whole(request, reason, self.shared.tariff.version);
+        let (mut records, answer) = super::suspend_whole(request, reason, &self.shared.tariff.book());
         for record in records.iter_mut().filter(|_| reason != SuspenseReason::UnknownLine) {
             (record.account, record.line) = (Some(account.clone()), line.clone());
         }
@@ -513,11 +515,11 @@ impl Shard {
                 Err(error) => tracing::error!(account = %id, %error, "load an account after a conflict"),
             }
         }
-        let now = self.shared.clock.now();
+        let (now, tariff) = (self.shared.clock.now(), self.shared.tariff.book());
         for waiting in again {
             match waiting {
                 Waiting::Charge { work: (request, account, line), reply, .. } => {
-                    self.charge(request, account, line, reply, now);
+                    self.charge(request, account, line, reply, &tariff, now);
                 }
                 Waiting::Command { account, command, to, .. } => self.command(account, command, to, now),
                 Waiting::Close { cycle, .. } => {

@@ -36,12 +36,13 @@ pub(super) async fn import(
     let mut imsis: HashSet<u64> = HashSet::new();
     while let Some(chunk) = chunks.recv().await {
         let mut batch: BTreeMap<LineId, (u64, Line)> = BTreeMap::new();
+        let (book, now) = (imports.tariff.book(), imports.clock.now());
         for (number, row) in chunk? {
             report.rows += 1;
             if report.rows > imports.settings.rows_max {
                 return Err(ImportError::TooManyRows { max: imports.settings.rows_max });
             }
-            let line = row.and_then(|row| line_of(row, &imports.tariff, imports.in_service_since, imports.clock.now()));
+            let line = row.and_then(|row| line_of(row, book.at(now), imports.in_service_since, now));
             match line.and_then(|line| is_new(line, &batch, &mut imsis)) {
                 Ok(line) => {
                     batch.insert(line.id.clone(), (number, line));

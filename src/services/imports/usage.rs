@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use super::{BadRow, ImportError, ImportListener, Imports, UsageReport};
 use crate::domain::ids::Apn;
+use crate::domain::network::Plmn;
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, GroupRequest, Phase, Used, Wanted};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{Identifier, RecordKey, UsageSource};
@@ -113,13 +114,17 @@ fn request(row: Row, digest: &str, received: Timestamp) -> ChargeRequest {
         peer: None,
         subscribers: imsi.into_iter().chain(msisdn).collect(),
         apn: row.apn.map(Apn::from),
+        network: row.network.as_deref().and_then(Plmn::parse),
         starts: Some(Timestamp(row.start_ms)),
         ends: Timestamp(row.end_ms),
         received,
         groups: vec![GroupRequest {
             rating_group: row.rating_group.unwrap_or(0),
             services: Vec::new(),
-            used: Some(Used::octets(row.octets_up.saturating_add(row.octets_down))),
+            used: Some(match row.octets_down {
+                Some(down) => Used::both_ways(row.octets_up, down),
+                None => Used::octets(row.octets_up),
+            }),
             wanted: Wanted::Nothing,
             is_final: true,
         }],

@@ -9,6 +9,7 @@ use crate::domain::ids::AccountId;
 use crate::domain::ledger::Posting;
 use crate::domain::line::Line;
 use crate::domain::settlement::SettlementSum;
+use crate::domain::tariff::TariffBook;
 use crate::domain::time::Timestamp;
 use crate::ports::relational::{CloseRun, CloseState, StoreError, UsageTotal, Write};
 use crate::telemetry::metrics;
@@ -80,7 +81,7 @@ impl Month {
         listener: CloseListener<'_>,
     ) -> Result<CloseReport, MonthError> {
         let now = self.clock.now();
-        let mut sum = SettlementSum::new(days.cycle, self.tariff.currency);
+        let mut sum = SettlementSum::new(days.cycle, self.tariff.book().currency());
         let mut after: Option<AccountId> = None;
         let mut invoices = 0;
         loop {
@@ -144,10 +145,13 @@ impl Month {
             accounts.entry(total.account.clone()).or_default().usage.push(total);
         }
         let mut page = BillPage { through, invoices: Vec::with_capacity(accounts.len()), faults: Vec::new() };
+        let book = self.tariff.book();
+        // tax is by the version that holds when the cycle ends
+        let at_end = book.at(Timestamp(days.bounds.until.millis() - 1));
         for (account, billable) in accounts {
             let to = self.bill_to(account, &billable).await?;
-            match self.charges(billable, days) {
-                Ok(charges) => page.invoices.extend(invoice(to, days, charges, &self.tariff, issued)),
+            match self.charges(billable, days, &book) {
+                Ok(charges) => page.invoices.extend(invoice(to, days, charges, at_end, issued)),
                 Err(fault) => page.faults.push(fault),
             }
         }
@@ -171,27 +175,27 @@ impl Month {
     }
 
     /// Line by line: fees, then usage, so that a bill reads line by line.
-    fn charges(&self, billable: Billable, days: &CycleDays) -> Result<Vec<Charge>, Unbillable> {
+    fn charges(&self, billable: Billable, days: &CycleDays, tariff: &TariffBook) -> Result<Vec<Charge>, Unbillable> {
         let mut usage: BTreeMap<_, Vec<UsageTotal>> = BTreeMap::new();
         for total in billable.usage {
             usage.entry(total.line.clone()).or_default().push(total);
         }
         let mut charges = Vec::new();
         for line in &billable.lines {
-            charges.extend(charges_for(line, days, &self.tariff)?);
+            charges.extend(charges_for(line, days, tariff)?);
             for total in usage.remove(&line.id).unwrap_or_default() {
-                charges.push(self.usage_charge(total, days)?);
+                charges.push(self.usage_charge(total, days, tariff)?);
             }
         }
         for total in usage.into_values().flatten() {
-            charges.push(self.usage_charge(total, days)?);
+            charges.push(self.usage_charge(total, days, tariff)?);
         }
         Ok(charges)
     }
 
-    fn usage_charge(&self, total: UsageTotal, days: &CycleDays) -> Result<Charge, Unbillable> {
+    fn usage_charge(&self, total: UsageTotal, days: &CycleDays, tariff: &TariffBook) -> Result<Charge, Unbillable> {
         let late_for = total.late_for.map(|cycle| (cycle, self.calendar.bounds(cycle)));
         let UsageTotal { line, plan, octets, amount, .. } = total;
-        usage_charge(UsageSum { line, plan, late_for, octets, amount }, days, &self.tariff)
+        usage_charge(UsageSum { line, plan, late_for, octets, amount }, days, tariff)
     }
 }

@@ -27,7 +27,7 @@ impl Month {
     }
 
     async fn add_up(&self, run: &CloseRun, listener: CloseListener<'_>) -> Result<Settlement, MonthError> {
-        let mut sum = SettlementSum::new(run.cycle, self.tariff.currency);
+        let mut sum = SettlementSum::new(run.cycle, self.tariff.book().currency());
         let mut page = self.first_page();
         loop {
             let invoices = self.store.invoices(Some(run.cycle), None, page).await?.items;

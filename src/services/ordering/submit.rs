@@ -26,7 +26,7 @@ impl Ordering {
         self.check_shape(request)?;
         let keys = keys(request, idempotency);
         let _held = self.claims.hold(&claimed(request)).await;
-        let now = self.clock.now();
+        let (now, book) = (self.clock.now(), self.tariff.book());
         let id = OrderId::from(self.ids.fresh(now));
         let mut left = self.settings.conflict_retries;
         loop {
@@ -35,7 +35,7 @@ impl Ordering {
             }
             let intake = Intake {
                 store: self.store.as_ref(),
-                tariff: &self.tariff,
+                tariff: book.at(now),
                 ids: self.ids.as_ref(),
                 now,
                 order: &id,

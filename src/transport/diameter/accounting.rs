@@ -11,7 +11,7 @@ use linegate_diameter::codec::AvpError;
 
 use super::gy;
 use crate::domain::ids::{Apn, SessionId};
-use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, GroupRequest, Phase, Used, Wanted};
+use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, GroupRequest, Phase, Used, Volume, Wanted};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::RecordKey;
 
@@ -51,6 +51,7 @@ pub fn charge_request(request: &AccountingRequest<'_>, received: Timestamp) -> R
         peer: Some(request.route.origin_host.to_owned()),
         subscribers: gy::subscribers(&named),
         apn: ps.called_station_id.map(Apn::new),
+        network: gy::network(Some(ps)),
         starts: None,
         ends: request.event_timestamp.map_or(received, |t| Timestamp::from_secs(t.unix_seconds())),
         received,
@@ -65,14 +66,14 @@ pub fn charge_request(request: &AccountingRequest<'_>, received: Timestamp) -> R
 fn groups(ps: &PsInformation<'_>, is_final: bool) -> Result<Vec<GroupRequest>, AvpError> {
     let group =
         |rating_group, services, used| GroupRequest { rating_group, services, used, wanted: Wanted::Nothing, is_final };
-    let mut bearer: Option<u64> = None;
+    let mut bearer: Option<Volume> = None;
     for volume in ps.traffic.iter() {
         let volume = volume?;
-        let octets = both_ways(volume.input_octets, volume.output_octets).unwrap_or(0);
-        bearer = Some(bearer.unwrap_or(0).saturating_add(octets));
+        let octets = both_ways(volume.input_octets, volume.output_octets).unwrap_or_default();
+        bearer.get_or_insert_default().add(octets);
     }
     if let Some(octets) = bearer {
-        return Ok(vec![group(0, Vec::new(), Some(Used::octets(octets)))]);
+        return Ok(vec![group(0, Vec::new(), Some(Used::volume(octets)))]);
     }
     let mut flows: BTreeMap<(u32, Option<u32>), Used> = BTreeMap::new();
     for container in ps.service_data.iter() {
@@ -83,7 +84,11 @@ fn groups(ps: &PsInformation<'_>, is_final: bool) -> Result<Vec<GroupRequest>, A
         let flow = flows.entry(key).or_insert(Used::Seconds(0));
         *flow = match (*flow, octets) {
             (Used::Seconds(before), None) => Used::Seconds(before.saturating_add(seconds)),
-            (flow, octets) => Used::octets(flow.octets_total().saturating_add(octets.unwrap_or(0))),
+            (Used::Octets(mut flow), octets) => {
+                flow.whole.add(octets.unwrap_or_default());
+                Used::Octets(flow)
+            }
+            (_, octets) => Used::volume(octets.unwrap_or_default()),
         };
     }
     if flows.is_empty() {
@@ -95,11 +100,9 @@ fn groups(ps: &PsInformation<'_>, is_final: bool) -> Result<Vec<GroupRequest>, A
         .collect())
 }
 
-fn both_ways(input: Option<u64>, output: Option<u64>) -> Option<u64> {
-    match (input, output) {
-        (None, None) => None,
-        (input, output) => Some(input.unwrap_or(0).saturating_add(output.unwrap_or(0))),
-    }
+/// Input is what the user sent (TS 32.299 section 7.2).
+fn both_ways(input: Option<u64>, output: Option<u64>) -> Option<Volume> {
+    input.or(output).map(|_| Volume { up: input.unwrap_or(0), down: output.unwrap_or(0), either: 0 })
 }
 
 /// Writes the ACA; gives its result code. A record that was taken is a
@@ -146,12 +149,12 @@ mod tests {
     #[test]
     fn a_bearer_is_counted_once_and_its_flows_by_their_groups() {
         let volume = |octets| TrafficVolume { input_octets: Some(octets), ..TrafficVolume::default() };
-        let octets = |n| Some(Used::octets(n));
+        let octets = |up, down| Some(Used::both_ways(up, down));
         type Case = (Vec<TrafficVolume>, Vec<ServiceData>, Vec<(u32, Vec<u32>, Option<Used>)>);
         let table: [Case; 5] = [
             (vec![], vec![], vec![(0, vec![], None)]),
-            (vec![volume(5), volume(6)], vec![], vec![(0, vec![], octets(11))]),
-            (vec![volume(5)], vec![flow(10, None, Some(2), None)], vec![(0, vec![], octets(5))]),
+            (vec![volume(5), volume(6)], vec![], vec![(0, vec![], octets(11, 0))]),
+            (vec![volume(5)], vec![flow(10, None, Some(2), None)], vec![(0, vec![], octets(5, 0))]),
             (
                 vec![],
                 vec![
@@ -159,7 +162,7 @@ mod tests {
                     flow(10, None, Some(3), None),
                     flow(20, Some(1), Some(4), None),
                 ],
-                vec![(10, vec![], octets(6)), (20, vec![1], octets(12))],
+                vec![(10, vec![], octets(3, 3)), (20, vec![1], octets(6, 6))],
             ),
             (vec![], vec![flow(10, None, None, Some(9))], vec![(10, vec![], Some(Used::Seconds(9)))]),
         ];

@@ -5,18 +5,20 @@ use linegate_diameter::answer::{Origin, ReplyTo};
 use linegate_diameter::apps::List;
 use linegate_diameter::apps::gy::{
     CcAnswer, CcRequest, CcRequestType, CcSessionFailover, CheckBalanceResult, FailureHandling, FinalUnit,
-    FinalUnitAction, Grant, Money as WireMoney, RedirectAddressType, RedirectServer, ReportingReason, RequestedAction,
-    ServiceAnswer, ServiceRequest, Subscriber, TariffChangeUsage, Units, UsedUnit,
+    FinalUnitAction, Grant, Money as WireMoney, PsInformation, RedirectAddressType, RedirectServer, ReportingReason,
+    RequestedAction, ServiceAnswer, ServiceRequest, Subscriber, TariffChangeUsage, Units, UsedUnit,
 };
-use linegate_diameter::codec::AvpError;
+use linegate_diameter::codec::{AvpError, Time};
 use linegate_diameter::dictionary::{self as dict, application};
 use linegate_diameter::{Outcome as WireOutcome, ResultCode};
 use serde::Deserialize;
 
 use crate::domain::ids::{Apn, SessionId};
 use crate::domain::money::Money;
+use crate::domain::network::Plmn;
 use crate::domain::rating::request::{
-    Action, ChargeAnswer, ChargeRequest, GroupAnswer, GroupRequest, MoneyAsked, Outcome, Phase, Used, Wanted,
+    Action, ChargeAnswer, ChargeRequest, GroupAnswer, GroupRequest, MoneyAsked, Octets, Outcome, Phase, Used, Volume,
+    Wanted,
 };
 use crate::domain::tariff::{self, AddressType};
 use crate::domain::time::Timestamp;
@@ -109,6 +111,7 @@ pub fn charge_request(request: &CcRequest<'_>, received: Timestamp) -> Result<(A
         peer: Some(request.route.origin_host.to_owned()),
         subscribers: subscribers(&request.subscriber),
         apn: request.apn().map(Apn::new),
+        network: network(request.service_information.and_then(|information| information.ps)),
         starts: None,
         ends: request.event_timestamp.map_or(received, |t| Timestamp::from_secs(t.unix_seconds())),
         received,
@@ -139,6 +142,11 @@ pub fn subscribers(subscriber: &Subscriber<'_>) -> Vec<Identifier> {
     imsi.into_iter().chain(msisdn).collect()
 }
 
+/// 3GPP-SGSN-MCC-MNC; what names no network is passed over, like an absent one.
+pub fn network(ps: Option<PsInformation<'_>>) -> Option<Plmn> {
+    ps.and_then(|ps| ps.sgsn_mcc_mnc).and_then(Plmn::parse)
+}
+
 fn name(service: &ServiceRequest<'_>) -> Result<Name, AvpError> {
     let services = service.service_identifiers.iter().collect::<Result<_, _>>()?;
     Ok(Name { rating_group: service.rating_group, services })
@@ -166,17 +174,20 @@ fn single_service(request: &CcRequest<'_>, phase: Phase) -> Result<GroupRequest,
 /// Every Used-Service-Unit counts, each on its side of a tariff change. Where
 /// any of them has octets, time and the like only accompany them.
 fn used(list: &List<'_, UsedUnit>, is_final: &mut bool) -> Result<Option<Used>, AvpError> {
-    let (mut before, mut after, mut seconds, mut service_units) = (0u64, 0u64, 0u64, 0u64);
-    let (mut reported, mut volume, mut money) = (false, false, None);
+    let (mut octets, mut seconds, mut service_units) = (Octets::default(), 0u64, 0u64);
+    let (mut reported, mut counted, mut money) = (false, false, None);
     for unit in list.iter() {
         let unit = unit?;
         *is_final |= unit.reporting_reason == Some(ReportingReason::Final);
         reported = true;
-        if let Some(octets) = octets(&unit.units) {
-            volume = true;
-            let is_after = unit.tariff_change_usage == Some(TariffChangeUsage::After);
-            let side = if is_after { &mut after } else { &mut before };
-            *side = side.saturating_add(octets);
+        if let Some(volume) = volume(&unit.units) {
+            counted = true;
+            let side = match unit.tariff_change_usage {
+                Some(TariffChangeUsage::Before) => &mut octets.before,
+                Some(TariffChangeUsage::After) => &mut octets.after,
+                Some(TariffChangeUsage::Indeterminate) | None => &mut octets.whole,
+            };
+            side.add(volume);
         }
         seconds = seconds.saturating_add(u64::from(unit.units.time.unwrap_or(0)));
         service_units = service_units.saturating_add(unit.units.service_specific.unwrap_or(0));
@@ -184,7 +195,7 @@ fn used(list: &List<'_, UsedUnit>, is_final: &mut bool) -> Result<Option<Used>, 
     }
     Ok(match money.map(money_asked) {
         _ if !reported => None,
-        _ if volume => Some(Used::Octets { before, after }),
+        _ if counted => Some(Used::Octets(octets)),
         _ if seconds > 0 => Some(Used::Seconds(seconds)),
         _ if service_units > 0 => Some(Used::ServiceUnits(service_units)),
         Some(money) => Some(Used::Money(money)),
@@ -192,19 +203,24 @@ fn used(list: &List<'_, UsedUnit>, is_final: &mut bool) -> Result<Option<Used>, 
     })
 }
 
-/// Octets in both directions, where any came.
-fn octets(units: &Units) -> Option<u64> {
-    match (units.total_octets, units.input_octets, units.output_octets) {
-        (Some(total), ..) => Some(total),
-        (None, None, None) => None,
-        (None, input, output) => Some(input.unwrap_or(0).saturating_add(output.unwrap_or(0))),
+/// Octets by direction, where any came. The total counts where it comes with parts
+/// that are more; what it is more than its parts has no direction.
+fn volume(units: &Units) -> Option<Volume> {
+    let (up, down) = (units.input_octets.unwrap_or(0), units.output_octets.unwrap_or(0));
+    match (units.total_octets, units.input_octets.or(units.output_octets)) {
+        (None, None) => None,
+        (None, Some(_)) => Some(Volume { up, down, either: 0 }),
+        (Some(total), _) => Some(match total.checked_sub(up.saturating_add(down)) {
+            Some(either) => Volume { up, down, either },
+            None => Volume { up: 0, down: 0, either: total },
+        }),
     }
 }
 
 fn wanted(requested: Option<Units>, phase: Phase) -> Wanted {
     let Some(units) = requested.filter(|_| phase != Phase::Terminate) else { return Wanted::Nothing };
     let others = units.time.unwrap_or(0) > 0 || units.service_specific.unwrap_or(0) > 0;
-    match (octets(&units), units.money) {
+    match (volume(&units).map(Volume::total), units.money) {
         (Some(octets), _) if octets > 0 || matches!(phase, Phase::OneTime(_)) => Wanted::Octets(octets),
         (_, Some(money)) => Wanted::Money(money_asked(money)),
         (None, None) if others => Wanted::Unpriced,
@@ -358,7 +374,8 @@ fn service_answer<'a>(
         ..ServiceAnswer::default()
     };
     if let Some(grant) = &group.grant {
-        answer.granted = Some(Grant { units: Units::octets(grant.octets), tariff_time_change: None });
+        answer.granted =
+            Some(Grant { units: Units::octets(grant.octets), tariff_time_change: grant.tariff_change.and_then(time) });
         answer.validity_time = (grant.validity_s > 0).then_some(grant.validity_s);
         answer.volume_threshold =
             (grant.threshold_octets > 0).then(|| u32::try_from(grant.threshold_octets).unwrap_or(u32::MAX));
@@ -369,6 +386,10 @@ fn service_answer<'a>(
         answer.granted = Some(Grant { units, tariff_time_change: None });
     }
     answer
+}
+
+fn time(at: Timestamp) -> Option<Time> {
+    Time::from_unix_seconds(at.millis().div_euclid(1000))
 }
 
 fn final_unit<'a>(action: &'a tariff::FinalUnit, lists: &'a Lists<'a>) -> FinalUnit<'a> {

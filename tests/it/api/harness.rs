@@ -185,7 +185,7 @@ impl Api {
         ));
         let (of_suspense, clock) = (Arc::new(Operations), world.clock.clone());
         let suspense = Suspense::new(store.clone(), of_suspense, clock, SuspenseSettings::default());
-        let explain = Explain::new(store.clone(), Arc::new(tariff_file::shipped().unwrap()));
+        let explain = Explain::new(store.clone(), tariff_file::shipped().unwrap().into());
         let parts = ApiParts {
             tokens: Tokens::open("", store.as_ref(), ids.as_ref()).await.unwrap(),
             store,
@@ -340,6 +340,8 @@ pub fn rated(id: &str, line: &str, octets: u64, amount: i64) -> UsageRecord {
         octets,
         amount,
         postings: vec![],
+        crossed: Vec::new(),
+        told: None,
         detail: None,
     }
 }

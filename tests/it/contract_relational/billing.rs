@@ -5,7 +5,10 @@ use linegate::domain::ids::AccountId;
 use linegate::domain::ledger::{LedgerSide, Posting, Unit};
 use linegate::domain::money::Currency;
 use linegate::domain::settlement::{Settlement, SettlementRow};
-use linegate::domain::usage::{Identifier, RecordKey, SuspenseReason, UsageOutcome, UsageRecord, UsageSource};
+use linegate::domain::tariff::ThresholdAction;
+use linegate::domain::usage::{
+    Crossing, Identifier, RecordKey, SuspenseReason, UsageOutcome, UsageRecord, UsageSource,
+};
 use linegate::ports::relational::{CloseRun, CloseState, Page, UsageFilter, UsageTotal, Write};
 
 use super::sample::{at, invoice, october, usage};
@@ -13,6 +16,20 @@ use super::{ALL, Store, check_conflict};
 
 fn drain(position: u64, records: &[UsageRecord]) -> Vec<Write> {
     vec![Write::Drain { position, records: records.to_vec() }]
+}
+
+/// Each threshold becomes one event, however often its record is drained.
+pub(crate) async fn a_threshold_becomes_one_event(store: &Store) {
+    let crossed = ["half", "full"].map(|name| Crossing { threshold: name.to_owned(), action: ThresholdAction::Notify });
+    let records = [UsageRecord { crossed: crossed.to_vec(), ..usage("1", "a", 100, 3) }, usage("2", "a", 50, 3)];
+    store.save(drain(2, &records)).await.unwrap();
+    store.save(drain(2, &records)).await.unwrap();
+    let told = store.happenings_after(0, 10).await.unwrap();
+    let names: Vec<_> = told.iter().map(|h| h.happening.event["usageThreshold"]["threshold"].clone()).collect();
+    assert_eq!(names, ["half", "full"]);
+    assert!(told.iter().all(|h| h.happening.event_type == "UsageThresholdEvent"));
+    let stored = store.usage(&UsageFilter::default(), ALL).await.unwrap();
+    assert_eq!(stored.total, 2);
 }
 
 fn suspense(key: &str, group: u32, reason: SuspenseReason) -> UsageRecord {

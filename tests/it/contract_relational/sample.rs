@@ -206,6 +206,8 @@ pub(crate) fn usage(key: &str, account: &str, octets: u64, amount: i64) -> Usage
             Posting { side: LedgerSide::Network, unit: Unit::Octets, amount: -octets_signed },
             Posting { side: LedgerSide::Charged, unit: Unit::Octets, amount: octets_signed },
         ],
+        crossed: Vec::new(),
+        told: None,
         detail: None,
     }
 }

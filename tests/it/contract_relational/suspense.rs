@@ -1,6 +1,8 @@
 //! Suspense: what turns its records, and what is kept of that.
 
-use linegate::domain::usage::{Identifier, RecordKey, SuspenseReason, UsageOutcome, UsageRecord};
+use linegate::domain::network::Plmn;
+use linegate::domain::rating::request::Used;
+use linegate::domain::usage::{Identifier, RecordKey, SuspenseReason, Told, UsageOutcome, UsageRecord};
 use linegate::ports::relational::{SuspenseAge, SuspenseNote, SuspenseVerb, UsageFilter, Write};
 
 use super::sample::{at, october, usage};
@@ -19,6 +21,7 @@ fn waits(key: &RecordKey, reason: SuspenseReason) -> UsageRecord {
         subscriber: Some(Identifier::Imsi(IMSI.to_owned())),
         amount: 0,
         postings: Vec::new(),
+        told: Told::new(Plmn::parse("44010"), Used::both_ways(2, 3).volumes()),
         ..usage("", "a", 5, 0)
     }
 }

@@ -15,7 +15,7 @@ use linegate::domain::ordering::OrderKind;
 use linegate::domain::ordering::{Order, OrderState};
 use linegate::domain::request::{NewItem, NewOrder};
 use linegate::domain::scheduling::{CallOutcome, CallState, Worker};
-use linegate::domain::tariff::SharedTariff;
+use linegate::domain::tariff::{SharedTariff, Tariff};
 use linegate::domain::time::{Interval, Timestamp};
 use linegate::ports::charging::{LineCharging, LineChargingError, OpenSession};
 use linegate::ports::modem::Modems;
@@ -81,7 +81,7 @@ access = "tv"
 monthly_fee = 12000
 "#;
 
-static SHARED_TARIFF: LazyLock<SharedTariff> = LazyLock::new(|| Arc::new(toml::from_str(TARIFF).unwrap()));
+static SHARED_TARIFF: LazyLock<SharedTariff> = LazyLock::new(|| toml::from_str::<Tariff>(TARIFF).unwrap().into());
 
 /// What goes wrong with one call to the outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -449,13 +449,13 @@ impl World {
         ids: Arc<SeededIds>,
     ) -> Self {
         let relational: Arc<dyn Relational> = store.clone();
-        let tariff = Arc::clone(&SHARED_TARIFF);
+        let tariff = SHARED_TARIFF.clone();
         let outside = Outside {
             store: relational.clone(),
             elements: net.clone(),
             modems: net.clone(),
             charging: net.clone(),
-            tariff: Arc::clone(&tariff),
+            tariff: tariff.clone(),
             settings: ActivationSettings::default(),
         };
         let (any_clock, any_ids): (Arc<dyn Clock>, Arc<dyn Ids>) = (clock.clone(), ids.clone());

@@ -21,7 +21,8 @@ fn good() -> Row {
         start_ms: 1_793_491_200_000,
         end_ms: 1_793_491_260_000,
         octets_up: 10,
-        octets_down: 20,
+        octets_down: Some(20),
+        network: None,
     }
 }
 
@@ -49,10 +50,35 @@ fn what_may_be_empty_is_none() {
         rating_group: None,
         end_ms: good().start_ms,
         octets_up: 0,
-        octets_down: 0,
+        octets_down: Some(0),
         ..good()
     };
     assert_eq!(read(&format!("{HEADER}\n{row}")), [Ok(expected)]);
+}
+
+#[test]
+fn the_serving_network_is_read_where_it_is_mapped() {
+    let mut mapping = Mapping::default();
+    mapping.columns.network = "plmn".into();
+    for (field, expected) in
+        [("45008", Some("45008")), ("450-08", Some("450-08")), ("310410", Some("310410")), ("", None)]
+    {
+        let file = format!("{HEADER},plmn\n{GOOD},{field}\n");
+        let mut rows = Reader::new(file.as_bytes(), &mapping, Limits::default()).unwrap();
+        assert_eq!(rows.next().unwrap().unwrap().network.as_deref(), expected, "{field}");
+    }
+    for bad in ["4500", "450-0008", "4500x", "45-008"] {
+        let file = format!("{HEADER},plmn\n{GOOD},{bad}\n");
+        let mut rows = Reader::new(file.as_bytes(), &mapping, Limits::default()).unwrap();
+        let error = rows.next().unwrap().unwrap_err().to_string();
+        assert!(error.contains("plmn") && error.contains(bad), "{error}");
+    }
+    assert!(matches!(
+        Reader::new(HEADER.as_bytes(), &mapping, Limits::default()),
+        Err(crate::FileError::MissingColumn(column)) if column == "plmn"
+    ));
+    mapping.optional = vec!["network".into()];
+    assert!(Reader::new(HEADER.as_bytes(), &mapping, Limits::default()).is_ok());
 }
 
 #[test]
@@ -167,7 +193,7 @@ fn a_file_without_a_header_is_read_by_places_in_its_own_units() {
     .unwrap();
     let file = "r1|x|450080000000001|iot.example|20261101090000|20261101090100|10\nr2|x|450080000000001\n";
     let rows: Vec<_> = Reader::new(file.as_bytes(), &mapping, Limits::default()).unwrap().collect();
-    let expected = Row { msisdn: None, rating_group: None, octets_up: 10_000, octets_down: 0, ..good() };
+    let expected = Row { msisdn: None, rating_group: None, octets_up: 10_000, octets_down: None, ..good() };
     assert_eq!(rows[0], Ok(expected));
     assert_eq!(rows[1].as_ref().unwrap_err().to_string(), "read row 2: start (column 5): empty");
 }

@@ -14,13 +14,14 @@ use crate::adapters::postgres::error::Refused;
 use crate::adapters::postgres::row::{statement, text, texts};
 use crate::domain::billing::{Invoice, InvoiceNumber};
 use crate::domain::ledger::Posting;
+use crate::domain::notification::threshold_happenings;
 use crate::domain::usage::{UsageOutcome, UsageRecord};
 
 /// Rows in one statement; times the columns it stays under PostgreSQL's 65,535 parameters.
 const CHUNK: usize = 256;
 
 const USAGE_HEAD: &str = "INSERT INTO usage_records (key, rating_group, source, outcome, suspense, line, account, cycle, \
-     late_for, plan, tariff_version, apn, subscriber, starts, ends, received, octets, amount, postings, detail) ";
+     late_for, plan, tariff_version, apn, subscriber, starts, ends, received, octets, amount, postings, told, detail) ";
 
 const TOTALS_HEAD: &str = "INSERT INTO usage_totals (cycle, account, line, plan, late_for, octets, amount, records) ";
 /// A sum that would overflow stays at the largest integer.
@@ -45,6 +46,9 @@ impl Apply<'_> {
         let cursor = drain_cursor(self.hot_log);
         if self.execute(advance.bind(cursor).bind(signed(position))).await?.rows_affected() == 0 {
             return Ok(());
+        }
+        for happening in records.iter().flat_map(threshold_happenings) {
+            self.happening(&happening).await?;
         }
         let mut new = Vec::with_capacity(records.len());
         for record in records {
@@ -184,13 +188,15 @@ struct UsageRow<'r> {
     record: &'r UsageRecord,
     subscriber: Option<String>,
     postings: Option<String>,
+    told: Option<String>,
 }
 
 impl<'r> UsageRow<'r> {
     fn of(record: &'r UsageRecord) -> Applied<Self> {
         let subscriber = record.subscriber.as_ref().map(json).transpose()?;
         let postings = (!record.postings.is_empty()).then(|| json(&record.postings)).transpose()?;
-        Ok(Self { record, subscriber, postings })
+        let told = record.told.as_ref().map(json).transpose()?;
+        Ok(Self { record, subscriber, postings, told })
     }
 
     /// In the order of [`USAGE_HEAD`].
@@ -217,6 +223,7 @@ impl<'r> UsageRow<'r> {
             .push_bind(signed(record.octets))
             .push_bind(record.amount)
             .push_bind(row.postings)
+            .push_bind(row.told)
             .push_bind(record.detail.as_deref().map(text));
     }
 }

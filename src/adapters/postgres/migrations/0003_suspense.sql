@@ -1,6 +1,8 @@
--- Records of suspense that are recycled or dropped keep why they were in it.
+-- Records of suspense that are recycled or dropped keep why they were in it, and what
+-- prices may ask of them.
 
 ALTER TABLE usage_records ADD COLUMN reason TEXT COLLATE "C";
+ALTER TABLE usage_records ADD COLUMN told TEXT COLLATE "C";
 
 -- Those that are still open; empty where nothing waits.
 CREATE INDEX usage_open_suspense ON usage_records (sequence)

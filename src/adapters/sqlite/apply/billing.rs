@@ -13,14 +13,15 @@ use crate::adapters::sqlite::error::Refused;
 use crate::adapters::sqlite::row::{Statement, statement};
 use crate::domain::billing::{Invoice, InvoiceNumber};
 use crate::domain::ledger::Posting;
+use crate::domain::notification::threshold_happenings;
 use crate::domain::usage::{UsageOutcome, UsageRecord};
 
 /// Rows in one statement; times the columns it stays under SQLite's 32,766 parameters.
 pub(super) const CHUNK: usize = 256;
 
 const USAGE_HEAD: &str = "INSERT INTO usage_records (key, rating_group, source, outcome, suspense, line, account, cycle, \
-     late_for, plan, tariff_version, apn, subscriber, starts, ends, received, octets, amount, postings, detail)";
-const USAGE_COLUMNS: usize = 20;
+     late_for, plan, tariff_version, apn, subscriber, starts, ends, received, octets, amount, postings, told, detail)";
+const USAGE_COLUMNS: usize = 21;
 
 const TOTALS_HEAD: &str = "INSERT INTO usage_totals (cycle, account, line, plan, late_for, octets, amount, records)";
 const TOTALS_COLUMNS: usize = 8;
@@ -43,6 +44,9 @@ impl Apply<'_> {
         );
         if self.execute(advance.bind(DRAIN).bind(signed(position))).await?.rows_affected() == 0 {
             return Ok(());
+        }
+        for happening in records.iter().flat_map(threshold_happenings) {
+            self.happening(&happening).await?;
         }
         let mut new = Vec::with_capacity(records.len());
         for record in records {
@@ -180,6 +184,7 @@ fn bulk_statement(head: &str, columns: usize, rows: usize, tail: &str) -> Statem
 fn bind_usage(insert: Statement, record: &UsageRecord) -> Applied<Statement> {
     let subscriber = record.subscriber.as_ref().map(json).transpose()?;
     let postings = (!record.postings.is_empty()).then(|| json(&record.postings)).transpose()?;
+    let told = record.told.as_ref().map(json).transpose()?;
     Ok(insert
         .bind(record.key.to_string())
         .bind(record.rating_group)
@@ -200,6 +205,7 @@ fn bind_usage(insert: Statement, record: &UsageRecord) -> Applied<Statement> {
         .bind(signed(record.octets))
         .bind(record.amount)
         .bind(postings)
+        .bind(told)
         .bind(record.detail.as_deref()))
 }
 

@@ -3,10 +3,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::line::{Access, Profile};
 use crate::domain::money::Currency;
+use crate::domain::tariff::Tariff;
 
 const OCTOBER: &str = "2026-10";
 
-fn plan(fee: i64, activation_fee: i64, charge_suspended_days: bool) -> Plan {
+fn plan(fee: i64, activation_fee: i64, suspended_percent: u8) -> Plan {
     Plan {
         name: "plan".into(),
         product: "internet".into(),
@@ -15,7 +16,8 @@ fn plan(fee: i64, activation_fee: i64, charge_suspended_days: bool) -> Plan {
         apns: Vec::new(),
         monthly_fee: fee,
         activation_fee,
-        charge_suspended_days,
+        fees: Vec::new(),
+        suspended_percent,
         source: Default::default(),
         usage: None,
         quota: Default::default(),
@@ -24,10 +26,10 @@ fn plan(fee: i64, activation_fee: i64, charge_suspended_days: bool) -> Plan {
 
 /// `basic` 31,000 a month, free while suspended; `kept` 31,000, charged while
 /// suspended; `big` 62,000; `odd` 10,000. Each activation costs 5,000.
-fn tariff() -> Tariff {
-    let plans = [("basic", 31_000, false), ("kept", 31_000, true), ("big", 62_000, false), ("odd", 10_000, false)];
+fn tariff() -> TariffBook {
+    let plans = [("basic", 31_000, 0), ("kept", 31_000, 100), ("big", 62_000, 0), ("odd", 10_000, 0)];
     let plans = plans.map(|(id, fee, kept)| (PlanId::from(id), plan(fee, 5_000, kept)));
-    Tariff { version: 1, currency: Currency::KRW, tax_percent: 10, plans: plans.into() }
+    TariffBook::from(Tariff { plans: plans.into(), ..Tariff::empty(1, Currency::KRW, 10) })
 }
 
 fn calendar(anchor: u8) -> Calendar {
@@ -260,8 +262,8 @@ proptest! {
     ) {
         cuts.sort_unstable();
         let cycle = CycleDays::of(&calendar(anchor), CycleId { year: 2026, month });
-        let plans = [("a", fee), ("b", fee)].map(|(id, fee)| (PlanId::from(id), plan(fee, 0, false)));
-        let tariff = Tariff { version: 1, currency: Currency::KRW, tax_percent: 10, plans: plans.into() };
+        let plans = [("a", fee), ("b", fee)].map(|(id, fee)| (PlanId::from(id), plan(fee, 0, 0)));
+        let tariff = TariffBook::from(Tariff { plans: plans.into(), ..Tariff::empty(1, Currency::KRW, 10) });
         let mut line = line("a", "2025-01-01T00:00", &[Reach(Active, "2025-01-02T00:00")]);
         for (i, minute) in cuts.iter().enumerate() {
             let at = Timestamp(cycle.bounds.from.0 + minute * 60_000);
@@ -289,4 +291,47 @@ proptest! {
         prop_assert!((0..=10_000).contains(&total));
         prop_assert_eq!(total == 10_000, free == 0);
     }
+}
+
+#[test]
+fn a_suspended_day_is_charged_its_part_of_the_fee() {
+    // suspended from 10-11 to 10-21, ten whole days of 31; percent of the fee, won
+    for (percent, won) in [(0, 21_000), (30, 24_000), (50, 26_000), (100, 31_000)] {
+        let plans = [(PlanId::from("part"), plan(31_000, 0, percent))];
+        let tariff = TariffBook::from(Tariff { plans: plans.into(), ..Tariff::empty(1, Currency::KRW, 10) });
+        let line = line(
+            "part",
+            "09-01T12:00",
+            &[Reach(Active, "09-01T12:00"), Reach(Suspended, "10-11T00:00"), Reach(Active, "10-21T00:00")],
+        );
+        let days = CycleDays::of(&calendar(1), OCTOBER.parse().unwrap());
+        let charges = charges_for(&line, &days, &tariff).unwrap();
+        assert_eq!(charges.iter().map(|c| c.amount).sum::<i64>(), won, "{percent} %: {charges:?}");
+    }
+}
+
+#[test]
+fn more_fees_are_charged_beside_the_two_and_a_new_version_counts_from_its_day() {
+    use crate::domain::tariff::Fee;
+    let fee = |name: &str, amount, charged| Fee { name: name.to_owned(), amount, charged };
+    let version = |version, from: Timestamp, monthly| {
+        let fees = vec![fee("static IP", 3100, FeeTime::Monthly), fee("SIM", 7700, FeeTime::Once)];
+        let plans = [(PlanId::from("more"), Plan { fees, ..plan(monthly, 5_000, 0) })];
+        Tariff { effective_from: from, plans: plans.into(), ..Tariff::empty(version, Currency::KRW, 10) }
+    };
+    let (beginning, eleventh) = (Tariff::BEGINNING, seoul("10-11T00:00"));
+    let book = TariffBook::new(vec![version(1, beginning, 31_000), version(2, eleventh, 62_000)]).unwrap();
+    let line = line("more", "10-01T00:00", &[Reach(Active, "10-01T00:00")]);
+    let days = CycleDays::of(&calendar(1), OCTOBER.parse().unwrap());
+    let charges = charges_for(&line, &days, &book).unwrap();
+    let got: Vec<_> = charges.iter().map(|c| (c.description.as_str(), c.quantity, c.amount)).collect();
+    let expected = [
+        ("plan", 10, 10_000),
+        ("static IP", 10, 1000),
+        ("plan", 21, 42_000),
+        ("static IP", 21, 2100),
+        ("plan", 1, 5000),
+        ("SIM", 1, 7700),
+    ];
+    assert_eq!(got, expected);
 }

@@ -177,7 +177,7 @@ fn an_event_is_refused_where_the_line_or_the_account_cannot_take_it() {
     assert_eq!(world.once(Action::Debit, 4, OCTETS(1)).0, Outcome::ServiceDenied);
     assert_eq!(world.once(Action::Refund, 5, OCTETS(1)).0, Outcome::Success, "a credit is welcome all the same");
     let nobody = world.one_time(Action::Debit, 6, OCTETS(1));
-    let applied = apply(&mut world.account, None, &nobody, &world.tariff, &world.settings, world.now);
+    let applied = apply(&mut world.account, None, &nobody, &world.tariff.clone().into(), &world.settings, world.now);
     assert_eq!(applied.answer.outcome, Outcome::UnknownSubscriber);
     assert_eq!(world.total(), (0, 0));
 }
@@ -215,7 +215,7 @@ proptest! {
             world.once(action, number, OCTETS(octets));
             let (octets, amount) = world.total();
             let usage = world.tariff.plan(&PlanId::from(plan)).unwrap().usage.clone().unwrap();
-            prop_assert_eq!(amount, usage.price_of(octets));
+            prop_assert_eq!(amount, usage.rules[0].cost.of_total(octets).unwrap());
             prop_assert!(usage.cap_octets.is_none_or(|cap| octets <= cap));
             let counted: i64 = world.records.iter().map(|r| r.octets_counted()).sum();
             prop_assert_eq!(u64::try_from(counted).unwrap(), octets);

@@ -2,6 +2,7 @@
 //! tariff changes, final units.
 
 use super::*;
+use crate::domain::rating::request::{Octets, Volume};
 use crate::domain::tariff::{AddressType, FinalUnit, RedirectTo, RestrictTo};
 
 fn service(services: &[u32], used: Option<Used>, wanted: Wanted) -> GroupRequest {
@@ -68,7 +69,11 @@ fn units_that_no_plan_prices_are_refused_and_kept_for_a_person() {
 fn both_sides_of_a_tariff_change_are_one_sum() {
     let mut world = World::on("payg");
     world.open();
-    let used = Some(Used::Octets { before: 60_000, after: 50_000 });
+    let used = Some(Used::Octets(Octets {
+        before: Volume { either: 60_000, ..Volume::default() },
+        after: Volume { up: 30_000, down: 20_000, either: 0 },
+        ..Octets::default()
+    }));
     world.groups(Phase::Update, 1, vec![service(&[], used, Wanted::Nothing)]);
     assert_eq!(world.total(), (110_000, 6));
 }

@@ -1,6 +1,8 @@
 //! Records that come back from suspense, against repeats of every kind.
 
 use super::*;
+use crate::domain::rating::request::Octets;
+use crate::domain::usage::Told;
 
 impl World {
     fn recycle(&mut self, record: &UsageRecord) -> Applied {
@@ -39,6 +41,8 @@ fn loose(request: &ChargeRequest) -> UsageRecord {
         octets: request.groups[0].used.map_or(0, Used::octets_total),
         amount: 0,
         postings: Vec::new(),
+        crossed: Vec::new(),
+        told: Told::new(request.network, request.groups[0].used.map_or(Octets::default(), Used::volumes)),
         detail: None,
     }
 }

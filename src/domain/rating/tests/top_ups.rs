@@ -4,11 +4,9 @@ use super::*;
 use crate::domain::account::{CommandAnswer, TopUp};
 
 impl World {
-    fn top_up(&mut self, id: &str, octets: u64) -> crate::domain::account::Commanded {
+    pub(super) fn top_up(&mut self, id: &str, octets: u64) -> crate::domain::account::Commanded {
         let line = self.line.clone();
-        let plan = self.account.line(&line).unwrap().plan_at(self.now).unwrap().clone();
-        let allowance_octets = self.tariff.plan(&plan).unwrap().usage.as_ref().unwrap().allowance_octets();
-        self.command(AccountCommand::TopUp(TopUp { id: id.into(), line, octets, allowance_octets, tariff_version: 4 }))
+        self.command(AccountCommand::TopUp(TopUp { id: id.into(), line, octets, tariff_version: 4 }))
     }
 }
 
@@ -55,19 +53,81 @@ fn octets_of_a_top_up_cost_nothing_and_the_price_goes_on_behind_them() {
     }
 }
 
+proptest! {
+    #[test]
+    fn splitting_a_record_under_a_top_up_changes_no_total(
+        plan in proptest::sample::select(vec!["payg", "10mb", "capped"]),
+        (before, octets, credit) in (0..12 * MB, 0..12 * MB, 1..6 * MB),
+        cuts in proptest::collection::vec(0u64..=1000, 0..8),
+    ) {
+        let of = |pieces: &[u64]| {
+            let mut world = World::on(plan);
+            world.file("before", before, "10-10T12:00:00");
+            world.top_up("t", credit);
+            for (n, pair) in pieces.windows(2).enumerate() {
+                world.file(&n.to_string(), pair[1] - pair[0], "10-10T12:00:00");
+            }
+            let sides = [LedgerSide::Allowance, LedgerSide::Credit, LedgerSide::Charged, LedgerSide::Network];
+            (world.total(), sides.map(|at| world.records.iter().map(|r| side(r, at, Unit::Octets)).sum::<i64>()))
+        };
+        let mut marks: Vec<u64> = cuts.iter().map(|cut| octets * cut / 1000).chain([0, octets]).collect();
+        marks.sort_unstable();
+        prop_assert_eq!(of(&marks), of(&[0, octets]));
+    }
+}
+
+#[test]
+fn a_top_up_comes_behind_the_allowances_that_fit_and_before_what_costs() {
+    let mut world = World::on("p");
+    world.tariff = toml::from_str(
+        r#"
+version = 4
+currency = "KRW"
+tax_percent = 10
+[plan.p]
+name = "P"
+product = "iot"
+department = "iot"
+access = "cellular"
+apns = ["iot.example"]
+monthly_fee = 0
+[plan.p.usage]
+cap_octets = 20_000_000
+allowance = [{ name = "own", octets = 1_000_000 }]
+threshold = [{ name = "full", at = { cap_percent = 100 }, action = "suspend" }]
+[[plan.p.usage.price]]
+name = "rest"
+cost = { per_block = { price = 3, octets = 100_000 } }
+"#,
+    )
+    .unwrap();
+    world.top_up("t", MB);
+    let view = |world: &World| world.account.view(&world.tariff.clone().into(), world.now).lines[0].clone();
+    assert_eq!((view(&world).allowance_left, view(&world).cap_left), (Some(2 * MB), Some(21 * MB)));
+    let record = world.file("1", 2 * MB + 100_000, "10-10T12:00:00");
+    let sides = [LedgerSide::Allowance, LedgerSide::Credit, LedgerSide::Charged];
+    assert_eq!(sides.map(|at| side(&record, at, Unit::Octets)), [1_000_000, 1_000_000, 100_000]);
+    assert!(balanced(&record.postings) && record.amount == 3, "{record:?}");
+    assert_eq!((view(&world).allowance_left, view(&world).cap_left), (Some(0), Some(18_900_000)));
+    let crossed = world.file("2", 18 * MB, "10-10T12:00:00").crossed;
+    assert!(crossed.is_empty(), "the top-up has raised the cap");
+    assert_eq!(world.file("3", MB, "10-10T12:00:00").crossed.len(), 1);
+}
+
 #[test]
 fn what_is_left_of_a_top_up_ends_with_its_cycle() {
     let mut world = World::on("capped");
     world.top_up("t1", 5 * MB);
-    let view = |world: &World| world.account.view(&world.tariff, world.now).lines[0].clone();
+    let view = |world: &World| world.account.view(&world.tariff.clone().into(), world.now).lines[0].clone();
     assert_eq!((view(&world).cap_left, view(&world).allowance_left), (Some(15 * MB), Some(15 * MB)));
     let october = world.account.cycle;
     world.now = at("11-02T00:00:00");
     world.command(AccountCommand::CloseCycle { cycle: october });
-    assert_eq!(view(&world).cap_left, Some(10 * MB));
+    assert_eq!((view(&world).cap_left, view(&world).credit), (Some(10 * MB), 0));
+    world.file("november", 1, "11-01T12:00:00");
     world.now = at("12-02T00:00:00");
     world.command(AccountCommand::CloseCycle { cycle: october.next() });
-    assert!(world.account.credits.is_empty());
+    assert!(world.account.bucket(october).is_none(), "and its credit with it");
 }
 
 #[test]
@@ -77,16 +137,14 @@ fn a_top_up_that_cannot_be_is_refused() {
         assert!(matches!(world.top_up("t", octets).answer, CommandAnswer::Refused(_)), "{octets}");
     }
     world.line = LineId::from("nobody");
-    let top_up = TopUp { id: "t".into(), line: world.line.clone(), octets: 1, allowance_octets: 0, tariff_version: 4 };
+    let top_up = TopUp { id: "t".into(), line: world.line.clone(), octets: 1, tariff_version: 4 };
     assert_eq!(world.command(AccountCommand::TopUp(top_up)).answer, CommandAnswer::UnknownLine);
 }
 
 #[test]
-fn an_account_of_the_format_before_top_ups_is_read() {
-    let mut world = World::on("capped");
-    world.file("1", MB, "10-10T12:00:00");
-    let mut former = world.account.encode(Vec::new());
-    assert_eq!(former.pop(), Some(0), "no credits");
+fn an_account_of_a_former_format_is_refused_by_name() {
+    let mut former = World::on("capped").account.encode(Vec::new());
     former[0] = 3;
-    assert_eq!(Account::decode(&former).unwrap(), world.account);
+    let error = Account::decode(&former).unwrap_err();
+    assert!(error.to_string().contains("format 3, this program reads 4"), "{error}");
 }

@@ -2,6 +2,7 @@
 
 use linegate_diameter::Message;
 use linegate_diameter::apps::Route;
+use linegate_diameter::apps::gy::ServiceInformation;
 use linegate_diameter::dictionary::{Strictness, check, key};
 
 use super::*;
@@ -51,7 +52,7 @@ fn answered(request: &CcRequest<'_>, answer: &ChargeAnswer) -> (ResultCode, Mess
 }
 
 fn quota(octets: u64, final_unit: Option<Then>) -> Quota {
-    Quota { octets, validity_s: 3600, threshold_octets: octets / 5, holding_s: 0, final_unit }
+    Quota { octets, tariff_change: None, validity_s: 3600, threshold_octets: octets / 5, holding_s: 0, final_unit }
 }
 
 fn group(rating_group: u32, grant: Option<Quota>) -> GroupAnswer {
@@ -95,6 +96,14 @@ fn units_become_what_charging_can_price_or_refuse() {
 #[test]
 fn reports_keep_both_sides_of_a_tariff_change_and_octets_win_over_time() {
     let unit = |units, side| UsedUnit { units, tariff_change_usage: side, reporting_reason: None };
+    let sum = |either| Volume { either, ..Volume::default() };
+    let parts = |total, input, output| Units {
+        total_octets: total,
+        input_octets: input,
+        output_octets: output,
+        ..Units::default()
+    };
+    let by_direction = |up, down, either| Some(Used::volume(Volume { up, down, either }));
     let time = |seconds| Units { time: Some(seconds), ..Units::default() };
     let timed = Units { time: Some(60), ..Units::octets(5) };
     let (before, after) = (Some(TariffChangeUsage::Before), Some(TariffChangeUsage::After));
@@ -103,9 +112,14 @@ fn reports_keep_both_sides_of_a_tariff_change_and_octets_win_over_time() {
         (vec![unit(Units::octets(5), None)], Some(Used::octets(5))),
         (
             vec![unit(Units::octets(5), before), unit(Units::octets(7), after)],
-            Some(Used::Octets { before: 5, after: 7 }),
+            Some(Used::Octets(Octets { before: sum(5), after: sum(7), ..Octets::default() })),
         ),
         (vec![unit(Units::octets(5), Some(TariffChangeUsage::Indeterminate))], Some(Used::octets(5))),
+        (vec![unit(parts(None, Some(5), Some(7)), None)], by_direction(5, 7, 0)),
+        (vec![unit(parts(None, None, Some(7)), None)], by_direction(0, 7, 0)),
+        (vec![unit(parts(Some(12), Some(5), Some(7)), None)], by_direction(5, 7, 0)),
+        (vec![unit(parts(Some(15), Some(5), Some(7)), None)], by_direction(5, 7, 3)),
+        (vec![unit(parts(Some(11), Some(5), Some(7)), None)], by_direction(0, 0, 11)),
         (vec![unit(timed, None)], Some(Used::octets(5))),
         (vec![unit(time(60), None), unit(time(2), None)], Some(Used::Seconds(62))),
         (vec![unit(Units { service_specific: Some(3), ..Units::default() }, None)], Some(Used::ServiceUnits(3))),
@@ -115,6 +129,16 @@ fn reports_keep_both_sides_of_a_tariff_change_and_octets_win_over_time() {
         let service = ServiceRequest { rating_group: Some(1), used: List::from(&units), ..ServiceRequest::default() };
         let (_, charge) = charge(&CcRequest { services: List::from(&[service]), ..request(CcRequestType::Update) });
         assert_eq!(charge.groups[0].used, expected, "{units:?}");
+    }
+}
+
+#[test]
+fn the_serving_network_is_read_where_it_names_one() {
+    for (text, network) in [("45008", Plmn::parse("450-08")), ("310410", Plmn::parse("310-410")), ("x", None)] {
+        let ps = PsInformation { sgsn_mcc_mnc: Some(text), ..PsInformation::default() };
+        let service_information = Some(ServiceInformation { ps: Some(ps), ..ServiceInformation::default() });
+        let (_, charge) = charge(&CcRequest { service_information, ..request(CcRequestType::Initial) });
+        assert_eq!(charge.network, network, "{text}");
     }
 }
 
@@ -188,6 +212,19 @@ fn a_final_unit_carries_its_action() {
         };
         assert_eq!(read, then);
         assert_eq!(cca.failure_handling, Some(FailureHandling::RetryAndTerminate));
+    }
+}
+
+#[test]
+fn a_grant_over_a_change_of_price_carries_its_time() {
+    for change in [None, Some(Timestamp::from_secs(1_793_491_200))] {
+        let services = [ServiceRequest { rating_group: Some(1), ..ServiceRequest::default() }];
+        let ccr = CcRequest { services: List::from(&services), ..request(CcRequestType::Initial) };
+        let grant = Quota { tariff_change: change, ..quota(5, None) };
+        let (_, message) = answered(&ccr, &success(vec![group(1, Some(grant))]));
+        let cca = CcAnswer::parse(&message).unwrap();
+        let granted = cca.services.iter().next().unwrap().unwrap().granted.unwrap();
+        assert_eq!(granted.tariff_time_change.map(|t| Timestamp::from_secs(t.unix_seconds())), change);
     }
 }
 
