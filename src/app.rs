@@ -25,7 +25,7 @@ pub use self::folder::running_at;
 
 use self::folder::Folder;
 use self::modem_threads::ModemThreads;
-use self::seams::{AccountsSeam, ChargingSeam, EveryTransport, ImportsSeam, MonthSeam};
+use self::seams::{AccountsSeam, BalancesSeam, ChargingSeam, EveryTransport, ImportsSeam, MonthSeam};
 use self::stores::RelationalStore;
 use crate::adapters::broker::{self, BrokerModems, BrokerServices, BrokerSettings};
 use crate::adapters::pdf::PdfDocuments;
@@ -39,6 +39,7 @@ use crate::config::Config;
 use crate::domain::tariff::{SharedTariff, TariffBook};
 use crate::ports::delivery::{Mailer, SmsGateway};
 use crate::ports::modem::{ModemIntake, Modems};
+use crate::ports::network::Elements;
 use crate::ports::relational::{Relational, Write};
 use crate::ports::{Clock, Ids};
 use crate::saga::Engine;
@@ -47,6 +48,7 @@ use crate::services::charging::{Charging, ChargingTasks};
 use crate::services::device_states::DeviceStates;
 use crate::services::devices::{DeviceRegistry, EnrolmentMode};
 use crate::services::drain::Drain;
+use crate::services::explain::Explain;
 use crate::services::fieldwork::Fieldwork;
 use crate::services::imports::Imports;
 use crate::services::month::Month;
@@ -54,6 +56,7 @@ use crate::services::ordering::{Follower, Ordering};
 use crate::services::outbox::{Outbox, Senders};
 use crate::services::saga_store::RelationalSagas;
 use crate::services::scheduling::Scheduling;
+use crate::services::suspense::Suspense;
 use crate::transport::diameter::{self, DiameterElements, DiameterServices, Peers};
 use crate::transport::mqtt::{self, Identities, IntakeSettings, MessageIntake, ModemRegistry, MqttListeners};
 
@@ -116,6 +119,8 @@ struct Built {
     registry: Arc<DeviceRegistry>,
     behind_broker: BrokerModems,
     outbox: Arc<Outbox>,
+    elements: Arc<dyn Elements>,
+    suspense: Arc<Suspense>,
     webhooks: Arc<HttpWebhooks>,
     documents: Arc<PdfDocuments>,
 }
@@ -368,6 +373,8 @@ async fn build(
         reached.push(Arc::new(behind_broker.clone()));
     }
     let seam = Arc::new(ChargingSeam::new(charging.clone(), Arc::clone(&drain), &config.billing, Arc::clone(&clock)));
+    let (of_suspense, settings) = (Arc::clone(&seam) as _, config.suspense.clone());
+    let suspense = Arc::new(Suspense::new(Arc::clone(&store), of_suspense, Arc::clone(&clock), settings));
     let outside = Outside {
         store: Arc::clone(&store),
         elements: Arc::new(DiameterElements::new(&config.diameter, peers.clone())),
@@ -420,6 +427,8 @@ async fn build(
         registry,
         behind_broker,
         outbox,
+        elements: outside.elements,
+        suspense,
         webhooks,
         documents,
     };
@@ -462,6 +471,8 @@ fn spawn_services(built: &Built, mode: Mode, stop: &Stops, tasks: &TaskTracker) 
     if mode == Mode::Serve {
         tasks.spawn(Arc::clone(&built.engine).run(stop.services.clone()));
         tasks.spawn(Arc::clone(&built.outbox).run(stop.services.clone()));
+        let (suspense, stop) = (Arc::clone(&built.suspense), stop.services.clone());
+        tasks.spawn(async move { suspense.watch(stop).await });
     }
 }
 
@@ -537,6 +548,14 @@ async fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) ->
         month: Arc::new(MonthSeam::new(month)),
         imports: Arc::new(ImportsSeam::new(imports)),
         accounts: Arc::new(AccountsSeam::new(built.charging.clone())),
+        balances: Arc::new(BalancesSeam::new(
+            built.charging.clone(),
+            built.tariff.clone(),
+            Arc::clone(&built.elements),
+            Arc::clone(&built.clock),
+        )),
+        explain: Arc::new(Explain::new(Arc::clone(&built.store), built.tariff.clone())),
+        suspense: Arc::clone(&built.suspense),
         tokens,
         currency,
         readiness,

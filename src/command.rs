@@ -3,6 +3,7 @@
 //! and modems, only when none runs. `decode` needs no gateway at all.
 
 mod decode;
+mod explain;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -12,6 +13,7 @@ use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
 
 pub use decode::decode;
+pub use explain::explain;
 
 use crate::app::{self, Gateway, Mode};
 use crate::config::Config;
@@ -39,7 +41,15 @@ impl Reached {
     }
 
     fn post(&self, path: &str) -> RequestBuilder {
-        let request = self.client.post(format!("{}/{path}", self.base));
+        self.authorized(self.client.post(format!("{}/{path}", self.base)))
+    }
+
+    fn get(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<RequestBuilder> {
+        let url = reqwest::Url::parse_with_params(&format!("{}/{path}", self.base), query)?;
+        Ok(self.authorized(self.client.get(url)))
+    }
+
+    fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
         match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,

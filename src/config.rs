@@ -30,6 +30,7 @@ use crate::services::month::BillingSettings;
 use crate::services::ordering::OrderingSettings;
 use crate::services::outbox::OutboxSettings;
 use crate::services::scheduling::SchedulingSettings;
+use crate::services::suspense::SuspenseSettings;
 use crate::telemetry::LogSettings;
 use crate::transport::diameter::DiameterSettings;
 use crate::transport::mqtt::MqttSettings;
@@ -176,6 +177,7 @@ pub struct Config {
     pub billing: BillingSettings,
     pub documents: DocumentSettings,
     pub imports: ImportSettings,
+    pub suspense: SuspenseSettings,
 }
 
 /// `[data]`

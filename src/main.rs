@@ -53,6 +53,15 @@ enum Command {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Shows how a line's usage of a bill came about: records, rules, postings, the bill's lines.
+    Explain {
+        /// The line.
+        #[arg(long)]
+        line: String,
+        /// The cycle that bills it, such as 2026-10.
+        #[arg(long, value_name = "YYYY-MM")]
+        cycle: String,
+    },
     /// Prints Diameter messages as a tree and says what is wrong with them: 0 good, 1 not, 2 unreadable.
     Decode {
         /// Hexadecimal text, or a file: binary, hexadecimal, a dump of xxd or hexdump -C; `-` reads standard input.
@@ -114,6 +123,7 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
             Command::CloseMonth { cycle, dry_run, early } => command::close_month(config, &cycle, dry_run, early).await,
             Command::ImportLines { file } => command::import_lines(config, &file).await,
             Command::ImportUsage { files } => command::import_usage(config, &files).await,
+            Command::Explain { line, cycle } => command::explain(config, &line, &cycle).await,
             Command::Decode { .. } | Command::CheckConfig => Ok(ExitCode::SUCCESS),
         }
     });

@@ -147,6 +147,9 @@ metrics! {
     relational_batch_saves: Histogram = histogram("linegate_relational_batch_saves", "Saves in one commit.", SIZE_BUCKETS);
     relational_queue: IntGauge = gauge("linegate_relational_queue_saves", "Saves that wait for the relational store's writer.");
     relational_retries: IntCounter = counter("linegate_relational_retries_total", "Commits tried again because they had to give way to another gateway.");
+    suspense_records: IntGaugeVec = gauges("linegate_suspense_records", "Usage records that wait in suspense, by reason.", &["reason"]);
+    suspense_oldest_seconds: IntGaugeVec = gauges("linegate_suspense_oldest_seconds", "Age of the usage record that waits longest in suspense, by reason; 0 without any.", &["reason"]);
+    suspense_verbs: IntCounterVec = counters("linegate_suspense_verbs_total", "Records of suspense that were recycled or dropped, by what came of it (counted, counted-before, stays, failed, dropped).", &["outcome"]);
     http_connections: IntGauge = gauge("linegate_http_connections", "HTTP connections open.");
     http_requests: IntCounterVec = counters("linegate_http_requests_total", "HTTP requests by route and status.", &["route", "status"]);
     http_request_seconds: HistogramVec = histograms("linegate_http_request_seconds", "Time of an HTTP request, by route.", &["route"], LATENCY_BUCKETS);

@@ -64,6 +64,7 @@ pub(super) fn record_key(text: &str) -> Result<RecordKey, sqlx::Error> {
         "rf" => numbered(rest).map(|(session, number)| RecordKey::Rf(session, number)).ok_or_else(bad),
         "modem" => modem_key(rest).ok_or_else(bad),
         "file" => Ok(RecordKey::File(rest.to_owned())),
+        "top-up" => Ok(RecordKey::TopUp(rest.to_owned())),
         _ => Err(bad()),
     }
 }
@@ -76,21 +77,22 @@ fn modem_key(rest: &str) -> Option<RecordKey> {
     Some(RecordKey::Modem(DeviceId::from(parts.next()?), epoch, boot, sequence))
 }
 
-/// An outcome of usage behind its text.
-pub(super) fn outcome(text: &str) -> Result<UsageOutcome, sqlx::Error> {
-    use SuspenseReason as Reason;
-    let every = [
-        Reason::UnknownLine,
-        Reason::ForeignApn,
-        Reason::LineNotActive,
-        Reason::BadRecord,
-        Reason::NoUsagePrice,
-        Reason::TooManyKeys,
-        Reason::TooManySessions,
-    ];
-    let every = every.map(UsageOutcome::Suspense);
-    let mut every = every.into_iter().chain([UsageOutcome::Rated, UsageOutcome::Reconciled]);
-    every.find(|o| o.as_str() == text).ok_or_else(|| unreadable(format!("`{text}` is no outcome of usage")))
+/// An outcome of usage behind its text; `reason` is why it was in suspense, where it
+/// no longer is.
+pub(super) fn outcome(text: &str, reason: Option<&str>) -> Result<UsageOutcome, sqlx::Error> {
+    match (text, reason) {
+        ("rated", _) => Ok(UsageOutcome::Rated),
+        ("reconciled", _) => Ok(UsageOutcome::Reconciled),
+        ("recycled", Some(reason)) => suspense_reason(reason).map(UsageOutcome::Recycled),
+        ("dropped", Some(reason)) => suspense_reason(reason).map(UsageOutcome::Dropped),
+        (reason, _) => suspense_reason(reason).map(UsageOutcome::Suspense),
+    }
+}
+
+/// A reason of suspense behind its text.
+pub(super) fn suspense_reason(text: &str) -> Result<SuspenseReason, sqlx::Error> {
+    let found = SuspenseReason::ALL.into_iter().find(|reason| reason.as_str() == text);
+    found.ok_or_else(|| unreadable(format!("`{text}` is no outcome of usage")))
 }
 
 /// What is in a column and cannot be.
@@ -110,7 +112,7 @@ pub(super) struct Sum {
 /// that order; a text is empty where a record has none.
 pub(super) fn usage_sums(records: &[&UsageRecord]) -> Vec<([String; 5], Sum)> {
     let mut sums: BTreeMap<[String; 5], Sum> = BTreeMap::new();
-    for record in records.iter().filter(|r| r.outcome == UsageOutcome::Rated) {
+    for record in records.iter().filter(|r| r.is_billed_usage()) {
         let (Some(account), Some(cycle)) = (&record.account, record.cycle) else { continue };
         let line = record.line.as_ref().map_or("", |l| l.as_str());
         let plan = record.plan.as_ref().map_or("", |p| p.as_str());
@@ -145,6 +147,8 @@ pub(super) const fn side_name(side: LedgerSide) -> &'static str {
         LedgerSide::Receivable => "receivable",
         LedgerSide::Revenue => "revenue",
         LedgerSide::Tax => "tax",
+        LedgerSide::TopUp => "top-up",
+        LedgerSide::Credit => "credit",
     }
 }
 
@@ -158,8 +162,8 @@ pub(super) const fn unit_name(unit: Unit) -> &'static str {
 
 /// A posting from its columns; `None` for what a newer program wrote.
 pub(super) fn posting(side: &str, unit: &str, amount: i64) -> Option<Posting> {
-    use LedgerSide::{Allowance, Charged, Network, Receivable, Revenue, Tax, Unbilled};
-    let sides = [Network, Allowance, Charged, Unbilled, Receivable, Revenue, Tax];
+    use LedgerSide::{Allowance, Charged, Credit, Network, Receivable, Revenue, Tax, TopUp, Unbilled};
+    let sides = [Network, Allowance, Charged, Unbilled, Receivable, Revenue, Tax, TopUp, Credit];
     let side = sides.into_iter().find(|s| side_name(*s) == side)?;
     let unit = [Unit::Octets, Unit::Minor].into_iter().find(|u| unit_name(*u) == unit)?;
     Some(Posting { side, unit, amount })
@@ -178,6 +182,7 @@ mod tests {
             RecordKey::Gy("pgw+2;1".into(), 7).part(3),
             RecordKey::Modem("m/1".into(), 1, 2, u64::MAX),
             RecordKey::File("abc/12".to_owned()),
+            RecordKey::TopUp("t/1".to_owned()),
         ];
         for key in keys {
             assert_eq!(record_key(&key.to_string()).unwrap(), key);

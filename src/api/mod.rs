@@ -5,10 +5,12 @@
 //! tokens, paging. Does **not** own rules or storage. Invariants: every refusal
 //! is a TM Forum `Error` body; an unknown filter is refused, never ignored.
 
+mod balances;
 mod bills;
 mod desk;
 mod devices;
 pub mod error;
+mod explain;
 pub mod extract;
 mod hub;
 mod inventory;
@@ -21,6 +23,7 @@ mod orders;
 mod probes;
 mod serve;
 mod stream;
+mod suspense;
 mod usage;
 mod visits;
 mod work;
@@ -35,7 +38,7 @@ use tokio::sync::Semaphore;
 
 pub use self::my_page::Tokens;
 pub use self::operations::{
-    AccountView, Accounts, CloseRequest, Imports, MonthOperations, OperationError, Report, Upload,
+    AccountView, Accounts, Balances, CloseRequest, Imports, MonthOperations, OperationError, Report, Upload,
 };
 pub use self::probes::Readiness;
 pub use self::serve::serve;
@@ -45,10 +48,12 @@ use crate::ports::documents::Documents;
 use crate::ports::relational::Relational;
 use crate::ports::{Clock, Ids};
 use crate::services::devices::DeviceRegistry;
+use crate::services::explain::Explain;
 use crate::services::fieldwork::Fieldwork;
 use crate::services::ordering::Ordering;
 use crate::services::outbox::Outbox;
 use crate::services::scheduling::Scheduling;
+use crate::services::suspense::Suspense;
 
 /// Section `[http]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -141,6 +146,12 @@ pub struct ApiParts {
     pub imports: Arc<dyn Imports>,
     /// Shows charging accounts.
     pub accounts: Arc<dyn Accounts>,
+    /// Reads balances and tops lines up.
+    pub balances: Arc<dyn Balances>,
+    /// Shows how an amount came about.
+    pub explain: Arc<Explain>,
+    /// Recycles and drops usage in suspense.
+    pub suspense: Arc<Suspense>,
     /// Tokens of my page.
     pub tokens: Tokens,
     /// What amounts of usage are in.
@@ -221,6 +232,7 @@ fn tmf_routes() -> Router<ApiState> {
         .merge(work::routes())
         .merge(usage::routes())
         .merge(bills::routes())
+        .merge(balances::routes())
         .merge(hub::routes("/tmf-api/serviceOrdering/v4", "serviceOrdering"))
         .merge(hub::routes("/tmf-api/serviceInventory/v4", "serviceInventory"))
         .merge(hub::routes("/tmf-api/appointment/v4", "appointment"))
@@ -234,6 +246,8 @@ fn operator_routes() -> Router<ApiState> {
         .merge(desk::routes())
         .merge(devices::routes())
         .merge(month::routes())
+        .merge(suspense::routes())
+        .merge(explain::routes())
         .merge(my_page::token_routes())
         .merge(hub::routes("/linegate/v1", "linegate"))
 }

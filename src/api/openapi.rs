@@ -13,12 +13,13 @@ const INVENTORY: &str = "/tmf-api/serviceInventory/v4";
 const APPOINTMENTS: &str = "/tmf-api/appointment/v4";
 const WORK: &str = "/tmf-api/workOrderManagement/v4";
 const USAGE: &str = "/tmf-api/usageManagement/v4";
+const BALANCES: &str = "/tmf-api/prepayBalanceManagement/v4";
 const BILLS: &str = "/tmf-api/customerBillManagement/v4";
 const OURS: &str = "/linegate/v1";
 const MY_PAGE: &str = "/my-page/v1";
 
 /// Every route by base, in the order of the router.
-pub const ROUTES: [(&str, &[Row]); 9] = [
+pub const ROUTES: [(&str, &[Row]); 10] = [
     (
         ORDERS,
         &[
@@ -55,7 +56,29 @@ pub const ROUTES: [(&str, &[Row]); 9] = [
             ("/workOrder/{id}", "get patch", "TMF697 WorkOrder", &[]),
         ],
     ),
-    (USAGE, &[("/usage", "get", "TMF635 Usage", &["line", "cycle", "outcome", "status", "source"])]),
+    (
+        USAGE,
+        &[
+            (
+                "/usage",
+                "get",
+                "TMF635 Usage",
+                &["line", "cycle", "outcome", "status", "source", "imsi", "msisdn", "deviceId"],
+            ),
+            ("/usage/{id}", "get", "TMF635 Usage that is, or was, in suspense", &[]),
+        ],
+    ),
+    (
+        BALANCES,
+        &[
+            ("/bucket", "get", "TMF654 Bucket", &["product.id", "partyAccount.id", "logicalResource.id"]),
+            ("/bucket/{id}", "get", "TMF654 Bucket", &[]),
+            ("/accumulatedBalance", "get", "TMF654 AccumulatedBalance", &["partyAccount.id"]),
+            ("/accumulatedBalance/{id}", "get", "TMF654 AccumulatedBalance", &[]),
+            ("/topupBalance", "get post", "TMF654 TopupBalance", &["product.id"]),
+            ("/topupBalance/{id}", "get", "TMF654 TopupBalance", &[]),
+        ],
+    ),
     (
         BILLS,
         &[
@@ -87,6 +110,12 @@ pub const ROUTES: [(&str, &[Row]); 9] = [
             ("/settlements/{cycle}/pdf", "get", "The month's totals as PDF", &["department"]),
             ("/accounts/{id}", "get", "A charging account", &[]),
             ("/usageFiles", "post", "Take a charging file in; newline-delimited JSON", &[]),
+            ("/explain", "get", "How a line's usage of a bill came about", &["line", "cycle", "after"]),
+            ("/suspense", "get", "Usage that waits in suspense, by reason", &[]),
+            ("/suspense/recycle", "post", "Put many back into charging; newline-delimited JSON", &["by"]),
+            ("/suspense/{id}", "get", "One record with what was done about it", &[]),
+            ("/suspense/{id}/recycle", "post", "Put it back into charging", &["by"]),
+            ("/suspense/{id}/drop", "post", "Give it up, with the reason", &["by"]),
             ("/lines/import", "post", "Take lines in; newline-delimited JSON", &[]),
             ("/tokens/my-page", "post", "A token for one customer", &[]),
         ],

@@ -8,8 +8,9 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use crate::domain::account::AccountView as Balance;
 use crate::domain::cycle::CycleId;
-use crate::domain::ids::AccountId;
+use crate::domain::ids::{AccountId, LineId};
 
 /// Why an operation was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -147,4 +148,16 @@ pub struct AccountView {
 pub trait Accounts: Send + Sync + 'static {
     /// The account as it stands now.
     async fn account(&self, id: &AccountId) -> Result<Option<AccountView>, OperationError>;
+}
+
+/// What is left of lines, as charging counts it.
+#[async_trait]
+pub trait Balances: Send + Sync + 'static {
+    /// The account with its lines as they stand now.
+    async fn balance(&self, account: &AccountId) -> Result<Option<Balance>, OperationError>;
+
+    /// Raises what is left of a line's open cycle by `octets`, once for each `id`;
+    /// durable when it returns. The line's open sessions are asked to come back for
+    /// more quota afterwards.
+    async fn top_up(&self, account: &AccountId, line: &LineId, id: &str, octets: u64) -> Result<(), OperationError>;
 }

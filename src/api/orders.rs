@@ -137,7 +137,7 @@ fn href(id: &OrderId) -> String {
     format!("{BASE}/serviceOrder/{id}")
 }
 
-fn idempotency_key(headers: &HeaderMap) -> ApiResult<Option<String>> {
+pub(super) fn idempotency_key(headers: &HeaderMap) -> ApiResult<Option<String>> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let key = value.to_str().ok().filter(|k| !k.is_empty() && k.len() <= KEY_MAX);
     key.map(|k| Some(k.to_owned()))

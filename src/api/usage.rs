@@ -1,26 +1,39 @@
 //! TMF635 usage: what was rated, reconciled, or waits in suspense.
+//!
+//! | TMF635 status | ours |
+//! |---|---|
+//! | `rated` | rated; `isBilled` says whether its month is closed |
+//! | `guided` | reconciled: found its line and is not priced |
+//! | `rejected` | in suspense, or dropped from it |
+//! | `recycled` | was in suspense; the counted record stands beside it |
+//!
+//! `received` is never seen, because usage is judged as it comes in. `rerated` and
+//! `billed` are not used.
 
-use axum::Router;
-use axum::extract::State;
+use std::collections::BTreeSet;
+
+use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::get;
+use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use super::ApiState;
-use super::error::ApiResult;
+use super::error::{ApiError, ApiResult};
 use super::extract::Query;
+use super::suspense::key_of;
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::LineId;
 use crate::domain::money::{Currency, Money};
-use crate::domain::usage::{Identifier, UsageOutcome, UsageRecord, UsageSource};
-use crate::ports::relational::UsageFilter;
+use crate::domain::usage::{Identifier, SuspenseReason, UsageOutcome, UsageRecord, UsageSource};
+use crate::ports::relational::{CloseState, UsageFilter};
 
 const BASE: &str = "/tmf-api/usageManagement/v4";
-const FILTERS: [&str; 5] = ["line", "cycle", "outcome", "status", "source"];
+const FILTERS: [&str; 8] = ["line", "cycle", "outcome", "status", "source", "imsi", "msisdn", "deviceId"];
 
 /// `GET /usage`, filtered by line, cycle, outcome (ours) or status (TMF635), source.
 pub fn routes() -> Router<ApiState> {
-    Router::new().route(&format!("{BASE}/usage"), get(list))
+    Router::new().route(&format!("{BASE}/usage"), get(list)).route(&format!("{BASE}/usage/{{id}}"), get(one))
 }
 
 async fn list(State(state): State<ApiState>, query: Query) -> ApiResult<Response> {
@@ -29,29 +42,63 @@ async fn list(State(state): State<ApiState>, query: Query) -> ApiResult<Response
         line: query.text("line").map(LineId::from),
         cycle: query.parse::<CycleId>("cycle", "a cycle such as 2026-10")?,
         outcome: outcome(&query)?,
-        source: query.parse::<Source>("source", "gy, rf, modem or file")?.map(|s| s.0),
+        subscriber: subscriber(&query),
+        source: query.parse::<Source>("source", "gy, rf, modem, file or top-up")?.map(|s| s.0),
     };
     let records = state.store.usage(&filter, query.page()?).await?;
     let currency = state.currency;
-    Ok(query.list(records, |record| usage(&record, currency)))
+    let billed = billed(&state, &records.items).await?;
+    Ok(query.list(records, |record| usage(&record, currency, record.cycle.is_some_and(|c| billed.contains(&c)))))
+}
+
+/// A record that is, or was, in suspense: the only ones that are kept by their key.
+async fn one(State(state): State<ApiState>, Path(id): Path<String>, query: Query) -> ApiResult<Json<Value>> {
+    let query = query.only(&[])?;
+    let (key, group) = key_of(&id)?;
+    let case = state.suspense.case(key, group).await?;
+    Ok(Json(query.select(usage(&case.record, state.currency, false))))
+}
+
+/// Those of the records' months whose invoices are made.
+pub(super) async fn billed(state: &ApiState, records: &[UsageRecord]) -> ApiResult<BTreeSet<CycleId>> {
+    let mut billed = BTreeSet::new();
+    for cycle in records.iter().filter_map(|record| record.cycle).collect::<BTreeSet<_>>() {
+        let run = state.store.close_run(cycle).await?;
+        if run.is_some_and(|run| matches!(run.state, CloseState::Settling | CloseState::Done)) {
+            billed.insert(cycle);
+        }
+    }
+    Ok(billed)
 }
 
 fn outcome(query: &Query) -> ApiResult<Option<String>> {
     if let Some(outcome) = query.text("outcome") {
         return Ok(Some(outcome.to_owned()));
     }
-    Ok(query.parse::<Status>("status", "rated, guided or rejected")?.map(|status| status.0.to_owned()))
+    Ok(query.parse::<Status>("status", "rated, guided, rejected or recycled")?.map(|status| status.0.to_owned()))
 }
 
 struct Source(UsageSource);
 
 impl std::str::FromStr for Source {
-    type Err = ();
+    type Err = ApiError;
 
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let all = [UsageSource::Gy, UsageSource::Rf, UsageSource::Modem, UsageSource::File];
-        all.into_iter().find(|s| s.as_str() == text).map(Source).ok_or(())
+    fn from_str(text: &str) -> Result<Self, ApiError> {
+        source(text).map(Source)
     }
+}
+
+/// A source by its name.
+pub(super) fn source(text: &str) -> ApiResult<UsageSource> {
+    let all = [UsageSource::Gy, UsageSource::Rf, UsageSource::Modem, UsageSource::File, UsageSource::TopUp];
+    let found = all.into_iter().find(|s| s.as_str() == text);
+    found.ok_or_else(|| ApiError::malformed("source", format!("`{text}`: expected gy, rf, modem, file or top-up")))
+}
+
+fn subscriber(query: &Query) -> Option<Identifier> {
+    let imsi = query.text("imsi").map(|imsi| Identifier::Imsi(imsi.to_owned()));
+    let msisdn = || query.text("msisdn").map(|msisdn| Identifier::Msisdn(msisdn.to_owned()));
+    imsi.or_else(msisdn).or_else(|| query.text("deviceId").map(|device| Identifier::Device(device.into())))
 }
 
 /// TMF635 `UsageStatusType` as our outcome.
@@ -64,23 +111,29 @@ impl std::str::FromStr for Status {
         match text {
             "rated" => Ok(Status("rated")),
             "guided" => Ok(Status("reconciled")),
-            "rejected" => Ok(Status("suspense")),
+            "rejected" => Ok(Status("rejected")),
+            "recycled" => Ok(Status("recycled")),
             _ => Err(()),
         }
     }
 }
 
+/// The id of a record: its key and rating group.
+pub(super) fn usage_id(record: &UsageRecord) -> String {
+    format!("{}/{}", record.key, record.rating_group)
+}
+
 /// TMF635 v4 `Usage`. What is reconciled found its line and is not priced:
 /// `guided`; what is in suspense is `rejected`, with the reason beside it.
-pub(super) fn usage(record: &UsageRecord, currency: Currency) -> Value {
-    let id = format!("{}/{}", record.key, record.rating_group);
+pub(super) fn usage(record: &UsageRecord, currency: Currency, is_billed: bool) -> Value {
     let status = match record.outcome {
         UsageOutcome::Rated => "rated",
         UsageOutcome::Reconciled => "guided",
-        UsageOutcome::Suspense(_) => "rejected",
+        UsageOutcome::Suspense(_) | UsageOutcome::Dropped(_) => "rejected",
+        UsageOutcome::Recycled(_) => "recycled",
     };
     let mut body = json!({
-        "id": id,
+        "id": usage_id(record),
         "usageDate": record.ends.to_string(),
         "usageType": "data",
         "status": status,
@@ -93,7 +146,7 @@ pub(super) fn usage(record: &UsageRecord, currency: Currency) -> Value {
             "ratingDate": record.received.to_string(),
             "usageRatingTag": "usage",
             "ratingAmountType": "total",
-            "isBilled": false,
+            "isBilled": is_billed,
             "taxExcludedRatingAmount": money(amount),
             "productRef": { "id": record.line, "name": record.plan },
         }]);
@@ -122,6 +175,8 @@ fn characteristics(record: &UsageRecord) -> Vec<Value> {
         ("detail", json!(record.detail)),
         ("source", json!(record.key.source().as_str())),
         ("outcome", json!(record.outcome.as_str())),
+        ("reason", json!(record.outcome.reason().map(SuspenseReason::as_str))),
+        ("tariffVersion", json!(record.tariff_version)),
         ("ratingGroup", json!(record.rating_group)),
         ("octets", json!(record.octets)),
         ("start", json!(record.starts.to_string())),

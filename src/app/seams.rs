@@ -10,19 +10,23 @@ use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 
 use crate::api::{
-    AccountView, Accounts, CloseRequest, Imports as ImportOperations, MonthOperations, OperationError, Report, Upload,
+    AccountView, Accounts, Balances, CloseRequest, Imports as ImportOperations, MonthOperations, OperationError,
+    Report, Upload,
 };
-use crate::domain::account::{AccountCommand, CommandAnswer};
+use crate::domain::account::{AccountCommand, AccountView as Balance, CommandAnswer, TopUp};
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{AccountId, DeviceId, LineId, SessionId};
 use crate::domain::line::{Line, LineState};
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest};
+use crate::domain::tariff::{SharedTariff, UsagePrice};
 use crate::domain::time::Timestamp;
+use crate::domain::usage::UsageRecord;
 use crate::ports::Clock;
 use crate::ports::charging::{LineCharging, LineChargingError, OpenSession};
 use crate::ports::closing::{ClosedCycle, ClosingError, CycleCloser, Progress};
-use crate::ports::intake::{AccountIntake, IntakeError, UsageIntake};
+use crate::ports::intake::{AccountIntake, IntakeError, RecycleIntake, UsageIntake};
 use crate::ports::modem::Modems;
+use crate::ports::network::Elements;
 use crate::services::charging::{Charging, ChargingError};
 use crate::services::drain::Drain;
 use crate::services::imports::{BadRow, ImportError, Imports};
@@ -214,6 +218,21 @@ impl UsageIntake for ChargingSeam {
     }
 }
 
+#[async_trait]
+impl RecycleIntake for ChargingSeam {
+    async fn recycle(&self, record: UsageRecord) -> Result<ChargeAnswer, IntakeError> {
+        self.charging.recycle(record).await.map_err(|error| match error {
+            ChargingError::Overloaded => IntakeError::Busy,
+            other => IntakeError::Failed { operation: "recycle", reason: other.to_string() },
+        })
+    }
+
+    async fn settled(&self) -> Result<(), IntakeError> {
+        let drained = self.drain.drain_until(self.charging.position()).await;
+        drained.map_err(|error| IntakeError::Failed { operation: "drain", reason: error.to_string() })
+    }
+}
+
 /// Month close behind what REST needs.
 pub struct MonthSeam(Month);
 
@@ -370,5 +389,70 @@ impl Accounts for AccountsSeam {
             grants_stopped: open().any(|l| l.no_new_grant),
             more,
         }))
+    }
+}
+
+/// RARs after one top-up at most; the sessions of more come back by themselves.
+const REAUTHORIZED_MAX: usize = 64;
+
+/// Balances behind what REST needs.
+pub struct BalancesSeam {
+    charging: Charging,
+    tariff: SharedTariff,
+    elements: Arc<dyn Elements>,
+    clock: Arc<dyn Clock>,
+}
+
+impl BalancesSeam {
+    /// Over charging, and the elements whose sessions are told.
+    pub fn new(charging: Charging, tariff: SharedTariff, elements: Arc<dyn Elements>, clock: Arc<dyn Clock>) -> Self {
+        Self { charging, tariff, elements, clock }
+    }
+
+    /// Asks a line's sessions to come back for more quota. One that is not reached
+    /// comes by its Validity-Time.
+    async fn reauthorize(&self, account: &AccountId, line: &LineId) {
+        let command = AccountCommand::OpenSessions { line: line.clone() };
+        let Ok(CommandAnswer::Sessions(sessions)) = self.charging.command(account, command).await else { return };
+        let known = sessions.into_iter().filter_map(|s| Some((s.peer?, s.session)));
+        for (peer, session) in known.take(REAUTHORIZED_MAX) {
+            let elements = Arc::clone(&self.elements);
+            tokio::spawn(async move {
+                if let Err(error) = elements.reauthorize(&peer, &session).await {
+                    tracing::debug!(%error, %peer, "re-authorise after a top-up");
+                }
+            });
+        }
+    }
+}
+
+#[async_trait]
+impl Balances for BalancesSeam {
+    async fn balance(&self, account: &AccountId) -> Result<Option<Balance>, OperationError> {
+        let unavailable = |error: ChargingError| OperationError::Unavailable { reason: error.to_string() };
+        self.charging.view(account).await.map_err(unavailable)
+    }
+
+    async fn top_up(&self, account: &AccountId, line: &LineId, id: &str, octets: u64) -> Result<(), OperationError> {
+        let refused = |code, reason: String| Err(OperationError::Refused { code, reason });
+        let view = self.balance(account).await?;
+        let held = view.iter().flat_map(|v| &v.lines).find(|l| l.line == *line);
+        let Some(held) = held else { return refused("unknown-line", format!("line {line} has no balance")) };
+        let book = self.tariff.book();
+        let tariff = book.at(self.clock.now());
+        let usage = held.plan.as_ref().and_then(|p| tariff.plan(p)).and_then(|p| p.usage.as_ref());
+        if !usage.is_some_and(UsagePrice::has_end) {
+            return refused("nothing-to-top-up", format!("the plan of line {line} has no end that could be raised"));
+        }
+        let top_up = TopUp { id: id.to_owned(), line: line.clone(), octets, tariff_version: tariff.version };
+        match self.charging.command(account, AccountCommand::TopUp(top_up)).await {
+            Ok(CommandAnswer::Done | CommandAnswer::Sessions(_)) => {
+                self.reauthorize(account, line).await;
+                Ok(())
+            }
+            Ok(CommandAnswer::UnknownLine) => refused("unknown-line", format!("line {line} has no balance")),
+            Ok(CommandAnswer::Refused(reason)) => refused("top-up-refused", reason),
+            Err(error) => Err(OperationError::Unavailable { reason: error.to_string() }),
+        }
     }
 }

@@ -35,6 +35,10 @@ pub enum LedgerSide {
     Revenue,
     /// Value-added tax held for the state.
     Tax,
+    /// Octets that a line was topped up with.
+    TopUp,
+    /// Octets of top-ups: credited when topped up, debited as they are used.
+    Credit,
 }
 
 /// One half of a movement.

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::cycle::CycleId;
 use super::ids::{AccountId, Apn, DeviceId, LineId, PlanId, SessionId};
 use super::ledger::{LedgerSide, Posting, Unit};
+use super::network::Plmn;
+use super::rating::request::{Octets, Used};
 use super::tariff::ThresholdAction;
 use super::time::Timestamp;
 
@@ -24,6 +26,8 @@ pub enum UsageSource {
     Modem,
     /// A charging file.
     File,
+    /// No usage: a top-up of what is left.
+    TopUp,
 }
 
 impl UsageSource {
@@ -34,6 +38,7 @@ impl UsageSource {
             UsageSource::Rf => "rf",
             UsageSource::Modem => "modem",
             UsageSource::File => "file",
+            UsageSource::TopUp => "top-up",
         }
     }
 }
@@ -62,6 +67,8 @@ pub enum RecordKey {
     /// Another record of the same request and rating group, by its place from 1:
     /// services of one group are reported apart.
     Part(Box<RecordKey>, u16),
+    /// A top-up, by its request's id.
+    TopUp(String),
 }
 
 impl RecordKey {
@@ -82,6 +89,7 @@ impl RecordKey {
             RecordKey::Modem(..) => UsageSource::Modem,
             RecordKey::File(..) => UsageSource::File,
             RecordKey::Part(whole, _) => whole.source(),
+            RecordKey::TopUp(_) => UsageSource::TopUp,
         }
     }
 }
@@ -97,6 +105,7 @@ impl std::fmt::Display for RecordKey {
             }
             RecordKey::File(id) => write!(f, "file/{id}"),
             RecordKey::Part(whole, place) => write!(f, "{whole}+{place}"),
+            RecordKey::TopUp(id) => write!(f, "top-up/{id}"),
         }
     }
 }
@@ -122,6 +131,11 @@ pub enum UsageOutcome {
     Reconciled,
     /// Waits for a person, with the reason.
     Suspense(SuspenseReason),
+    /// Was in suspense for that reason and has been counted since: the counted
+    /// record stands beside it under the same key. Only stores say this.
+    Recycled(SuspenseReason),
+    /// Was in suspense for that reason, and a person gave it up. Only stores say this.
+    Dropped(SuspenseReason),
 }
 
 /// Why a record could not be rated.
@@ -146,6 +160,17 @@ pub enum SuspenseReason {
 }
 
 impl SuspenseReason {
+    /// Every reason.
+    pub const ALL: [Self; 7] = [
+        SuspenseReason::UnknownLine,
+        SuspenseReason::ForeignApn,
+        SuspenseReason::LineNotActive,
+        SuspenseReason::BadRecord,
+        SuspenseReason::NoUsagePrice,
+        SuspenseReason::TooManyKeys,
+        SuspenseReason::TooManySessions,
+    ];
+
     /// For metrics, REST and stores.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -161,6 +186,21 @@ impl SuspenseReason {
 }
 
 impl UsageRecord {
+    /// Whether an account has judged this record of suspense and remembers its key,
+    /// so that nothing but recycling can count it. A file's id is remembered only
+    /// once its record is counted, because a corrected file may bring it again.
+    pub fn is_judged(&self) -> bool {
+        use SuspenseReason::{BadRecord, ForeignApn, LineNotActive, NoUsagePrice};
+        let by_account =
+            matches!(self.outcome, UsageOutcome::Suspense(BadRecord | ForeignApn | LineNotActive | NoUsagePrice));
+        by_account && self.account.is_some() && self.key.source() != UsageSource::File
+    }
+
+    /// Whether a bill sums it: rated, and no top-up.
+    pub fn is_billed_usage(&self) -> bool {
+        self.outcome == UsageOutcome::Rated && self.key.source() != UsageSource::TopUp
+    }
+
     /// Octets that it added to its cycle's total; a refund took them off.
     pub fn octets_counted(&self) -> i64 {
         let octets = i64::try_from(self.octets).unwrap_or(i64::MAX);
@@ -171,12 +211,24 @@ impl UsageRecord {
 }
 
 impl UsageOutcome {
+    /// The reason of what is, or was, in suspense.
+    pub const fn reason(self) -> Option<SuspenseReason> {
+        match self {
+            UsageOutcome::Rated | UsageOutcome::Reconciled => None,
+            UsageOutcome::Suspense(reason) | UsageOutcome::Recycled(reason) | UsageOutcome::Dropped(reason) => {
+                Some(reason)
+            }
+        }
+    }
+
     /// For metrics, REST and stores; suspense gives its reason.
     pub const fn as_str(self) -> &'static str {
         match self {
             UsageOutcome::Rated => "rated",
             UsageOutcome::Reconciled => "reconciled",
             UsageOutcome::Suspense(reason) => reason.as_str(),
+            UsageOutcome::Recycled(_) => "recycled",
+            UsageOutcome::Dropped(_) => "dropped",
         }
     }
 }
@@ -191,7 +243,7 @@ pub struct Crossing {
 }
 
 /// One record after it was judged, as the hot log and the relational store keep
-/// it. Never edited.
+/// it. What is counted is never edited; of what is in suspense the outcome moves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageRecord {
     /// What makes it unique, with the group's position for a record of several groups.
@@ -231,6 +283,25 @@ pub struct UsageRecord {
     /// Thresholds of the plan that it was the first to reach in its cycle. Kept in
     /// the hot log, from where they become events, and not beside stored usage.
     pub crossed: Vec<Crossing>,
+    /// What else its source told of what it was like; kept for suspense.
+    pub told: Option<Box<Told>>,
     /// What could not be read, for `bad-record`: at most 1 KiB of it.
     pub detail: Option<String>,
+}
+
+/// What some prices ask for beside APN, rating group and time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// The serving network.
+    pub network: Option<Plmn>,
+    /// The octets by direction and by their side of a tariff change.
+    pub used: Octets,
+}
+
+impl Told {
+    /// `None` where nothing is told but a sum.
+    pub fn new(network: Option<Plmn>, used: Octets) -> Option<Box<Self>> {
+        let sum = Used::octets(used.total());
+        (network.is_some() || Used::Octets(used) != sum).then(|| Box::new(Self { network, used }))
+    }
 }

@@ -77,6 +77,18 @@ pub trait UsageIntake: Send + Sync + 'static {
     async fn charge(&self, request: ChargeRequest) -> Result<ChargeAnswer, IntakeError>;
 }
 
+/// Takes records of suspense in once more.
+#[async_trait]
+pub trait RecycleIntake: Send + Sync + 'static {
+    /// Judges a record anew, as things are now. `Ok` means durable and counted once,
+    /// however often it is asked; `repeated` that it was counted before, `suspense`
+    /// why it stays.
+    async fn recycle(&self, record: UsageRecord) -> Result<ChargeAnswer, IntakeError>;
+
+    /// Returns when the relational store holds everything that was answered before.
+    async fn settled(&self) -> Result<(), IntakeError>;
+}
+
 /// Why charging did not take it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IntakeError {

@@ -33,7 +33,7 @@ use crate::domain::ordering::{Order, OrderState};
 use crate::domain::scheduling::{Appointment, Call, CallState, Slot, Worker};
 use crate::domain::settlement::Settlement;
 use crate::domain::time::Timestamp;
-use crate::domain::usage::UsageRecord;
+use crate::domain::usage::{Identifier, RecordKey, SuspenseReason, UsageRecord};
 use crate::saga::record::{SagaEvent, SagaRecord};
 
 /// One change; a [`Relational::save`] takes several as one transaction.
@@ -84,9 +84,15 @@ pub enum Write {
     Drain {
         /// Hot-log position up to which everything is in this store, inclusive.
         position: u64,
-        /// What the log held: rated and reconciled ones are appended, suspense is unique by key and rating group.
+        /// What the log held. Rated and reconciled ones are appended, and turn what is in
+        /// suspense under their key and rating group to recycled. Suspense is unique by
+        /// key and rating group: while it is open, an account's judgement
+        /// ([`UsageRecord::is_judged`]) replaces what it was before.
         records: Vec<UsageRecord>,
     },
+    /// Notes what was done about a record of suspense, and moves it; `Conflict` when a
+    /// move finds it not open, or open for another reason than the move expects.
+    Suspense(SuspenseNote),
     /// Finalises invoices: gives each that is new (by account and cycle) the next number
     /// of `series` and stores it with its postings; the others are left as they are.
     Invoices {
@@ -292,6 +298,65 @@ pub struct UsageTotal {
     pub records: u64,
 }
 
+/// What a person, or recycling, did about a record of suspense. Kept for ever.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SuspenseNote {
+    /// The record's key.
+    pub key: RecordKey,
+    /// Its rating group.
+    pub rating_group: u32,
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub by: String,
+    /// What was done.
+    pub verb: SuspenseVerb,
+    /// Why, or what came of it.
+    pub note: String,
+}
+
+/// What was done about a record of suspense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SuspenseVerb {
+    /// Put back into charging; the record moves when what came of it is drained.
+    Recycled,
+    /// Found counted already: an open record turns to recycled.
+    CountedBefore(SuspenseReason),
+    /// Given up: an open record turns to dropped.
+    Dropped(SuspenseReason),
+}
+
+impl SuspenseVerb {
+    /// For REST and stores.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            SuspenseVerb::Recycled => "recycled",
+            SuspenseVerb::CountedBefore(_) => "counted-before",
+            SuspenseVerb::Dropped(_) => "dropped",
+        }
+    }
+}
+
+/// A record that is, or was, in suspense.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SuspenseCase {
+    /// The record; its outcome says whether it still is.
+    pub record: UsageRecord,
+    /// What was done about it, oldest first: when, who, verb, note.
+    pub history: Vec<(Timestamp, String, String, String)>,
+}
+
+/// The open records of suspense with one reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SuspenseAge {
+    /// The reason.
+    pub reason: SuspenseReason,
+    /// How many.
+    pub records: u64,
+    /// When the one that came first was taken.
+    pub oldest: Timestamp,
+}
+
 /// A window on a long list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {
@@ -345,8 +410,11 @@ pub struct UsageFilter {
     pub line: Option<LineId>,
     /// Billed in this cycle.
     pub cycle: Option<CycleId>,
-    /// `rated`, `reconciled`, or a reason of suspense; `suspense` for every reason.
+    /// `rated`, `reconciled`, a reason of suspense, `recycled` or `dropped`; `suspense` for
+    /// every reason that is open, `rejected` for these and what was dropped.
     pub outcome: Option<String>,
+    /// Of this subscriber, as suspense names it.
+    pub subscriber: Option<Identifier>,
     /// From this source.
     pub source: Option<crate::domain::usage::UsageSource>,
 }
@@ -465,6 +533,13 @@ pub trait BillingReads: Send + Sync {
     async fn drain_cursor(&self) -> Stored<u64>;
     /// Usage records, newest first.
     async fn usage(&self, filter: &UsageFilter, page: Page) -> Stored<Paged<UsageRecord>>;
+    /// Usage records behind a place in the order in which they were drained (0 for the
+    /// first), with their places, oldest first.
+    async fn usage_after(&self, filter: &UsageFilter, after: u64, limit: u64) -> Stored<Vec<(u64, UsageRecord)>>;
+    /// The record of suspense, open or not, whose key has this text.
+    async fn suspense_case(&self, key: &str, rating_group: u32) -> Stored<Option<SuspenseCase>>;
+    /// What is open in suspense, by reason; reasons without any are left out.
+    async fn suspense_ages(&self) -> Stored<Vec<SuspenseAge>>;
     /// Rated usage of a cycle's bills, summed, for accounts in `[from, to]`, ascending by account.
     async fn usage_totals(&self, cycle: CycleId, from: &AccountId, to: &AccountId) -> Stored<Vec<UsageTotal>>;
     /// One invoice.

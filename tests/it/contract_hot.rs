@@ -32,6 +32,7 @@ pub fn record(name: &str) -> UsageRecord {
         amount: 0,
         postings: Vec::new(),
         crossed: Vec::new(),
+        told: None,
         detail: Some(name.to_owned()),
     }
 }

@@ -35,3 +35,4 @@ mod scripts;
 mod support;
 mod tidy;
 mod tshark;
+mod usage;

@@ -91,6 +91,7 @@ fn usage(n: u32, line: &str, octets: u64, amount: i64, late_for: Option<&str>) -
         amount,
         postings: vec![minor(LedgerSide::Unbilled, amount), minor(LedgerSide::Revenue, -amount)],
         crossed: Vec::new(),
+        told: None,
         detail: None,
     }
 }

@@ -14,6 +14,7 @@ mod line;
 mod mapping;
 mod reader;
 mod row;
+mod times;
 
 pub use mapping::{Columns, Mapping};
 pub use reader::{FileError, Limits, Reader};

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::times::Times;
+
 /// Layout of a charging file. The default is the layout of the design:
 /// `record_id,imsi,msisdn,apn,rating_group,start,end,octets_up,octets_down`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -9,11 +11,24 @@ use serde::{Deserialize, Serialize};
 pub struct Mapping {
     /// What stands between fields: one ASCII character. Default `,`.
     pub delimiter: char,
+    /// Whether the first line names the columns. Without a header [`Self::columns`]
+    /// hold their places, from `1`, and a column that the file has not is in
+    /// [`Self::optional`]. Default true.
+    pub header: bool,
+    /// How times are written: `rfc3339` (the default), `unix`, `unix-ms`, or a pattern
+    /// such as `%Y%m%d%H%M%S` (strftime; with `%z` the zone is the file's own).
+    pub time: String,
+    /// The IANA zone of times whose pattern has none. Default `UTC`.
+    pub zone: String,
+    /// Octets in one unit of `octets_up` and `octets_down`: 1, 1000, 1024 … up to
+    /// 2^40. Default 1.
+    pub octets_unit: u64,
     /// Names of the columns in the file's header.
     pub columns: Columns,
     /// Columns that the file need not have, by the names of the fields of
     /// [`Columns`]. Only `record_id`, `imsi`, `msisdn`, `apn`, `rating_group` and
-    /// `network` can be left out. Default: none.
+    /// `network` can be left out, and `octets_down` (then `octets_up` holds all octets).
+    /// Default: none.
     pub optional: Vec<String>,
 }
 
@@ -46,7 +61,15 @@ pub struct Columns {
 
 impl Default for Mapping {
     fn default() -> Self {
-        Self { delimiter: ',', columns: Columns::default(), optional: Vec::new() }
+        Self {
+            delimiter: ',',
+            header: true,
+            time: "rfc3339".into(),
+            zone: "UTC".into(),
+            octets_unit: 1,
+            columns: Columns::default(),
+            optional: Vec::new(),
+        }
     }
 }
 
@@ -68,6 +91,8 @@ impl Default for Columns {
 }
 
 pub(crate) const COLUMNS: usize = 10;
+/// Columns of a file without a header.
+const PLACES_MAX: usize = 1000;
 
 /// A column that the gateway knows; its number is its place in all tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,7 +140,11 @@ impl Column {
     }
 
     fn may_be_absent(self) -> bool {
-        matches!(self, Self::RecordId | Self::Imsi | Self::Msisdn | Self::Apn | Self::RatingGroup | Self::Network)
+        match self {
+            Self::RecordId | Self::Imsi | Self::Msisdn | Self::Apn => true,
+            Self::RatingGroup | Self::OctetsDown | Self::Network => true,
+            Self::Start | Self::End | Self::OctetsUp => false,
+        }
     }
 }
 
@@ -127,6 +156,13 @@ impl Mapping {
                 "delimiter {:?} is not one ASCII character that may stand between fields",
                 self.delimiter
             ));
+        }
+        if self.octets_unit == 0 || self.octets_unit > 1 << 40 {
+            return Err(format!("octets_unit {} is not from 1 to 2^40", self.octets_unit));
+        }
+        self.times()?;
+        for column in Column::ALL.into_iter().filter(|column| !self.header && !self.is_optional(*column)) {
+            self.place(column)?;
         }
         for name in &self.optional {
             let known = Column::ALL.iter().find(|column| column.field() == name);
@@ -155,7 +191,22 @@ impl Mapping {
         }
     }
 
+    /// How the file's times are read.
+    pub(crate) fn times(&self) -> Result<Times, String> {
+        Times::new(&self.time, &self.zone)
+    }
+
+    /// The place of a column in a file without a header, from 0.
+    pub(crate) fn place(&self, column: Column) -> Result<usize, String> {
+        let name = self.name(column);
+        let place = name.parse::<usize>().ok().filter(|place| (1..=PLACES_MAX).contains(place));
+        place.map(|place| place - 1).ok_or_else(|| {
+            format!("columns.{}: {name:?} is not a place from 1 to {PLACES_MAX}, and header is false", column.field())
+        })
+    }
+
     pub(crate) fn is_optional(&self, column: Column) -> bool {
-        self.optional.iter().any(|name| name == column.field())
+        let unnamed = column == Column::Network && self.columns.network.is_empty();
+        unnamed || self.optional.iter().any(|name| name == column.field())
     }
 }

@@ -39,6 +39,9 @@ pub enum FileError {
     /// The mapping cannot be used.
     #[error("use mapping: {0}")]
     BadMapping(String),
+    /// A compressed file.
+    #[error("this is a {0} file; decompress it first")]
+    Compressed(&'static str),
     /// ASN.1 charging records.
     #[error("this is an ASN.1 charging file (3GPP TS 32.298: {0}); only CSV is read, convert it first")]
     Asn1(&'static str),
@@ -67,8 +70,20 @@ impl<R: Read> Reader<R> {
     pub fn new(source: R, mapping: &Mapping, limits: Limits) -> Result<Self, FileError> {
         mapping.check().map_err(FileError::BadMapping)?;
         let mut lines = Lines::new(source, limits.row_bytes_max);
-        if let Some(what) = asn1::recognise(lines.peek().map_err(FileError::Source)?) {
+        let start = lines.peek().map_err(FileError::Source)?;
+        if let Some(what) = asn1::recognise(start) {
             return Err(FileError::Asn1(what));
+        }
+        // No text begins with these bytes.
+        match start {
+            [0x1f, 0x8b, ..] => return Err(FileError::Compressed("gzip")),
+            [b'P', b'K', 3, 4, ..] => return Err(FileError::Compressed("ZIP")),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => return Err(FileError::Compressed("zstd")),
+            _ => {}
+        }
+        if !mapping.header {
+            let layout = layout_without_header(mapping).map_err(FileError::BadMapping)?;
+            return Ok(Self::behind(lines, layout, mapping, limits));
         }
         match lines.next().map_err(FileError::Source)? {
             Line::Whole => {}
@@ -84,15 +99,19 @@ impl<R: Read> Reader<R> {
             return Err(FileError::BadHeader(RowErrorReason::BadQuotes));
         }
         let layout = layout(&fields, mapping)?;
-        Ok(Self {
+        Ok(Self::behind(lines, layout, mapping, limits))
+    }
+
+    fn behind(lines: Lines<R>, layout: Layout, mapping: &Mapping, limits: Limits) -> Self {
+        Self {
             lines,
-            fields,
+            fields: Fields::default(),
             layout,
             delimiter: mapping.delimiter,
             row_bytes_max: limits.row_bytes_max,
             row_number: 0,
             ended: false,
-        })
+        }
     }
 
     /// Rows so far, good and bad.
@@ -102,6 +121,7 @@ impl<R: Read> Reader<R> {
 
     fn row(&mut self) -> Result<Row, RowErrorReason> {
         let line = std::str::from_utf8(self.lines.line()).map_err(|_| RowErrorReason::NotUtf8)?;
+        let line = line.strip_prefix('\u{feff}').unwrap_or(line);
         if !self.fields.split(line, self.delimiter) {
             return Err(RowErrorReason::BadQuotes);
         }
@@ -165,7 +185,23 @@ fn layout(header: &Fields, mapping: &Mapping) -> Result<Layout, FileError> {
         let both = format!("{} or {}", mapping.name(imsi), mapping.name(msisdn));
         return Err(FileError::MissingColumn(both));
     }
-    Ok(Layout { places, names: Column::ALL.map(|column| mapping.name(column).to_owned()), fields: header.len() })
+    let names = Column::ALL.map(|column| mapping.name(column).to_owned());
+    let times = mapping.times().map_err(FileError::BadMapping)?;
+    Ok(Layout { places, names, fields: header.len(), times, octets_unit: mapping.octets_unit })
+}
+
+/// The mapping's places. A column that may be left out is, where it has no place.
+fn layout_without_header(mapping: &Mapping) -> Result<Layout, String> {
+    let mut places = [None; COLUMNS];
+    for column in Column::ALL {
+        places[column as usize] = match mapping.place(column) {
+            Ok(place) => Some(place),
+            Err(_) if mapping.is_optional(column) => None,
+            Err(reason) => return Err(reason),
+        };
+    }
+    let names = Column::ALL.map(|column| format!("{} (column {})", column.field(), mapping.name(column)));
+    Ok(Layout { places, names, fields: 0, times: mapping.times()?, octets_unit: mapping.octets_unit })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use crate::line::Fields;
 use crate::mapping::{COLUMNS, Column};
+use crate::times::Times;
 
 /// Largest number of octets in one direction, and in both together.
 pub const OCTETS_MAX: u64 = i64::MAX as u64;
@@ -28,7 +29,8 @@ pub struct Row {
     /// Octets from the device, 0 to 2^63-1.
     pub octets_up: u64,
     /// Octets to the device, 0 to 2^63-1; with those from it, at most 2^63-1.
-    pub octets_down: u64,
+    /// `None` where the file tells them together, in `octets_up`.
+    pub octets_down: Option<u64>,
     /// The serving network: three digits of country, two or three of network, with or
     /// without `-` between them.
     pub network: Option<String>,
@@ -102,13 +104,16 @@ pub enum RowErrorReason {
 pub(crate) struct Layout {
     pub(crate) places: [Option<usize>; COLUMNS],
     pub(crate) names: [String; COLUMNS],
+    /// How many there are; 0 where no header says it.
     pub(crate) fields: usize,
+    pub(crate) times: Times,
+    pub(crate) octets_unit: u64,
 }
 
 impl Layout {
     /// Reads the fields of one row.
     pub(crate) fn read(&self, row_number: u64, fields: &Fields) -> Result<Row, RowErrorReason> {
-        if fields.len() != self.fields {
+        if self.fields != 0 && fields.len() != self.fields {
             return Err(RowErrorReason::FieldCount { found: fields.len(), expected: self.fields });
         }
         let imsi = self.digits(fields, Column::Imsi, 6, "6 to 15 digits")?;
@@ -122,8 +127,11 @@ impl Layout {
             return Err(RowErrorReason::EndBeforeStart);
         }
         let octets_up = self.octets(fields, Column::OctetsUp)?;
-        let octets_down = self.octets(fields, Column::OctetsDown)?;
-        if octets_up + octets_down > OCTETS_MAX {
+        let octets_down = match self.places[Column::OctetsDown as usize] {
+            Some(_) => Some(self.octets(fields, Column::OctetsDown)?),
+            None => None,
+        };
+        if octets_up + octets_down.unwrap_or(0) > OCTETS_MAX {
             return Err(RowErrorReason::OctetsOverflow);
         }
         Ok(Row {
@@ -197,16 +205,14 @@ impl Layout {
 
     fn time(&self, fields: &Fields, column: Column) -> Result<i64, RowErrorReason> {
         let value = self.required(fields, column)?;
-        match value.parse::<jiff::Timestamp>() {
-            Ok(time) => Ok(time.as_millisecond()),
-            Err(_) => Err(self.bad(column, value, "an RFC 3339 time")),
-        }
+        self.times.read(value).ok_or_else(|| self.bad(column, value, self.times.expected()))
     }
 
     fn octets(&self, fields: &Fields, column: Column) -> Result<u64, RowErrorReason> {
         let value = self.required(fields, column)?;
-        match value.parse() {
-            Ok(octets) if octets <= OCTETS_MAX && is_digits(value) => Ok(octets),
+        let units = value.parse::<u64>().ok().filter(|_| is_digits(value));
+        match units.and_then(|units| units.checked_mul(self.octets_unit)) {
+            Some(octets) if octets <= OCTETS_MAX => Ok(octets),
             _ => Err(self.bad(column, value, "a whole number from 0 to 9223372036854775807")),
         }
     }

@@ -30,7 +30,7 @@ use crate::domain::scheduling::{Appointment, Call, Slot, Worker};
 use crate::domain::settlement::Settlement;
 use crate::domain::usage::UsageRecord;
 use crate::ports::relational::{
-    CloseRun, IdempotencyRecord, Listener, OutboxEntry, Relational, StoreError, Stored, Write,
+    CloseRun, IdempotencyRecord, Listener, OutboxEntry, Relational, StoreError, Stored, SuspenseNote, Write,
 };
 use crate::saga::record::{SagaEvent, SagaRecord};
 
@@ -101,6 +101,7 @@ struct State {
     listeners: BTreeMap<ListenerId, Listener>,
     usage: BTreeMap<u64, UsageRecord>,
     suspense: BTreeMap<(String, u32), u64>,
+    suspense_log: BTreeMap<u64, SuspenseNote>,
     totals: BTreeMap<TotalKey, Total>,
     invoices: BTreeMap<InvoiceId, (Invoice, Vec<Posting>)>,
     billed: BTreeMap<(AccountId, CycleId), InvoiceId>,

@@ -20,11 +20,11 @@ use crate::domain::ordering::{Order, OrderState};
 use crate::domain::scheduling::{Appointment, Call, CallState, Slot, Worker};
 use crate::domain::settlement::Settlement;
 use crate::domain::time::Timestamp;
-use crate::domain::usage::{UsageOutcome, UsageRecord};
+use crate::domain::usage::{SuspenseReason, UsageOutcome, UsageRecord};
 use crate::ports::relational::{
     BillingReads, CloseRun, CloseState, DeliveryState, DeviceReads, IdempotencyRecord, LineFilter, LineReads, Listener,
-    OrderFilter, OrderReads, OutboxEntry, OutboxReads, Page, Paged, Stored, StreamedHappening, UsageFilter, UsageTotal,
-    WorkReads,
+    OrderFilter, OrderReads, OutboxEntry, OutboxReads, Page, Paged, Stored, StreamedHappening, SuspenseAge,
+    SuspenseCase, UsageFilter, UsageTotal, WorkReads,
 };
 use crate::saga::record::{Phase, SagaEvent, SagaRecord};
 
@@ -291,6 +291,31 @@ impl BillingReads for MemoryStore {
         Ok(Paged { items, total })
     }
 
+    async fn usage_after(&self, filter: &UsageFilter, after: u64, limit: u64) -> Stored<Vec<(u64, UsageRecord)>> {
+        let state = self.state();
+        let later = state.usage.range(after.saturating_add(1)..).filter(|(_, record)| usage_matches(filter, record));
+        Ok(later.take(count(limit)).map(|(place, record)| (*place, record.clone())).collect())
+    }
+
+    async fn suspense_case(&self, key: &str, rating_group: u32) -> Stored<Option<SuspenseCase>> {
+        let state = self.state();
+        let sequence = state.suspense.get(&(key.to_owned(), rating_group));
+        let Some(record) = sequence.and_then(|s| state.usage.get(s)).cloned() else { return Ok(None) };
+        let log = state.suspense_log.values().filter(|n| n.rating_group == rating_group && n.key == record.key);
+        let history = log.map(|n| (n.at, n.by.clone(), n.verb.as_str().to_owned(), n.note.clone())).collect();
+        Ok(Some(SuspenseCase { record, history }))
+    }
+
+    async fn suspense_ages(&self) -> Stored<Vec<SuspenseAge>> {
+        let state = self.state();
+        let of = |reason| state.usage.values().filter(move |r| r.outcome == UsageOutcome::Suspense(reason));
+        let ages = SuspenseReason::ALL.into_iter().filter_map(|reason| {
+            let oldest = of(reason).next()?.received;
+            Some(SuspenseAge { reason, records: size(of(reason).count()), oldest })
+        });
+        Ok(ages.collect())
+    }
+
     async fn usage_totals(&self, cycle: CycleId, from: &AccountId, to: &AccountId) -> Stored<Vec<UsageTotal>> {
         let state = self.state();
         let within =
@@ -379,11 +404,16 @@ fn line_matches(filter: &LineFilter, line: &Line) -> bool {
 }
 
 fn usage_matches(filter: &UsageFilter, record: &UsageRecord) -> bool {
-    let is_suspense = matches!(record.outcome, UsageOutcome::Suspense(_));
+    let is = |wanted: &str| match record.outcome {
+        UsageOutcome::Suspense(_) if wanted == "suspense" => true,
+        UsageOutcome::Suspense(_) | UsageOutcome::Dropped(_) if wanted == "rejected" => true,
+        outcome => outcome.as_str() == wanted,
+    };
     filter.line.as_ref().is_none_or(|l| record.line.as_ref() == Some(l))
         && filter.cycle.is_none_or(|c| record.cycle == Some(c))
         && filter.source.is_none_or(|s| record.key.source() == s)
-        && filter.outcome.as_ref().is_none_or(|o| record.outcome.as_str() == o || (is_suspense && o == "suspense"))
+        && filter.subscriber.as_ref().is_none_or(|s| record.subscriber.as_ref() == Some(s))
+        && filter.outcome.as_ref().is_none_or(|o| is(o))
 }
 
 fn is_active(saga: &SagaRecord) -> bool {

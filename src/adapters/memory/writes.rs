@@ -11,7 +11,7 @@ use crate::domain::ledger::Posting;
 use crate::domain::notification::{Message, threshold_happenings};
 use crate::domain::scheduling::Slot;
 use crate::domain::usage::{UsageOutcome, UsageRecord};
-use crate::ports::relational::{DeliveryState, OutboxEntry, StoreError, Stored, Write};
+use crate::ports::relational::{DeliveryState, OutboxEntry, StoreError, Stored, SuspenseNote, SuspenseVerb, Write};
 use crate::saga::record::{SagaEvent, SagaRecord};
 
 /// Applies `writes` in their order; takes everything back when one is refused.
@@ -80,6 +80,7 @@ impl Transaction<'_> {
             Write::Listener(listener) => self.put(|s| &mut s.listeners, listener.id.clone(), listener),
             Write::RemoveListener(id) => self.remove(|s| &mut s.listeners, id),
             Write::Drain { position, records } => self.drain(position, records),
+            Write::Suspense(note) => self.suspense_note(note)?,
             Write::Invoices { series, invoices } => self.invoices(&series, invoices)?,
             Write::Settlement(settlement) => self.put(|s| &mut s.settlements, settlement.cycle, settlement),
             Write::CloseRun(run) => guarded!(self, close_runs, "close run", run, cycle),
@@ -177,12 +178,12 @@ impl Transaction<'_> {
         match (record.outcome, &record.account, record.cycle) {
             (UsageOutcome::Suspense(_), ..) => {
                 let key = (record.key.to_string(), record.rating_group);
-                if self.state.suspense.contains_key(&key) {
-                    return;
+                if let Some(sequence) = self.state.suspense.get(&key).copied() {
+                    return self.judge_anew(sequence, record);
                 }
                 self.put(|s| &mut s.suspense, key, sequence);
             }
-            (UsageOutcome::Rated, Some(account), Some(cycle)) => {
+            (UsageOutcome::Rated, Some(account), Some(cycle)) if record.is_billed_usage() => {
                 let line = record.line.clone().unwrap_or_else(|| "".into());
                 let plan = record.plan.clone().unwrap_or_else(|| PlanId::from(""));
                 let key = (cycle, account.clone(), line, plan, record.late_for);
@@ -196,7 +197,45 @@ impl Transaction<'_> {
             }
             _ => {}
         }
+        if matches!(record.outcome, UsageOutcome::Rated | UsageOutcome::Reconciled) {
+            let suspended = self.state.suspense.get(&(record.key.to_string(), record.rating_group));
+            if let Some((sequence, suspended)) = suspended.and_then(|s| Some((*s, self.state.usage.get(s)?)))
+                && let UsageOutcome::Suspense(reason) = suspended.outcome
+            {
+                let recycled = UsageRecord { outcome: UsageOutcome::Recycled(reason), ..suspended.clone() };
+                self.put(|s| &mut s.usage, sequence, recycled);
+            }
+        }
         self.put(|s| &mut s.usage, sequence, record);
+    }
+
+    /// An account's judgement replaces what an open record was in suspense for.
+    fn judge_anew(&mut self, sequence: u64, judged: UsageRecord) {
+        let open = self.state.usage.get(&sequence).filter(|r| matches!(r.outcome, UsageOutcome::Suspense(_)));
+        let Some(open) = open.filter(|_| judged.is_judged()).cloned() else { return };
+        let UsageRecord { outcome, line, account, tariff_version, detail, .. } = judged;
+        self.put(|s| &mut s.usage, sequence, UsageRecord { outcome, line, account, tariff_version, detail, ..open });
+    }
+
+    fn suspense_note(&mut self, note: SuspenseNote) -> Stored<()> {
+        let (expected, outcome) = match note.verb {
+            SuspenseVerb::Recycled => (None, None),
+            SuspenseVerb::CountedBefore(reason) => (Some(reason), Some(UsageOutcome::Recycled(reason))),
+            SuspenseVerb::Dropped(reason) => (Some(reason), Some(UsageOutcome::Dropped(reason))),
+        };
+        if let Some((expected, outcome)) = expected.zip(outcome) {
+            let id = (note.key.to_string(), note.rating_group);
+            let sequence = self.state.suspense.get(&id).copied();
+            let record = sequence.and_then(|s| self.state.usage.get(&s)).cloned();
+            let open = record.filter(|r| r.outcome == UsageOutcome::Suspense(expected));
+            let Some((sequence, open)) = sequence.zip(open) else {
+                return Err(conflict("usage", &format!("{}/{}", id.0, id.1)));
+            };
+            self.put(|s| &mut s.usage, sequence, UsageRecord { outcome, ..open });
+        }
+        let place = next(&self.state.suspense_log);
+        self.put(|s| &mut s.suspense_log, place, note);
+        Ok(())
     }
 
     fn invoices(&mut self, series: &str, invoices: Vec<(Invoice, Vec<Posting>)>) -> Stored<()> {

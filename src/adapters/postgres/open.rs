@@ -29,8 +29,11 @@ const OLDEST_SERVER: i32 = 150_000;
 const FORMAT_LOCK: i64 = 1_818_689_536;
 
 /// Each format's number and the step that leads to it from the one before.
-const MIGRATIONS: &[(i64, &str)] =
-    &[(1, include_str!("migrations/0001_store.sql")), (2, include_str!("migrations/0002_devices.sql"))];
+const MIGRATIONS: &[(i64, &str)] = &[
+    (1, include_str!("migrations/0001_store.sql")),
+    (2, include_str!("migrations/0002_devices.sql")),
+    (3, include_str!("migrations/0003_suspense.sql")),
+];
 
 /// Connects to the database that `url` names, and brings its format up to date.
 pub(super) async fn open(url: &str, settings: &PostgresSettings) -> Stored<Opened> {

@@ -52,8 +52,11 @@ const OPEN: &str = "open relational store";
 const WHAT_TO_DO: &str = "give this user write access, or set relational.url";
 
 /// Each format's number and the step that leads to it from the one before.
-const MIGRATIONS: &[(i64, &str)] =
-    &[(1, include_str!("migrations/0001_store.sql")), (2, include_str!("migrations/0002_devices.sql"))];
+const MIGRATIONS: &[(i64, &str)] = &[
+    (1, include_str!("migrations/0001_store.sql")),
+    (2, include_str!("migrations/0002_devices.sql")),
+    (3, include_str!("migrations/0003_suspense.sql")),
+];
 
 fn path_of(url: &str) -> Stored<PathBuf> {
     let refused = |reason: &str| StoreError::Broken { operation: OPEN, reason: format!("`{url}` {reason}") };

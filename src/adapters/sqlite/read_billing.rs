@@ -6,15 +6,17 @@ use sqlx::{QueryBuilder, Row, Sqlite};
 use super::SqliteStore;
 use super::apply::DRAIN;
 use super::read_orders::{list_and_count, narrow};
-use super::row::{body, count, id, maybe_cycle, statement, usage_record};
-use crate::adapters::columns::posting;
+use super::row::{body, count, id, maybe_cycle, statement, time, usage_record};
+use crate::adapters::columns::{json, posting, signed};
 use crate::domain::billing::Invoice;
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{AccountId, CustomerId, InvoiceId};
 use crate::domain::ledger::Posting;
 use crate::domain::settlement::Settlement;
-use crate::domain::usage::UsageRecord;
-use crate::ports::relational::{BillingReads, CloseRun, CloseState, Page, Paged, Stored, UsageFilter, UsageTotal};
+use crate::domain::usage::{SuspenseReason, UsageRecord};
+use crate::ports::relational::{
+    BillingReads, CloseRun, CloseState, Page, Paged, Stored, SuspenseAge, SuspenseCase, UsageFilter, UsageTotal,
+};
 
 #[async_trait]
 impl BillingReads for SqliteStore {
@@ -24,18 +26,54 @@ impl BillingReads for SqliteStore {
 
     async fn usage(&self, filter: &UsageFilter, page: Page) -> Stored<Paged<UsageRecord>> {
         let [mut list, mut total] = list_and_count("*", "usage_records");
-        if filter.line.is_none() {
+        if filter.line.is_none() && filter.subscriber.is_none() {
             total = QueryBuilder::new("SELECT COALESCE(SUM(records), 0) FROM usage_counts WHERE 1");
         }
         let mut queries = [list, total];
-        let cycle = filter.cycle.map(|c| c.to_string());
-        narrow(&mut queries, "line = ", filter.line.as_ref().map(|l| l.as_str()));
-        narrow(&mut queries, "cycle = ", cycle.as_deref());
-        narrow(&mut queries, "source = ", filter.source.map(|s| s.as_str()));
-        by_outcome(&mut queries, filter.outcome.as_deref());
+        narrow_usage(&mut queries, filter, &subscriber(filter));
         [list, total] = queries;
         list.push(" ORDER BY sequence DESC");
         self.paged("list usage", list, total, page, usage_record).await
+    }
+
+    async fn usage_after(&self, filter: &UsageFilter, after: u64, limit: u64) -> Stored<Vec<(u64, UsageRecord)>> {
+        let mut queries = list_and_count("*", "usage_records");
+        narrow_usage(&mut queries, filter, &subscriber(filter));
+        let [mut list, _] = queries;
+        list.push(" AND sequence > ").push_bind(signed(after));
+        list.push(" ORDER BY sequence LIMIT ").push_bind(signed(limit));
+        let placed = |row: &_| Ok((count(row, "sequence")?, usage_record(row)?));
+        let read = list.build().fetch_all(&self.reads).await;
+        let read = read.and_then(|rows| rows.iter().map(placed).collect());
+        read.map_err(|e| self.faults.explain("read usage", &e))
+    }
+
+    async fn suspense_case(&self, key: &str, rating_group: u32) -> Stored<Option<SuspenseCase>> {
+        let query = statement("SELECT * FROM usage_records WHERE suspense = 1 AND key = $1 AND rating_group = $2");
+        let query = query.bind(key.to_owned()).bind(rating_group);
+        let Some(record) = self.one("read suspense", query, usage_record).await? else { return Ok(None) };
+        let query = statement(
+            "SELECT at, operator, verb, note FROM suspense_log WHERE key = $1 AND rating_group = $2 ORDER BY place",
+        );
+        let history = self.all("read suspense log", query.bind(key.to_owned()).bind(rating_group), |row| {
+            Ok((time(row, "at")?, row.try_get("operator")?, row.try_get("verb")?, row.try_get("note")?))
+        });
+        Ok(Some(SuspenseCase { record, history: history.await? }))
+    }
+
+    async fn suspense_ages(&self) -> Stored<Vec<SuspenseAge>> {
+        let mut ages = Vec::new();
+        for reason in SuspenseReason::ALL {
+            let query = statement(
+                "SELECT (SELECT COALESCE(SUM(records), 0) FROM usage_counts WHERE outcome = $1) AS records, received
+                 FROM usage_records WHERE outcome <> 'rated' AND outcome = $1 ORDER BY sequence LIMIT 1",
+            );
+            let age = self.one("read suspense ages", query.bind(reason.as_str()), |row| {
+                Ok(SuspenseAge { reason, records: count(row, "records")?, oldest: time(row, "received")? })
+            });
+            ages.extend(age.await?);
+        }
+        Ok(ages)
     }
 
     async fn usage_totals(&self, cycle: CycleId, from: &AccountId, to: &AccountId) -> Stored<Vec<UsageTotal>> {
@@ -112,7 +150,21 @@ impl BillingReads for SqliteStore {
     }
 }
 
-/// `suspense` stands for every reason. Naming what is not wanted beside the
+/// The subscriber as its column has it.
+fn subscriber(filter: &UsageFilter) -> Option<String> {
+    filter.subscriber.as_ref().and_then(|subscriber| json(subscriber).ok())
+}
+
+fn narrow_usage(queries: &mut [QueryBuilder<Sqlite>; 2], filter: &UsageFilter, subscriber: &Option<String>) {
+    let cycle = filter.cycle.map(|c| c.to_string());
+    narrow(queries, "line = ", filter.line.as_ref().map(|l| l.as_str()));
+    narrow(queries, "cycle = ", cycle.as_deref());
+    narrow(queries, "source = ", filter.source.map(|s| s.as_str()));
+    narrow(queries, "subscriber = ", subscriber.as_deref());
+    by_outcome(queries, filter.outcome.as_deref());
+}
+
+/// `suspense` stands for every reason that is open. Naming what is not wanted beside the
 /// wanted lets the engine use the index without rated usage.
 fn by_outcome(queries: &mut [QueryBuilder<Sqlite>; 2], outcome: Option<&str>) {
     match outcome {
@@ -120,7 +172,12 @@ fn by_outcome(queries: &mut [QueryBuilder<Sqlite>; 2], outcome: Option<&str>) {
         Some("rated") => narrow(queries, "outcome = ", Some("rated")),
         Some("suspense") => {
             for query in queries {
-                query.push(" AND outcome <> 'rated' AND outcome <> 'reconciled'");
+                query.push(" AND outcome <> 'rated' AND outcome NOT IN ('reconciled', 'recycled', 'dropped')");
+            }
+        }
+        Some("rejected") => {
+            for query in queries {
+                query.push(" AND outcome <> 'rated' AND outcome NOT IN ('reconciled', 'recycled')");
             }
         }
         Some(other) => {

@@ -57,10 +57,11 @@ pub(super) fn maybe_cycle(row: &SqliteRow, column: &str) -> Result<Option<CycleI
 pub(super) fn usage_record(row: &SqliteRow) -> Result<UsageRecord, sqlx::Error> {
     let subscriber: Option<&str> = row.try_get("subscriber")?;
     let postings: Option<&str> = row.try_get("postings")?;
+    let told: Option<&str> = row.try_get("told")?;
     Ok(UsageRecord {
         key: record_key(row.try_get("key")?)?,
         rating_group: row.try_get("rating_group")?,
-        outcome: outcome(row.try_get("outcome")?)?,
+        outcome: outcome(row.try_get("outcome")?, row.try_get("reason")?)?,
         line: maybe_id(row, "line")?,
         account: maybe_id(row, "account")?,
         cycle: maybe_cycle(row, "cycle")?,
@@ -76,6 +77,7 @@ pub(super) fn usage_record(row: &SqliteRow) -> Result<UsageRecord, sqlx::Error> 
         amount: row.try_get("amount")?,
         postings: postings.map(from_json).transpose()?.unwrap_or_default(),
         crossed: Vec::new(),
+        told: told.map(from_json).transpose()?,
         detail: row.try_get("detail")?,
     })
 }

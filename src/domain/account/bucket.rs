@@ -57,11 +57,12 @@ pub struct LineTotal {
     pub source: Option<UsageSource>,
     /// Octets that other sources reported.
     pub reconciled: Vec<(UsageSource, u64)>,
-    /// What plans with several prices, allowances or thresholds need beside it.
+    /// What top-ups, and plans with several prices, allowances or thresholds, need
+    /// beside it.
     pub more: Option<Box<LineMore>>,
 }
 
-/// One line's cycle by price and allowance. Names are kept as keys
+/// One line's cycle by price, allowance and top-up. Names are kept as keys
 /// ([`crate::domain::tariff::counter_key`]).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LineMore {
@@ -71,6 +72,10 @@ pub struct LineMore {
     pub pots: Vec<Pot>,
     /// Keys of the thresholds that have fired.
     pub fired: Vec<u32>,
+    /// Octets that it was topped up with.
+    pub credit: u64,
+    /// Octets of them used: in no counter.
+    pub credit_used: u64,
 }
 
 /// A line's own allowance of one cycle.
@@ -176,6 +181,23 @@ impl LineTotal {
             pots.len() - 1
         });
         &mut pots[at]
+    }
+
+    /// Octets that it was topped up with in this cycle.
+    pub fn credit(&self) -> u64 {
+        self.more.as_ref().map_or(0, |more| more.credit)
+    }
+
+    /// Octets of them left.
+    pub fn credit_left(&self) -> u64 {
+        self.more.as_ref().map_or(0, |more| more.credit - more.credit_used)
+    }
+
+    /// Notes octets, no more than are left, that a top-up covers.
+    pub fn use_credit(&mut self, octets: u64) {
+        if octets > 0 {
+            self.more_mut().credit_used += octets;
+        }
     }
 
     /// Counts octets of a source that does not charge.

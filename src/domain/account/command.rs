@@ -1,11 +1,11 @@
 //! Commands on an account, idempotent by key.
 
-use super::{Account, AccountLimits, LineCharging, Session, SessionEnd, stable_hash};
+use super::{Account, AccountLimits, LineCharging, Session, SessionEnd, TopUp, stable_hash};
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{CustomerId, LineId, SessionId};
 use crate::domain::line::{LineState, Profile};
 use crate::domain::time::{Interval, Timestamp};
-use crate::domain::usage::UsageSource;
+use crate::domain::usage::{UsageRecord, UsageSource};
 
 /// What an account can be told. Commands go through the same queue as usage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +72,8 @@ pub enum AccountCommand {
         /// The session.
         session: SessionId,
     },
+    /// Raises what is left of a line's open cycle, once for each id.
+    TopUp(TopUp),
     /// Closes a cycle, see [`Account::close`]; repeating it changes nothing.
     CloseCycle {
         /// Which.
@@ -112,14 +114,16 @@ pub struct Commanded {
     pub lines_changed: Vec<LineId>,
     /// Lines that the account has forgotten.
     pub lines_forgotten: Vec<LineCharging>,
+    /// What moved, for the log.
+    pub records: Vec<UsageRecord>,
 }
 
 impl Commanded {
-    fn unchanged(answer: CommandAnswer) -> Self {
-        Self { answer, changed: false, lines_changed: Vec::new(), lines_forgotten: Vec::new() }
+    pub(super) fn unchanged(answer: CommandAnswer) -> Self {
+        Self { answer, changed: false, lines_changed: Vec::new(), lines_forgotten: Vec::new(), records: Vec::new() }
     }
 
-    fn changed(answer: CommandAnswer) -> Self {
+    pub(super) fn changed(answer: CommandAnswer) -> Self {
         Self { changed: true, ..Self::unchanged(answer) }
     }
 }
@@ -141,6 +145,7 @@ impl Account {
                 None => CommandAnswer::UnknownLine,
             }),
             AccountCommand::EndedSession { session } => self.ended_session(&session, now),
+            AccountCommand::TopUp(top_up) => self.top_up(&top_up, limits, now),
             AccountCommand::CloseCycle { cycle } => match self.close(cycle) {
                 None => Commanded::unchanged(CommandAnswer::Done),
                 Some(lines_forgotten) => Commanded { lines_forgotten, ..Commanded::changed(CommandAnswer::Done) },

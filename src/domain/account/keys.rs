@@ -44,6 +44,18 @@ impl EventKeys {
         KeySeen::First
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Takes a key out again.
+    pub fn remove(&mut self, key: u64) {
+        if let Ok(at) = self.keys.binary_search_by_key(&key, |(known, _)| *known) {
+            self.keys.remove(at);
+        }
+    }
+
     /// What [`EventKeys::insert`] would say.
     pub fn seen(&mut self, key: u64, now: Timestamp, limits: &AccountLimits) -> KeySeen {
         self.expire(now, limits);

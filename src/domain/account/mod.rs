@@ -15,6 +15,7 @@
 
 mod bucket;
 mod command;
+mod credit;
 mod keys;
 mod seen;
 mod session;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 pub use bucket::{Bucket, BucketMore, LineMore, LineTotal, Pool, Pot};
 pub use command::{AccountCommand, CommandAnswer, Commanded, OpenSession};
+pub use credit::TopUp;
 pub use keys::{EventKeys, KeySeen};
 pub use seen::NumberSet;
 pub use session::{Reservation, Session, SessionEnd};

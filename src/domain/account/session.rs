@@ -131,7 +131,9 @@ impl Session {
             SessionEnd::ByClient(at) => {
                 let live = match self.source {
                     UsageSource::Rf => limits.rf_session_keys_live_s,
-                    UsageSource::Gy | UsageSource::Modem | UsageSource::File => limits.session_keys_live_s,
+                    UsageSource::Gy | UsageSource::Modem | UsageSource::File | UsageSource::TopUp => {
+                        limits.session_keys_live_s
+                    }
                 };
                 at.plus(Duration::from_secs(live))
             }

@@ -48,9 +48,11 @@ pub struct LineView {
     pub octets: u64,
     /// What they cost, minor units.
     pub amount: i64,
-    /// Octets left of the line's own allowances, without what rolls over; `None`
-    /// where the plan has none that ends.
+    /// Octets left of the line's own allowances and of top-ups, without what rolls
+    /// over; `None` where the plan has none that ends.
     pub allowance_left: Option<u64>,
+    /// Octets that it was topped up with in this cycle.
+    pub credit: u64,
     /// Octets left under the cap; `None` without one.
     pub cap_left: Option<u64>,
     /// Octets set aside for sessions; in the open cycle only.
@@ -113,6 +115,7 @@ impl Account {
         let usage = plan.and_then(|p| tariff.plan_at(p, now)).and_then(|p| p.usage.as_ref());
         let total = bucket.total(line.no);
         let octets = total.map_or(0, |t| t.octets);
+        let credit = total.map_or(0, LineTotal::credit);
         LineView {
             line: line.id.clone(),
             cycle: bucket.cycle,
@@ -123,7 +126,8 @@ impl Account {
             octets,
             amount: total.map_or(0, |t| t.amount),
             allowance_left: usage.and_then(|u| allowance_left(u, total)),
-            cap_left: usage.and_then(|u| u.cap_octets).map(|c| c.saturating_sub(octets)),
+            credit,
+            cap_left: usage.and_then(|u| u.cap_octets).map(|c| c.saturating_add(credit).saturating_sub(octets)),
             reserved: if bucket.cycle == self.cycle { self.reserved(line.no, now) } else { 0 },
             source: total.and_then(|t| t.source),
             reconciled: total.map(|t| t.reconciled.clone()).unwrap_or_default(),
@@ -132,14 +136,17 @@ impl Account {
 }
 
 fn allowance_left(usage: &UsagePrice, total: Option<&LineTotal>) -> Option<u64> {
+    let credit = total.map_or(0, LineTotal::credit_left);
     if let Some(price) = usage.plain() {
         let counted = total.map_or(0, |t| t.counter(crate::domain::tariff::MAIN_COUNTER));
-        return Some(usage.free_octets(price)).filter(|free| *free != u64::MAX).map(|f| f.saturating_sub(counted));
+        let free = Some(usage.free_octets(price)).filter(|free| *free != u64::MAX);
+        return free.map(|free| free.saturating_sub(counted).saturating_add(credit));
     }
     let own = usage.allowances.iter().filter(|allowance| !allowance.pooled);
     own.map(|allowance| {
         let used = total.and_then(|t| t.pot(counter_key(&allowance.name))).map_or(0, |pot| pot.used);
         allowance.octets.saturating_sub(used)
     })
+    .chain((credit > 0).then_some(credit))
     .reduce(u64::saturating_add)
 }

@@ -133,7 +133,10 @@ pub(super) fn crossed(account: &mut Account, no: u16, prices: &UsagePrice) -> Ve
         let mut pool = None;
         let reached = match &threshold.at {
             Reach::Amount(amount) => total.amount >= *amount,
-            Reach::CapPercent(percent) => reached(total.octets, prices.cap_octets.unwrap_or(u64::MAX), *percent),
+            Reach::CapPercent(percent) => {
+                let cap = prices.cap_octets.unwrap_or(u64::MAX).saturating_add(total.credit());
+                reached(total.octets, cap, *percent)
+            }
             Reach::Allowance(share) => {
                 let key = counter_key(&share.name);
                 let of_plan = prices.allowances.iter().find(|a| a.name == share.name);

@@ -173,13 +173,13 @@ impl<'a> Event<'a> {
             return Err(Outcome::RatingFailed);
         }
         let priced = match prices.plain() {
-            Some(plain) => {
+            Some(plain) if self.credit_left() == 0 => {
                 let before = self.counted(MAIN_COUNTER);
                 let after = before.checked_add(octets).ok_or(Outcome::RatingFailed)?;
                 price(plain, prices.free_octets(plain), before, after).ok_or(Outcome::RatingFailed)?
             }
             // what it would do is done to a copy
-            None => {
+            _ => {
                 let (mut copy, no) = (self.account.clone(), self.account.lines[self.place.line].no);
                 let served = Served { apn: self.place.apn.as_ref(), network: self.place.network };
                 charge(&mut copy, self.account.cycle, no, prices, self.tariff, &self.usage(at), served)
@@ -271,6 +271,13 @@ impl<'a> Event<'a> {
         let line = self.account.lines[self.place.line].no;
         let total = self.account.buckets.last().and_then(|open| open.total(line));
         total.map_or(0, |total| total.counter(counter))
+    }
+
+    /// Octets of top-ups left in the line's open cycle.
+    fn credit_left(&self) -> u64 {
+        let line = self.account.lines[self.place.line].no;
+        let total = self.account.buckets.last().and_then(|open| open.total(line));
+        total.map_or(0, LineTotal::credit_left)
     }
 
     fn total(&mut self) -> &mut LineTotal {

@@ -94,11 +94,12 @@ fn until_change(
     (validity_s.min(holds_s.max(1)), Some(change))
 }
 
-/// What is left of the open cycle under the cap after all that is set aside for
-/// the line; `None` without a cap.
+/// What is left of the open cycle under the cap, which top-ups raise, after all that
+/// is set aside for the line; `None` without a cap.
 pub(super) fn left_under_cap(account: &Account, usage: &UsagePrice, line: u16, now: Timestamp) -> Option<u64> {
     usage.cap_octets.map(|cap| {
-        let used = account.buckets.last().and_then(|open| open.total(line)).map_or(0, |t| t.octets);
-        cap.saturating_sub(used).saturating_sub(account.reserved(line, now))
+        let total = account.buckets.last().and_then(|open| open.total(line));
+        let (used, credit) = total.map_or((0, 0), |t| (t.octets, t.credit()));
+        cap.saturating_add(credit).saturating_sub(used).saturating_sub(account.reserved(line, now))
     })
 }

@@ -8,7 +8,7 @@ use crate::domain::ids::PlanId;
 use crate::domain::rating::request::{ChargeRequest, Octets, Phase, Used};
 use crate::domain::tariff::{Plan, Tariff};
 use crate::domain::time::Timestamp;
-use crate::domain::usage::{RecordKey, SuspenseReason, UsageOutcome, UsageRecord};
+use crate::domain::usage::{RecordKey, SuspenseReason, Told, UsageOutcome, UsageRecord};
 
 /// A group's usage with its own time.
 pub(super) struct Usage {
@@ -27,10 +27,7 @@ pub(super) struct Usage {
 impl Usage {
     /// What the group at `at` of a request reports.
     pub(super) fn of(request: &ChargeRequest, at: usize, used: Used, starts: Timestamp) -> Self {
-        let octets = match used {
-            Used::Octets(octets) => octets,
-            Used::Seconds(_) | Used::ServiceUnits(_) | Used::Money(_) => Octets::default(),
-        };
+        let octets = used.volumes();
         Self {
             key: request.part_key(at),
             rating_group: request.groups[at].rating_group,
@@ -88,6 +85,7 @@ pub(super) fn count(
         Err(reason) => {
             record.outcome = UsageOutcome::Suspense(reason);
             record.subscriber = request.subscribers.first().cloned();
+            record.told = Told::new(place.network, usage.used);
             record.detail.clone_from(&usage.unpriced);
         }
     }
@@ -121,6 +119,7 @@ pub(super) fn blank_record(
         amount: 0,
         postings: Vec::new(),
         crossed: Vec::new(),
+        told: None,
         detail: None,
     }
 }

@@ -16,6 +16,7 @@ mod event;
 mod grant;
 mod judge;
 mod price;
+pub mod recycle;
 pub mod request;
 #[cfg(test)]
 mod tests;
@@ -88,6 +89,10 @@ impl Applied {
         Self { answer, records: Vec::new(), changed: false, opened: None, forgotten: None, ended: false, suspend: None }
     }
 
+    fn repeated(request: &ChargeRequest) -> Self {
+        Self::unchanged(ChargeAnswer { repeated: true, ..ChargeAnswer::alike(Outcome::Success, request) })
+    }
+
     fn refused(outcome: Outcome, request: &ChargeRequest) -> Self {
         let answer = ChargeAnswer::alike(outcome, request);
         // Online, the client hears of it; elsewhere usage that is not taken would be lost.
@@ -131,6 +136,9 @@ pub fn apply(
     let rolled = account.roll(now);
     let mut applied = match (&request.session, &request.key, request.phase) {
         (_, _, Phase::OneTime(action)) => event::one_time(account, line, request, action, book.at(now), settings, now),
+        (_, _, Phase::Recycled { judged }) => {
+            recycle::again(account, line, request, judged, book.at(request.ends), settings, now)
+        }
         (
             Some(id),
             RecordKey::Gy(_, number) | RecordKey::Rf(_, number),
@@ -154,6 +162,9 @@ fn stand_alone(
     let Some(line) = line.and_then(|id| account.lines.iter().position(|l| l.id == *id)) else {
         return Applied::refused(Outcome::UnknownSubscriber, request);
     };
+    if recycle::was_counted(account, request, &settings.limits, now) {
+        return Applied::repeated(request);
+    }
     let seen = first_time(account, &request.key, &settings.limits, now);
     if seen != KeySeen::First {
         let mut applied = Applied::refused(Outcome::Success, request);
@@ -178,6 +189,7 @@ fn stand_alone(
         });
         groups.push(GroupAnswer::bare(group.rating_group, outcome));
     }
+    recycle::forget_suspended(account, &request.key, &records);
     let answer = ChargeAnswer { groups, suspense: first_suspense(&records), ..ChargeAnswer::bare(Outcome::Success) };
     Applied { answer, records, changed: true, opened: None, forgotten: None, ended: false, suspend: None }
 }
@@ -199,6 +211,9 @@ fn in_session(
         if session.numbers.contains(u64::from(number)) {
             return Applied::unchanged(session.answer_to(number, request));
         }
+    }
+    if recycle::was_counted(account, request, &settings.limits, now) {
+        return Applied::repeated(request);
     }
     let (at, forgotten) = match known {
         Some(at) => (at, None),
@@ -448,8 +463,12 @@ fn first_of_modem(
 
 /// 64 bits of SHA-256 over the key's text.
 fn key_hash(key: &RecordKey) -> u64 {
+    text_hash(&key.to_string())
+}
+
+fn text_hash(text: &str) -> u64 {
     use sha2::Digest;
-    let digest = sha2::Sha256::digest(key.to_string().as_bytes());
+    let digest = sha2::Sha256::digest(text.as_bytes());
     digest.iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
 }
 
@@ -466,13 +485,15 @@ fn outcome_of(record: &UsageRecord) -> Outcome {
             | Reason::TooManySessions,
         )
         | UsageOutcome::Rated
-        | UsageOutcome::Reconciled => Outcome::Success,
+        | UsageOutcome::Reconciled
+        | UsageOutcome::Recycled(_)
+        | UsageOutcome::Dropped(_) => Outcome::Success,
     }
 }
 
 fn first_suspense(records: &[UsageRecord]) -> Option<super::usage::SuspenseReason> {
     records.iter().find_map(|r| match r.outcome {
         UsageOutcome::Suspense(reason) => Some(reason),
-        UsageOutcome::Rated | UsageOutcome::Reconciled => None,
+        UsageOutcome::Rated | UsageOutcome::Reconciled | UsageOutcome::Recycled(_) | UsageOutcome::Dropped(_) => None,
     })
 }

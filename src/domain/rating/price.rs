@@ -5,10 +5,11 @@
 //! parts by direction and side of a tariff change; each part is covered by the
 //! allowances that fit, in their order, and what is left of it counts in the counter
 //! of the first price that fits. Nothing is counted where a part fits no price.
+//! Top-ups cover what comes behind the octets of the counter that cost nothing.
 
 use super::allowance::cover;
 use super::judge::Usage;
-use crate::domain::account::Account;
+use crate::domain::account::{Account, LineTotal};
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::Apn;
 use crate::domain::ledger::{LedgerSide, Posting, Unit, balanced};
@@ -28,12 +29,13 @@ pub struct Priced {
 }
 
 impl Priced {
-    /// `used` octets, `free` of which cost nothing.
-    fn new(used: i64, free: i64, amount: i64) -> Self {
+    /// `used` octets, of which the plan has `free`, and top-ups cover `credited`.
+    fn new(used: i64, free: i64, credited: i64, amount: i64) -> Self {
         let sides = [
             (LedgerSide::Network, Unit::Octets, -used),
             (LedgerSide::Allowance, Unit::Octets, free),
-            (LedgerSide::Charged, Unit::Octets, used - free),
+            (LedgerSide::Credit, Unit::Octets, credited),
+            (LedgerSide::Charged, Unit::Octets, used - free - credited),
             (LedgerSide::Unbilled, Unit::Minor, amount),
             (LedgerSide::Revenue, Unit::Minor, -amount),
         ];
@@ -57,9 +59,20 @@ impl Priced {
 /// totals, so that splitting a record changes nothing. The first `free` octets are
 /// posted as allowance. `None` where the amounts would not fit into 64 bits.
 pub fn price(cost: &Price, free: u64, before: u64, after: u64) -> Option<Priced> {
-    let used = i64::try_from(after).ok()?.checked_sub(i64::try_from(before).ok()?)?;
+    price_behind(cost, free, 0, before, after)
+}
+
+/// The same with `credited` octets beside it, which top-ups cover.
+fn price_behind(cost: &Price, free: u64, credited: u64, before: u64, after: u64) -> Option<Priced> {
+    let counted = i64::try_from(after).ok()?.checked_sub(i64::try_from(before).ok()?)?;
+    let credited = i64::try_from(credited).ok()?;
     let amount = cost.of_total(after)?.checked_sub(cost.of_total(before)?)?;
-    Some(Priced::new(used, free_part(free, before, after)?, amount))
+    Some(Priced::new(counted.checked_add(credited)?, free_part(free, before, after)?, credited, amount))
+}
+
+/// How many of the next `octets` of a counter top-ups cover: those behind its free ones.
+fn credited(total: &LineTotal, free: u64, counted: u64, octets: u64) -> u64 {
+    total.credit_left().min(octets.saturating_sub(free.saturating_sub(counted)))
 }
 
 fn free_part(free: u64, before: u64, after: u64) -> Option<i64> {
@@ -88,10 +101,12 @@ pub(super) fn charge(
         return charge_parts(account, cycle, no, prices, tariff, usage, served);
     };
     let total = account.bucket_mut(cycle).total_mut(no);
-    let before = total.counter(MAIN_COUNTER);
-    let after = before.checked_add(usage.octets).ok_or(SuspenseReason::BadRecord)?;
+    let (before, free) = (total.counter(MAIN_COUNTER), prices.free_octets(plain));
+    let credited = credited(total, free, before, usage.octets);
+    let after = before.checked_add(usage.octets - credited).ok_or(SuspenseReason::BadRecord)?;
     let octets = total.octets.checked_add(usage.octets).ok_or(SuspenseReason::BadRecord)?;
-    let priced = price(plain, prices.free_octets(plain), before, after).ok_or(SuspenseReason::BadRecord)?;
+    let priced = price_behind(plain, free, credited, before, after).ok_or(SuspenseReason::BadRecord)?;
+    total.use_credit(credited);
     total.set_counter(MAIN_COUNTER, after);
     total.octets = octets;
     total.amount = total.amount.saturating_add(priced.amount);
@@ -122,22 +137,25 @@ fn charge_parts(
     let octets = total.octets.checked_add(usage.octets).ok_or(SuspenseReason::BadRecord)?;
     // from here on the octets that an allowance covers are in no counter
     total.more_mut();
-    let (mut free, mut amount) = (0, 0);
+    let (mut free, mut behind, mut amount) = (0, 0, 0);
     for (circumstances, octets, rule) in parts {
         let covered = cover(account, cycle, no, prices, tariff, &circumstances, octets);
         let total = account.bucket_mut(cycle).total_mut(no);
         let key = prices.counter_of(rule);
         let before = total.counter(key);
-        let after = before + (octets - covered);
+        let credited = credited(total, rule.cost.free_octets(), before, octets - covered);
+        let after = before + (octets - covered - credited);
         let counted = of_total(&rule.cost, after) - of_total(&rule.cost, before);
+        total.use_credit(credited);
         total.set_counter(key, after);
         free += posted(covered) + free_part(rule.cost.free_octets(), before, after).expect("checked above");
+        behind += posted(credited);
         amount += counted;
     }
     let total = account.bucket_mut(cycle).total_mut(no);
     total.octets = octets;
     total.amount = total.amount.saturating_add(amount);
-    Ok(Priced::new(used, free, amount))
+    Ok(Priced::new(used, free, behind, amount))
 }
 
 fn of_total(cost: &Price, total: u64) -> i64 {

@@ -22,6 +22,11 @@ pub enum Phase {
     Event,
     /// A one-time event, before its service is given (CCR-E): no session, no quota.
     OneTime(Action),
+    /// One record that comes back from suspense.
+    Recycled {
+        /// Whether an account has judged it before, and so knows its key.
+        judged: bool,
+    },
 }
 
 /// What a one-time event wants (RFC 8506 sections 6 and 8.41).
@@ -148,6 +153,17 @@ impl Used {
         match self {
             Used::Octets(octets) => octets.total(),
             Used::Seconds(_) | Used::ServiceUnits(_) | Used::Money(_) => 0,
+        }
+    }
+
+    /// The octets; none where it is in other units.
+    pub const fn volumes(self) -> Octets {
+        match self {
+            Used::Octets(octets) => octets,
+            Used::Seconds(_) | Used::ServiceUnits(_) | Used::Money(_) => {
+                let none = Volume { up: 0, down: 0, either: 0 };
+                Octets { whole: none, before: none, after: none }
+            }
         }
     }
 

@@ -2,8 +2,10 @@
 
 mod events;
 mod groups;
+mod recycling;
 mod sessions;
 mod tables;
+mod top_ups;
 mod totals;
 
 use proptest::prelude::*;

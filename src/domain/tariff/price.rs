@@ -219,6 +219,11 @@ impl UsagePrice {
         }
     }
 
+    /// Whether usage meets a cap or costs something: what a top-up puts off.
+    pub fn has_end(&self) -> bool {
+        self.cap_octets.is_some() || self.rules.iter().any(|rule| rule.cost.free_octets() != u64::MAX)
+    }
+
     pub(super) fn conditions(&self) -> impl Iterator<Item = &Conditions> + Clone {
         self.rules.iter().map(|rule| &rule.when).chain(self.allowances.iter().map(|a| &a.when))
     }

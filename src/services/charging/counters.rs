@@ -11,7 +11,7 @@ pub(super) fn count_record(record: &UsageRecord) {
     let outcome = match record.outcome {
         UsageOutcome::Rated => 0,
         UsageOutcome::Reconciled => 1,
-        UsageOutcome::Suspense(_) => {
+        UsageOutcome::Suspense(_) | UsageOutcome::Recycled(_) | UsageOutcome::Dropped(_) => {
             let labels = [record.key.source().as_str(), record.outcome.as_str()];
             return metrics().usage_records.with_label_values(&labels).inc();
         }
@@ -27,7 +27,7 @@ pub(super) fn count_repeated(source: UsageSource) {
 /// The counters of the usual outcomes, looked up once.
 fn counter(source: UsageSource, outcome: usize) -> &'static prometheus::IntCounter {
     static COUNTERS: std::sync::LazyLock<Vec<prometheus::IntCounter>> = std::sync::LazyLock::new(|| {
-        let sources = [UsageSource::Gy, UsageSource::Rf, UsageSource::Modem, UsageSource::File];
+        let sources = [UsageSource::Gy, UsageSource::Rf, UsageSource::Modem, UsageSource::File, UsageSource::TopUp];
         let outcomes = ["rated", "reconciled", "repeated"];
         sources
             .iter()
@@ -39,6 +39,7 @@ fn counter(source: UsageSource, outcome: usize) -> &'static prometheus::IntCount
         UsageSource::Rf => 1,
         UsageSource::Modem => 2,
         UsageSource::File => 3,
+        UsageSource::TopUp => 4,
     };
     &COUNTERS[source * 3 + outcome]
 }

@@ -16,6 +16,7 @@ mod committer;
 mod counters;
 mod directory;
 mod recovery;
+mod recycle;
 mod settings;
 mod shard;
 
@@ -35,7 +36,7 @@ use crate::domain::ids::{AccountId, LineId};
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, Outcome, Phase, Used};
 use crate::domain::tariff::{SharedTariff, TariffBook};
 use crate::domain::time::Timestamp;
-use crate::domain::usage::{Identifier, SuspenseReason, UsageOutcome, UsageRecord, UsageSource};
+use crate::domain::usage::{Identifier, SuspenseReason, Told, UsageOutcome, UsageRecord, UsageSource};
 use crate::ports::Clock;
 use crate::ports::hot::{HotStore, Position};
 pub use crate::ports::intake::{ChargingError, Replies, Reply, RequestIntake};
@@ -93,7 +94,9 @@ impl RequestIntake for Charging {
     fn suspend(&self, record: UsageRecord, reply: Reply) {
         let reason = match record.outcome {
             UsageOutcome::Suspense(reason) => reason,
-            UsageOutcome::Rated | UsageOutcome::Reconciled => SuspenseReason::BadRecord,
+            UsageOutcome::Rated | UsageOutcome::Reconciled | UsageOutcome::Recycled(_) | UsageOutcome::Dropped(_) => {
+                SuspenseReason::BadRecord
+            }
         };
         let record = UsageRecord { outcome: UsageOutcome::Suspense(reason), ..record };
         self.admit_loose(vec![record], ChargeAnswer::bare(Outcome::Success), Answer::Queue(reply));
@@ -242,7 +245,9 @@ impl Charging {
     fn answer_unknown(&self, request: &ChargeRequest, reply: Answer) {
         if request.key.source() == UsageSource::Gy {
             let outcome = match request.phase {
-                Phase::Initial | Phase::Event | Phase::OneTime(_) => Outcome::UnknownSubscriber,
+                Phase::Initial | Phase::Event | Phase::OneTime(_) | Phase::Recycled { .. } => {
+                    Outcome::UnknownSubscriber
+                }
                 Phase::Update | Phase::Terminate => Outcome::UnknownSession,
             };
             return reply.send(Ok(ChargeAnswer::alike(outcome, request)));
@@ -386,6 +391,7 @@ fn suspended_records(request: &ChargeRequest, reason: SuspenseReason, tariff_ver
             amount: 0,
             postings: Vec::new(),
             crossed: Vec::new(),
+            told: Told::new(request.network, used.volumes()),
             detail: used.unpriced(),
         })
         .collect()

@@ -50,7 +50,7 @@ impl ChargingSettings {
     pub(super) fn queue_room(&self, phase: Phase) -> usize {
         let percent = match phase {
             Phase::Initial | Phase::OneTime(_) => 70,
-            Phase::Update | Phase::Event => 90,
+            Phase::Update | Phase::Event | Phase::Recycled { .. } => 90,
             Phase::Terminate => 100,
         };
         self.queue_requests_max.saturating_mul(percent) / 100

@@ -351,7 +351,12 @@ impl Shard {
             self.shared.directory.add_line(&account, line);
         }
         if commanded.changed {
-            change_of(slot, &mut self.pending.changes);
+            let change = change_of(slot, &mut self.pending.changes);
+            for record in &commanded.records {
+                encode_record(record, &mut change.records);
+                count_record(record);
+            }
+            change.record_count += commanded.records.len() as u32;
             schedule(slot, &mut self.expiries, &settings.limits);
         }
         self.pending.waiting.push(Waiting::Command { account, command, answer: commanded.answer, to });

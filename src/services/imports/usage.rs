@@ -121,7 +121,10 @@ fn request(row: Row, digest: &str, received: Timestamp) -> ChargeRequest {
         groups: vec![GroupRequest {
             rating_group: row.rating_group.unwrap_or(0),
             services: Vec::new(),
-            used: Some(Used::both_ways(row.octets_up, row.octets_down)),
+            used: Some(match row.octets_down {
+                Some(down) => Used::both_ways(row.octets_up, down),
+                None => Used::octets(row.octets_up),
+            }),
             wanted: Wanted::Nothing,
             is_final: true,
         }],

@@ -122,6 +122,7 @@ fn bad_record(device: &DeviceId, key: String, detail: String, received: Timestam
         amount: 0,
         postings: Vec::new(),
         crossed: Vec::new(),
+        told: None,
         detail: Some(detail),
     }
 }

@@ -9,23 +9,28 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use linegate::adapters::memory::MemoryStore;
 use linegate::adapters::system::SeededIds;
+use linegate::adapters::tariff_file;
 use linegate::api::{
-    AccountView, Accounts, ApiParts, ApiState, CloseRequest, HttpSettings, Imports, MonthOperations, OperationError,
-    Readiness, Report, Tokens, Upload, router,
+    AccountView, Accounts, ApiParts, ApiState, Balances, CloseRequest, HttpSettings, Imports, MonthOperations,
+    OperationError, Readiness, Report, Tokens, Upload, router,
 };
 use linegate::domain::billing::{Charge, ChargeKind, Invoice};
-use linegate::domain::ids::{AccountId, SagaId};
+use linegate::domain::ids::{AccountId, LineId, SagaId};
 use linegate::domain::money::Currency;
+use linegate::domain::rating::request::{ChargeAnswer, Outcome};
 use linegate::domain::settlement::Settlement;
 use linegate::domain::time::{Interval, Timestamp};
 use linegate::domain::usage::{Identifier, RecordKey, SuspenseReason, UsageOutcome, UsageRecord};
 use linegate::ports::delivery::{DeliveryError, Hook, WebhookSender};
 use linegate::ports::documents::{DocumentError, Documents};
+use linegate::ports::intake::{IntakeError, RecycleIntake};
 use linegate::ports::relational::{Relational, Write};
 use linegate::saga::testing::CrashPlan;
 use linegate::saga::{Drive, Engine};
 use linegate::services::devices::{DeviceRegistry, DeviceSettings};
+use linegate::services::explain::Explain;
 use linegate::services::outbox::{Outbox, OutboxSettings, Senders};
+use linegate::services::suspense::{Suspense, SuspenseSettings};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -111,6 +116,32 @@ impl Imports for Operations {
 }
 
 #[async_trait]
+impl Balances for Operations {
+    async fn balance(&self, _: &AccountId) -> Result<Option<linegate::domain::account::AccountView>, OperationError> {
+        Ok(None)
+    }
+
+    async fn top_up(&self, _: &AccountId, line: &LineId, _: &str, octets: u64) -> Result<(), OperationError> {
+        match octets {
+            666 => Err(OperationError::Refused { code: "nothing-to-top-up", reason: line.to_string() }),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl RecycleIntake for Operations {
+    async fn recycle(&self, _: UsageRecord) -> Result<ChargeAnswer, IntakeError> {
+        let suspense = Some(SuspenseReason::UnknownLine);
+        Ok(ChargeAnswer { suspense, ..ChargeAnswer::bare(Outcome::Success) })
+    }
+
+    async fn settled(&self) -> Result<(), IntakeError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
 impl Accounts for Operations {
     async fn account(&self, _: &AccountId) -> Result<Option<AccountView>, OperationError> {
         Ok(None)
@@ -152,6 +183,9 @@ impl Api {
             ids.clone(),
             DeviceSettings::default(),
         ));
+        let (of_suspense, clock) = (Arc::new(Operations), world.clock.clone());
+        let suspense = Suspense::new(store.clone(), of_suspense, clock, SuspenseSettings::default());
+        let explain = Explain::new(store.clone(), tariff_file::shipped().unwrap().into());
         let parts = ApiParts {
             tokens: Tokens::open("", store.as_ref(), ids.as_ref()).await.unwrap(),
             store,
@@ -167,6 +201,9 @@ impl Api {
             month: Arc::new(Operations),
             imports: Arc::new(Operations),
             accounts: Arc::new(Operations),
+            balances: Arc::new(Operations),
+            explain: Arc::new(explain),
+            suspense: Arc::new(suspense),
             currency: Currency::KRW,
             readiness: readiness.clone(),
             settings: http,
@@ -304,6 +341,7 @@ pub fn rated(id: &str, line: &str, octets: u64, amount: i64) -> UsageRecord {
         amount,
         postings: vec![],
         crossed: Vec::new(),
+        told: None,
         detail: None,
     }
 }

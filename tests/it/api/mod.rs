@@ -1,7 +1,10 @@
 //! The router over the memory store and a network that holds state, without a socket.
 
+mod balances;
 mod devices;
+mod explain;
 pub mod harness;
+mod suspense;
 
 use axum::http::StatusCode;
 use harness::{Api, activate, order_body};

@@ -11,6 +11,7 @@ mod postgres;
 mod sample;
 mod speed;
 mod sqlite;
+mod suspense;
 mod work;
 
 use std::sync::Arc;
@@ -64,6 +65,11 @@ macro_rules! every_contract {
             billing: usage_comes_back_as_it_was,
             billing: usage_is_summed_by_account_line_plan_and_late_cycle,
             billing: suspense_is_kept_once_by_key_and_rating_group,
+            suspense: a_counted_record_turns_what_is_open_to_recycled,
+            suspense: an_accounts_judgement_replaces_the_reason_while_it_is_open,
+            suspense: what_is_done_about_a_record_is_kept_and_moves_it_once,
+            suspense: usage_is_read_on_from_a_place,
+            suspense: ages_are_those_of_what_is_open,
             billing: usage_is_found_by_each_filter_newest_first,
             billing: an_account_and_cycle_is_billed_once,
             billing: invoice_numbers_have_no_gap_after_refused_saves,

@@ -207,6 +207,7 @@ pub(crate) fn usage(key: &str, account: &str, octets: u64, amount: i64) -> Usage
             Posting { side: LedgerSide::Charged, unit: Unit::Octets, amount: octets_signed },
         ],
         crossed: Vec::new(),
+        told: None,
         detail: None,
     }
 }

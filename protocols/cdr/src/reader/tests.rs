@@ -21,7 +21,7 @@ fn good() -> Row {
         start_ms: 1_793_491_200_000,
         end_ms: 1_793_491_260_000,
         octets_up: 10,
-        octets_down: 20,
+        octets_down: Some(20),
         network: None,
     }
 }
@@ -50,7 +50,7 @@ fn what_may_be_empty_is_none() {
         rating_group: None,
         end_ms: good().start_ms,
         octets_up: 0,
-        octets_down: 0,
+        octets_down: Some(0),
         ..good()
     };
     assert_eq!(read(&format!("{HEADER}\n{row}")), [Ok(expected)]);
@@ -139,6 +139,7 @@ fn a_bad_file_is_refused_once_and_by_name() {
     check(HEADER.replace(",end", "").as_bytes(), "column \"end\" is missing");
     check(HEADER.replace("apn", "imsi").as_bytes(), "column \"imsi\" stands twice");
     check(b"\xbf\x4f\x82\x01\x00", "TS 32.298: a P-GW record");
+    check(b"\x1f\x8b\x08\x00", "gzip file");
     check(b"\xff\xfe", "not UTF-8");
     check(b"\"record_id", "quotes do not match up");
     check(&[b'x'; 70_000], "longer than 65536 bytes");
@@ -171,6 +172,33 @@ fn a_mapping_serves_another_layout() {
 }
 
 #[test]
+fn a_file_without_a_header_is_read_by_places_in_its_own_units() {
+    let mapping: Mapping = toml::from_str(
+        r#"
+        delimiter = "|"
+        header = false
+        time = "%Y%m%d%H%M%S"
+        zone = "Asia/Seoul"
+        octets_unit = 1000
+        optional = ["msisdn", "rating_group", "octets_down"]
+        [columns]
+        record_id = "1"
+        imsi = "3"
+        apn = "4"
+        start = "5"
+        end = "6"
+        octets_up = "7"
+        "#,
+    )
+    .unwrap();
+    let file = "r1|x|450080000000001|iot.example|20261101090000|20261101090100|10\nr2|x|450080000000001\n";
+    let rows: Vec<_> = Reader::new(file.as_bytes(), &mapping, Limits::default()).unwrap().collect();
+    let expected = Row { msisdn: None, rating_group: None, octets_up: 10_000, octets_down: None, ..good() };
+    assert_eq!(rows[0], Ok(expected));
+    assert_eq!(rows[1].as_ref().unwrap_err().to_string(), "read row 2: start (column 5): empty");
+}
+
+#[test]
 fn a_bad_mapping_is_refused() {
     let check = |mapping: Mapping, expected: &str| {
         let error = Reader::new(HEADER.as_bytes(), &mapping, Limits::default()).unwrap_err();
@@ -181,6 +209,10 @@ fn a_bad_mapping_is_refused() {
     check(optional("iccid"), "\"iccid\" is not a column");
     check(Mapping { delimiter: '"', ..Mapping::default() }, "delimiter");
     check(Mapping { delimiter: 'é', ..Mapping::default() }, "delimiter");
+    check(Mapping { header: false, ..Mapping::default() }, "columns.record_id: \"record_id\" is not a place");
+    check(Mapping { octets_unit: 0, ..Mapping::default() }, "octets_unit 0");
+    check(Mapping { zone: "Seoul".into(), ..Mapping::default() }, "zone \"Seoul\"");
+    check(Mapping { time: "%Y".into(), ..Mapping::default() }, "time \"%Y\"");
     assert!(toml::from_str::<Mapping>("delimeter = ','").is_err());
 }
 

@@ -21,7 +21,7 @@ use crate::domain::usage::{UsageOutcome, UsageRecord};
 const CHUNK: usize = 256;
 
 const USAGE_HEAD: &str = "INSERT INTO usage_records (key, rating_group, source, outcome, suspense, line, account, cycle, \
-     late_for, plan, tariff_version, apn, subscriber, starts, ends, received, octets, amount, postings, detail) ";
+     late_for, plan, tariff_version, apn, subscriber, starts, ends, received, octets, amount, postings, told, detail) ";
 
 const TOTALS_HEAD: &str = "INSERT INTO usage_totals (cycle, account, line, plan, late_for, octets, amount, records) ";
 /// A sum that would overflow stays at the largest integer.
@@ -56,6 +56,7 @@ impl Apply<'_> {
                 // Few, and each has to say whether it is new.
                 let rows = [UsageRow::of(record)?];
                 if self.bulk(USAGE_HEAD, rows, UsageRow::push, " ON CONFLICT DO NOTHING").await? == 0 {
+                    self.judge_anew(record).await?;
                     continue;
                 }
             }
@@ -68,7 +69,8 @@ impl Apply<'_> {
             self.bulk(USAGE_HEAD, rows, UsageRow::push, "").await?;
         }
         self.totals(&charged).await?;
-        self.counts(&new).await
+        self.counts(&new).await?;
+        self.recycle_counted(&charged).await
     }
 
     async fn totals(&mut self, records: &[&UsageRecord]) -> Applied {
@@ -186,13 +188,15 @@ struct UsageRow<'r> {
     record: &'r UsageRecord,
     subscriber: Option<String>,
     postings: Option<String>,
+    told: Option<String>,
 }
 
 impl<'r> UsageRow<'r> {
     fn of(record: &'r UsageRecord) -> Applied<Self> {
         let subscriber = record.subscriber.as_ref().map(json).transpose()?;
         let postings = (!record.postings.is_empty()).then(|| json(&record.postings)).transpose()?;
-        Ok(Self { record, subscriber, postings })
+        let told = record.told.as_ref().map(json).transpose()?;
+        Ok(Self { record, subscriber, postings, told })
     }
 
     /// In the order of [`USAGE_HEAD`].
@@ -219,6 +223,7 @@ impl<'r> UsageRow<'r> {
             .push_bind(signed(record.octets))
             .push_bind(record.amount)
             .push_bind(row.postings)
+            .push_bind(row.told)
             .push_bind(record.detail.as_deref().map(text));
     }
 }

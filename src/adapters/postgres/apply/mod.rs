@@ -5,6 +5,7 @@
 mod aggregates;
 mod billing;
 mod outbox;
+mod suspense;
 
 use sqlx::postgres::{PgConnection, PgQueryResult};
 
@@ -59,6 +60,7 @@ impl<'c> Apply<'c> {
             Write::Listener(listener) => self.listener(listener).await,
             Write::RemoveListener(id) => self.remove_listener(id).await,
             Write::Drain { position, records } => self.drain(*position, records).await,
+            Write::Suspense(note) => self.suspense_note(note).await,
             Write::Invoices { series, invoices } => self.invoices(series, invoices).await,
             Write::Settlement(settlement) => {
                 let upsert = statement(

@@ -17,11 +17,11 @@ use crate::domain::notification::threshold_happenings;
 use crate::domain::usage::{UsageOutcome, UsageRecord};
 
 /// Rows in one statement; times the columns it stays under SQLite's 32,766 parameters.
-const CHUNK: usize = 256;
+pub(super) const CHUNK: usize = 256;
 
 const USAGE_HEAD: &str = "INSERT INTO usage_records (key, rating_group, source, outcome, suspense, line, account, cycle, \
-     late_for, plan, tariff_version, apn, subscriber, starts, ends, received, octets, amount, postings, detail)";
-const USAGE_COLUMNS: usize = 20;
+     late_for, plan, tariff_version, apn, subscriber, starts, ends, received, octets, amount, postings, told, detail)";
+const USAGE_COLUMNS: usize = 21;
 
 const TOTALS_HEAD: &str = "INSERT INTO usage_totals (cycle, account, line, plan, late_for, octets, amount, records)";
 const TOTALS_COLUMNS: usize = 8;
@@ -54,6 +54,7 @@ impl Apply<'_> {
                 // Few, and each has to say whether it is new.
                 let insert = bulk_statement(USAGE_HEAD, USAGE_COLUMNS, 1, " ON CONFLICT DO NOTHING");
                 if self.execute(bind_usage(insert, record)?).await?.rows_affected() == 0 {
+                    self.judge_anew(record).await?;
                     continue;
                 }
             }
@@ -69,7 +70,8 @@ impl Apply<'_> {
             self.run(insert).await?;
         }
         self.totals(&charged).await?;
-        self.counts(&new).await
+        self.counts(&new).await?;
+        self.recycle_counted(&charged).await
     }
 
     async fn totals(&mut self, records: &[&UsageRecord]) -> Applied {
@@ -182,6 +184,7 @@ fn bulk_statement(head: &str, columns: usize, rows: usize, tail: &str) -> Statem
 fn bind_usage(insert: Statement, record: &UsageRecord) -> Applied<Statement> {
     let subscriber = record.subscriber.as_ref().map(json).transpose()?;
     let postings = (!record.postings.is_empty()).then(|| json(&record.postings)).transpose()?;
+    let told = record.told.as_ref().map(json).transpose()?;
     Ok(insert
         .bind(record.key.to_string())
         .bind(record.rating_group)
@@ -202,6 +205,7 @@ fn bind_usage(insert: Statement, record: &UsageRecord) -> Applied<Statement> {
         .bind(signed(record.octets))
         .bind(record.amount)
         .bind(postings)
+        .bind(told)
         .bind(record.detail.as_deref()))
 }
 

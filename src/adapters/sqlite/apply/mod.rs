@@ -3,6 +3,7 @@
 mod aggregates;
 mod billing;
 mod outbox;
+mod suspense;
 
 use sqlx::sqlite::{SqliteConnection, SqliteQueryResult};
 
@@ -54,6 +55,7 @@ impl<'c> Apply<'c> {
             Write::Listener(listener) => self.listener(&listener).await,
             Write::RemoveListener(id) => self.remove_listener(&id).await,
             Write::Drain { position, records } => self.drain(position, &records).await,
+            Write::Suspense(note) => self.suspense_note(&note).await,
             Write::Invoices { series, invoices } => self.invoices(&series, invoices).await,
             Write::Settlement(settlement) => {
                 let upsert = statement(

@@ -110,6 +110,7 @@ proptest! {
     fn splitting_a_record_of_one_kind_changes_no_price(
         kind in 0usize..4,
         octets in 0u64..200_000,
+        credit in 1u64..60_000,
         cuts in proptest::collection::vec(0u64..=1000, 0..8),
     ) {
         let abroad = (kind == 3).then(|| Plmn::parse("44010").unwrap());
@@ -119,6 +120,8 @@ proptest! {
         };
         let group = u32::try_from(kind).unwrap();
         let (mut whole, mut parts) = (everything(), everything());
+        whole.top_up("t", credit);
+        parts.top_up("t", credit);
         let request = usage(&whole, "whole".to_owned(), group, abroad, volume(octets));
         rated(&mut whole, &request);
         let mut marks: Vec<u64> = cuts.iter().map(|cut| octets * cut / 1000).chain([0, octets]).collect();
@@ -128,7 +131,7 @@ proptest! {
             rated(&mut parts, &request);
         }
         prop_assert_eq!(parts.total(), whole.total());
-        for side in [LedgerSide::Allowance, LedgerSide::Charged] {
+        for side in [LedgerSide::Allowance, LedgerSide::Credit, LedgerSide::Charged] {
             prop_assert_eq!(sum_of(&parts, side, Unit::Octets), sum_of(&whole, side, Unit::Octets));
         }
     }
@@ -199,6 +202,25 @@ proptest! {
             prop_assert!(world.account.reserved(0, world.now) <= left.max(before));
         }
     }
+}
+
+/// Its plan asks for direction and network: both come back with the record.
+#[test]
+fn a_record_of_suspense_is_priced_by_what_its_source_told() {
+    let abroad = Plmn::parse("44010");
+    let mut world = everything();
+    let used = Volume { up: 80_000, down: 0, either: 0 };
+    let foreign = ChargeRequest { apn: Some(Apn::from("internet")), ..usage(&world, "1".to_owned(), 3, abroad, used) };
+    let suspended = world.apply(&foreign).records.remove(0);
+    assert_eq!(suspended.outcome, UsageOutcome::Suspense(SuspenseReason::ForeignApn));
+    let mut again = ChargeRequest::again(&suspended).unwrap();
+    again.apn = Some(Apn::from("iot.example"));
+    assert_eq!(rated(&mut world, &again).amount, 1000, "two packages abroad behind the pool");
+    let used = Volume { up: 10_000, down: 0, either: 0 };
+    let foreign = ChargeRequest { apn: Some(Apn::from("internet")), ..usage(&world, "2".to_owned(), 1, None, used) };
+    let suspended = world.apply(&foreign).records.remove(0);
+    let again = ChargeRequest::again(&suspended).unwrap();
+    assert_eq!(again.groups[0].used, Some(Used::both_ways(10_000, 0)));
 }
 
 const fn sign(side: LedgerSide) -> i64 {

@@ -1,0 +1,114 @@
+//! Records of suspense on their way out of it.
+
+use std::collections::BTreeMap;
+
+use sqlx::Row;
+
+use super::{Applied, Apply};
+use crate::adapters::columns::signed;
+use crate::adapters::postgres::error::Refused;
+use crate::adapters::postgres::row::{statement, text, texts};
+use crate::domain::usage::UsageRecord;
+use crate::ports::relational::{SuspenseNote, SuspenseVerb};
+
+/// How many records moved between two outcomes, by cycle, source, former and new outcome.
+type Moves = BTreeMap<[String; 4], u64>;
+
+impl Apply<'_> {
+    /// An account's judgement replaces what an open record was in suspense for.
+    pub(super) async fn judge_anew(&mut self, record: &UsageRecord) -> Applied {
+        if !record.is_judged() {
+            return Ok(());
+        }
+        let find = statement(
+            "SELECT outcome, COALESCE(cycle, '') AS cycle FROM usage_records WHERE suspense
+             AND key = $1 AND rating_group = $2 AND outcome <> 'recycled' AND outcome <> 'dropped' FOR UPDATE",
+        );
+        let key = text(&record.key.to_string()).into_owned();
+        let found =
+            find.bind(key.clone()).bind(i64::from(record.rating_group)).fetch_optional(&mut *self.connection).await?;
+        let Some(row) = found else { return Ok(()) };
+        let (before, cycle): (String, String) = (row.try_get("outcome")?, row.try_get("cycle")?);
+        let update = statement(
+            "UPDATE usage_records SET outcome = $3, line = $4, account = $5, tariff_version = $6, detail = $7
+             WHERE suspense AND key = $1 AND rating_group = $2",
+        )
+        .bind(key)
+        .bind(i64::from(record.rating_group))
+        .bind(record.outcome.as_str())
+        .bind(record.line.as_ref().map(|l| text(l.as_str()).into_owned()))
+        .bind(record.account.as_ref().map(|a| text(a.as_str()).into_owned()))
+        .bind(i64::from(record.tariff_version))
+        .bind(record.detail.as_deref().map(|d| text(d).into_owned()));
+        self.run(update).await?;
+        let source = record.key.source().as_str().to_owned();
+        self.recount(Moves::from([([cycle, source, before, record.outcome.as_str().to_owned()], 1)])).await
+    }
+
+    /// What is open in suspense under the keys of records that are counted now was recycled.
+    pub(super) async fn recycle_counted(&mut self, charged: &[&UsageRecord]) -> Applied {
+        let open = statement(
+            "SELECT EXISTS (SELECT 1 FROM usage_records
+             WHERE suspense AND outcome <> 'recycled' AND outcome <> 'dropped') AS any_open",
+        );
+        if charged.is_empty() || !open.fetch_one(&mut *self.connection).await?.try_get::<bool, _>("any_open")? {
+            return Ok(());
+        }
+        let mut moves = Moves::new();
+        let recycle = statement(
+            "UPDATE usage_records SET reason = outcome, outcome = 'recycled'
+             FROM UNNEST($1::TEXT[], $2::BIGINT[]) AS wanted (k, g)
+             WHERE key = k AND rating_group = g AND suspense AND outcome <> 'recycled' AND outcome <> 'dropped'
+             RETURNING COALESCE(cycle, '') AS cycle, source, reason",
+        );
+        let keys: Vec<String> = charged.iter().map(|record| record.key.to_string()).collect();
+        let groups: Vec<i64> = charged.iter().map(|record| i64::from(record.rating_group)).collect();
+        let recycle = recycle.bind(texts(keys.iter().map(String::as_str))).bind(groups);
+        for row in recycle.fetch_all(&mut *self.connection).await? {
+            let key = [row.try_get("cycle")?, row.try_get("source")?, row.try_get("reason")?, "recycled".to_owned()];
+            *moves.entry(key).or_default() += 1;
+        }
+        self.recount(moves).await
+    }
+
+    pub(super) async fn suspense_note(&mut self, note: &SuspenseNote) -> Applied {
+        let (to, expected) = match note.verb {
+            SuspenseVerb::Recycled => (None, None),
+            SuspenseVerb::CountedBefore(reason) => (Some("recycled"), Some(reason)),
+            SuspenseVerb::Dropped(reason) => (Some("dropped"), Some(reason)),
+        };
+        let key = text(&note.key.to_string()).into_owned();
+        if let Some((to, expected)) = to.zip(expected) {
+            let settle = statement(
+                "UPDATE usage_records SET reason = outcome, outcome = $4
+                 WHERE suspense AND key = $1 AND rating_group = $2 AND outcome = $3
+                 RETURNING COALESCE(cycle, '') AS cycle",
+            );
+            let settle = settle.bind(key.clone()).bind(i64::from(note.rating_group)).bind(expected.as_str()).bind(to);
+            let Some(row) = settle.fetch_optional(&mut *self.connection).await? else {
+                return Err(Refused::Conflict(format!("usage {key}/{}", note.rating_group)));
+            };
+            let source = note.key.source().as_str().to_owned();
+            let moved = [row.try_get("cycle")?, source, expected.as_str().to_owned(), to.to_owned()];
+            self.recount(Moves::from([(moved, 1)])).await?;
+        }
+        let insert = statement(
+            "INSERT INTO suspense_log (key, rating_group, at, operator, verb, note) VALUES ($1, $2, $3, $4, $5, $6)",
+        );
+        let insert = insert.bind(key).bind(i64::from(note.rating_group)).bind(note.at.millis());
+        self.run(insert.bind(text(&note.by)).bind(note.verb.as_str()).bind(text(&note.note))).await
+    }
+
+    async fn recount(&mut self, moves: Moves) -> Applied {
+        for ([cycle, source, before, after], records) in moves {
+            for (outcome, change) in [(before, -signed(records)), (after, signed(records))] {
+                let upsert = statement(
+                    "INSERT INTO usage_counts (cycle, source, outcome, records) VALUES ($1, $2, $3, $4)
+                     ON CONFLICT (cycle, source, outcome) DO UPDATE SET records = usage_counts.records + excluded.records",
+                );
+                self.run(upsert.bind(cycle.clone()).bind(source.clone()).bind(outcome).bind(change)).await?;
+            }
+        }
+        Ok(())
+    }
+}
