@@ -3,6 +3,7 @@
 mod events;
 mod groups;
 mod sessions;
+mod slices;
 mod tables;
 mod totals;
 
