@@ -57,9 +57,16 @@ impl Priced {
 /// totals, so that splitting a record changes nothing. The first `free` octets are
 /// posted as allowance. `None` where the amounts would not fit into 64 bits.
 pub fn price(cost: &Price, free: u64, before: u64, after: u64) -> Option<Priced> {
-    let used = i64::try_from(after).ok()?.checked_sub(i64::try_from(before).ok()?)?;
+    price_beside(cost, free, before, after, 0)
+}
+
+/// The same, with `covered` octets more that allowances have paid for.
+pub(super) fn price_beside(cost: &Price, free: u64, before: u64, after: u64, covered: u64) -> Option<Priced> {
+    let covered = i64::try_from(covered).ok()?;
+    let counted = i64::try_from(after).ok()?.checked_sub(i64::try_from(before).ok()?)?;
     let amount = cost.of_total(after)?.checked_sub(cost.of_total(before)?)?;
-    Some(Priced::new(used, free_part(free, before, after)?, amount))
+    let free = free_part(free, before, after)?;
+    Some(Priced::new(counted.checked_add(covered)?, free.checked_add(covered)?, amount))
 }
 
 fn free_part(free: u64, before: u64, after: u64) -> Option<i64> {
