@@ -30,6 +30,7 @@ use crate::services::month::BillingSettings;
 use crate::services::ordering::OrderingSettings;
 use crate::services::outbox::OutboxSettings;
 use crate::services::scheduling::SchedulingSettings;
+use crate::services::thresholds::ThresholdSettings;
 use crate::telemetry::LogSettings;
 use crate::transport::diameter::DiameterSettings;
 use crate::transport::mqtt::MqttSettings;
@@ -165,6 +166,7 @@ pub struct Config {
     pub device_states: DeviceStateSettings,
     pub http: HttpSettings,
     pub ordering: OrderingSettings,
+    pub thresholds: ThresholdSettings,
     pub saga: SagaSettings,
     pub activation: ActivationSettings,
     pub scheduling: SchedulingSettings,

@@ -12,3 +12,4 @@ pub mod ordering;
 pub mod outbox;
 pub mod saga_store;
 pub mod scheduling;
+pub mod thresholds;
