@@ -57,6 +57,7 @@ use crate::services::outbox::{Outbox, Senders};
 use crate::services::saga_store::RelationalSagas;
 use crate::services::scheduling::Scheduling;
 use crate::services::suspense::Suspense;
+use crate::services::thresholds::Thresholds;
 use crate::transport::diameter::{self, DiameterElements, DiameterServices, Peers};
 use crate::transport::mqtt::{self, Identities, IntakeSettings, MessageIntake, ModemRegistry, MqttListeners};
 
@@ -114,6 +115,7 @@ struct Built {
     drain: Arc<Drain>,
     devices: DeviceStates,
     engine: Arc<Engine<Write>>,
+    ordering: Arc<Ordering>,
     peers: Peers,
     modems: ModemRegistry,
     registry: Arc<DeviceRegistry>,
@@ -219,7 +221,7 @@ impl Gateway {
         let modem_threads = ModemThreads::start(config.mqtt.threads, config.mqtt.niceness)
             .context("start the threads that serve modems (mqtt.threads)")?;
         let (built, charging) = build(&config, relational.port(), &modem_threads, &stop, &services).await?;
-        spawn_services(&built, mode, &stop, &services);
+        spawn_services(&config, &built, mode, &stop, &services).await?;
         let router = api::router(ApiState::new(api_parts(&config, &built, Arc::clone(&readiness)).await?));
         let (http_settings, http_stop) = (config.http.clone(), stop.http.clone());
         services.spawn(async move {
@@ -401,6 +403,15 @@ async fn build(
         waiting.signal_all(&format!("element {host}:"));
     });
 
+    let ordering = Arc::new(Ordering::new(
+        Arc::clone(&store),
+        Arc::clone(&engine),
+        Arc::clone(&clock),
+        Arc::clone(&ids),
+        tariff.clone(),
+        config.ordering.clone(),
+    ));
+
     // It stops when the connections have: what they brought is stored.
     let devices = {
         let _theirs = modem_threads.enter();
@@ -422,6 +433,7 @@ async fn build(
         drain,
         devices,
         engine,
+        ordering,
         peers,
         modems,
         registry,
@@ -465,15 +477,25 @@ fn mail(config: &Config) -> anyhow::Result<Option<Arc<dyn Mailer>>> {
     Ok(Some(Arc::new(SmtpMailer::new(&config.mail)?)))
 }
 
-fn spawn_services(built: &Built, mode: Mode, stop: &Stops, tasks: &TaskTracker) {
+async fn spawn_services(
+    config: &Config,
+    built: &Built,
+    mode: Mode,
+    stop: &Stops,
+    tasks: &TaskTracker,
+) -> anyhow::Result<()> {
     let (drain, drain_stop) = (Arc::clone(&built.drain), stop.drain.clone());
     tasks.spawn(async move { drain.run(drain_stop).await });
     if mode == Mode::Serve {
         tasks.spawn(Arc::clone(&built.engine).run(stop.services.clone()));
+        let (store, ordering) = (Arc::clone(&built.store), Arc::clone(&built.ordering));
+        let thresholds = Thresholds::open(store, ordering, config.thresholds.clone()).await?;
+        tasks.spawn(thresholds.run(stop.services.clone()));
         tasks.spawn(Arc::clone(&built.outbox).run(stop.services.clone()));
         let (suspense, stop) = (Arc::clone(&built.suspense), stop.services.clone());
         tasks.spawn(async move { suspense.watch(stop).await });
     }
+    Ok(())
 }
 
 /// Keeps `/readyz` in step with whether usage is taken in: a full disk or a log
@@ -519,17 +541,9 @@ async fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) ->
         Arc::clone(&clock),
         config.imports.clone(),
     )?;
-    let ordering = Ordering::new(
-        Arc::clone(&store),
-        Arc::clone(&engine),
-        Arc::clone(&clock),
-        Arc::clone(&ids),
-        tariff.clone(),
-        config.ordering.clone(),
-    );
-    ordering.count_fallout().await?;
+    built.ordering.count_fallout().await?;
     Ok(ApiParts {
-        ordering: Arc::new(ordering),
+        ordering: Arc::clone(&built.ordering),
         scheduling: Arc::new(Scheduling::new(
             Arc::clone(&store),
             Arc::clone(&engine),

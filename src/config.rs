@@ -31,6 +31,7 @@ use crate::services::ordering::OrderingSettings;
 use crate::services::outbox::OutboxSettings;
 use crate::services::scheduling::SchedulingSettings;
 use crate::services::suspense::SuspenseSettings;
+use crate::services::thresholds::ThresholdSettings;
 use crate::telemetry::LogSettings;
 use crate::transport::diameter::DiameterSettings;
 use crate::transport::mqtt::MqttSettings;
@@ -166,6 +167,7 @@ pub struct Config {
     pub device_states: DeviceStateSettings,
     pub http: HttpSettings,
     pub ordering: OrderingSettings,
+    pub thresholds: ThresholdSettings,
     pub saga: SagaSettings,
     pub activation: ActivationSettings,
     pub scheduling: SchedulingSettings,

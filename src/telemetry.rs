@@ -131,6 +131,7 @@ metrics! {
     drain_lag: IntGauge = gauge("linegate_drain_lag_entries", "Hot-log entries not yet in the relational store.");
     // Orders
     orders: IntCounterVec = counters("linegate_orders_total", "Moves of orders into a state, by state.", &["state"]);
+    threshold_orders: IntCounterVec = counters("linegate_threshold_orders_total", "Suspensions that thresholds of usage asked for, by outcome (ordered, repeated, already, refused).", &["outcome"]);
     orders_refused: IntCounterVec = counters("linegate_orders_refused_total", "Orders refused, by status.", &["status"]);
     saga_steps: IntCounterVec = counters("linegate_saga_steps_total", "Saga steps by name and outcome.", &["step", "outcome"]);
     sagas_running: IntGauge = gauge("linegate_sagas_running", "Sagas being run at this moment.");

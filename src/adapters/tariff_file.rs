@@ -230,6 +230,10 @@ mod tests {
                 "tier = [{ from_octets = 0, price = 3, per_octets = 1 }]\nallowance = [{ name = \"a\", octets = 1, pooled = true, rollover = { cycles = 1, octets_max = 1 } }]",
                 "cannot roll over",
             ),
+            (
+                "tier = [{ from_octets = 0, price = 3, per_octets = 1 }]\nallowance = [{ name = \"a\", octets = 1, pooled = true }]\nthreshold = [{ name = \"t\", at = { allowance = { name = \"a\", percent = 100 } }, action = \"suspend\" }]",
+                "threshold `t`: a pooled allowance",
+            ),
         ];
         for (usage, fault) in table {
             let text = SHIPPED.replacen(payg, &format!("{usage}\n"), 1);
@@ -275,6 +279,7 @@ mod tests {
             &then("{ redirect = { address_type = \"url\", address = \"x\" } }"),
             &["iot-capped", "address_type"],
         );
+        check(capped, &format!("{capped}slice_s = 60\nslice_octets_min = 0\n"), &["iot-capped", "slice_octets_min"]);
         check(capped, &then("{ restrict = { } }"), &["iot-capped", "filter_ids"]);
         check(capped, &then("\"forget\""), &["plan.iot-capped.quota.final_unit"]);
         check("monthly_fee = 550\n", "monthly_fee = \"550\"\n", &["plan.iot-payg.monthly_fee"]);

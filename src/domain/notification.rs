@@ -115,11 +115,15 @@ pub struct Happening {
     pub event: serde_json::Value,
 }
 
+/// The event type of [`threshold_happenings`].
+pub const USAGE_THRESHOLD: &str = "UsageThresholdEvent";
+
 /// A `UsageThresholdEvent` for each threshold that the usage was the first to reach
-/// in its cycle. What is to be done is in it; whoever listens does it.
+/// in its cycle. What is to be done is in it: a suspension is ordered by the gateway
+/// itself, anything else is done by whoever listens.
 pub fn threshold_happenings(record: &UsageRecord) -> impl Iterator<Item = Happening> {
     record.crossed.iter().map(|crossing| Happening {
-        event_type: "UsageThresholdEvent".to_owned(),
+        event_type: USAGE_THRESHOLD.to_owned(),
         at: record.received,
         order: None,
         line: record.line.clone(),

@@ -14,3 +14,4 @@ pub mod outbox;
 pub mod saga_store;
 pub mod scheduling;
 pub mod suspense;
+pub mod thresholds;

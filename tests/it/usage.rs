@@ -81,7 +81,10 @@ fn usage_of_a_line_that_comes_late_is_recycled_once_through_a_kill_and_explained
     let cycle = account[0]["usageCharacteristic"].as_array().unwrap().iter().find(|c| c["name"] == "cycle").unwrap();
     let (agrees, said) = explain(folder.path(), &line, cycle["value"].as_str().unwrap());
     assert!(agrees && said.contains("the books agree"), "{said}");
-    assert!(said.contains("100000 at usage: 3/100000 from 0") && said.contains("20000000 octets, 600 minor units"), "{said}");
+    assert!(
+        said.contains("100000 at usage: 3/100000 from 0") && said.contains("20000000 octets, 600 minor units"),
+        "{said}"
+    );
     assert_eq!(gateway.terminate(), Some(0));
 }
 

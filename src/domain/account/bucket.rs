@@ -148,6 +148,12 @@ impl LineTotal {
         }
     }
 
+    /// Octets that no counter has priced: allowances have covered them.
+    pub fn covered(&self) -> u64 {
+        let priced = |more: &LineMore| more.counters.iter().fold(0u64, |sum, (_, octets)| sum.saturating_add(*octets));
+        self.more.as_ref().map_or(0, |more| self.octets.saturating_sub(priced(more)))
+    }
+
     /// Notes what a counter has priced, before `octets` is changed with it.
     pub fn set_counter(&mut self, key: u32, octets: u64) {
         if key == MAIN_COUNTER && self.more.is_none() {

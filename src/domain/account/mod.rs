@@ -256,6 +256,12 @@ impl Account {
         self.sessions.iter().filter(|s| s.line == line).fold(0, |sum, s| sum.saturating_add(s.reserved(now)))
     }
 
+    /// Groups of a line that hold a grant at `now`, over all its sessions.
+    pub fn holding(&self, line: u16, now: Timestamp) -> u64 {
+        let of_line = self.sessions.iter().filter(|s| s.line == line);
+        of_line.flat_map(|s| &s.reservations).filter(|r| r.expires > now).count() as u64
+    }
+
     /// Moves on to the cycle that `now` is in; the one before keeps its bucket
     /// until it is closed.
     pub fn roll(&mut self, now: Timestamp) -> bool {

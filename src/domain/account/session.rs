@@ -22,6 +22,8 @@ pub struct Reservation {
     pub services: Vec<u32>,
     /// What the client may still use of its grant.
     pub octets: u64,
+    /// When the group was granted it, or last reported: its next report tells the rate.
+    pub since: Timestamp,
     /// Tcc: from here on nothing is set aside.
     pub expires: Timestamp,
 }
@@ -101,12 +103,10 @@ impl Session {
         self.reservations.iter().filter(|r| r.expires > now).fold(0, |sum, r| sum.saturating_add(r.octets))
     }
 
-    /// Gives back what is set aside for a group, and says how much that was.
-    pub fn release(&mut self, group: &GroupRequest) -> u64 {
-        match self.reservations.iter().position(|r| r.is_for(group)) {
-            Some(at) => self.reservations.swap_remove(at).octets,
-            None => 0,
-        }
+    /// Gives back what is set aside for a group.
+    pub fn release(&mut self, group: &GroupRequest) -> Option<Reservation> {
+        let at = self.reservations.iter().position(|r| r.is_for(group))?;
+        Some(self.reservations.swap_remove(at))
     }
 
     /// How readily it gives way to another session where the account is full:

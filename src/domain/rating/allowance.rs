@@ -113,6 +113,47 @@ fn use_rolled(
     taken
 }
 
+/// Gives `octets` of line `no` back to the allowances that cover such usage, the one
+/// used last first; to none where they have not covered as many in `cycle`. What
+/// earlier cycles had left is not given back.
+pub(super) fn give_back(
+    account: &mut Account,
+    cycle: CycleId,
+    no: u16,
+    prices: &UsagePrice,
+    tariff: &Tariff,
+    usage: &Circumstances<'_>,
+    octets: u64,
+) -> bool {
+    let Some(bucket) = account.bucket(cycle) else { return octets == 0 };
+    let used = |allowance: &Allowance| match (counter_key(&allowance.name), allowance.pooled) {
+        (key, true) => bucket.pool(key).map_or(0, |pool| pool.used),
+        (key, false) => bucket.total(no).and_then(|total| total.pot(key)).map_or(0, |pot| pot.used),
+    };
+    let mut left = octets;
+    let mut backs = Vec::new();
+    for pooled in [true, false] {
+        let of_kind = prices.allowances.iter().rev().filter(|a| a.pooled == pooled && a.when.hold(tariff, usage));
+        for allowance in of_kind {
+            let back = left.min(used(allowance));
+            backs.push((counter_key(&allowance.name), pooled, back));
+            left -= back;
+        }
+    }
+    // a pool is the whole account's: the line gives back what it has used itself
+    if left > 0 || octets > bucket.total(no).map_or(0, |total| total.covered()) {
+        return false;
+    }
+    let bucket = account.bucket_mut(cycle);
+    for (key, pooled, back) in backs.into_iter().filter(|(_, _, back)| *back > 0) {
+        match pooled {
+            true => bucket.pool_mut(key).used -= back,
+            false => bucket.total_mut(no).pot_mut(key).used -= back,
+        }
+    }
+    true
+}
+
 fn earlier(cycle: CycleId, cycles: u8) -> CycleId {
     (0..cycles).fold(cycle, |of, _| of.previous())
 }

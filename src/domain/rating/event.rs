@@ -6,10 +6,10 @@
 //! A refund gives back what the open cycle has charged, never more, so no bill
 //! falls below nothing.
 
-use super::allowance::crossed;
+use super::allowance::{crossed, give_back};
 use super::grant::left_under_cap;
 use super::judge::{Usage, blank_record, judge, move_totals};
-use super::price::{Priced, Served, charge, price};
+use super::price::{Beside, Priced, Served, charge, price, price_beside};
 use super::request::{Action, ChargeAnswer, ChargeRequest, Grant, GroupAnswer, MoneyAsked, Outcome, Used, Wanted};
 use super::{Applied, Place, RatingSettings, is_denied, is_foreign, key_hash};
 use crate::domain::account::{Account, AccountLimits, KeySeen, LineTotal};
@@ -43,7 +43,7 @@ pub(super) fn one_time(
     }
     let foreign = is_foreign(account, line, request.apn.as_ref(), tariff, now);
     let (apn, network) = (request.apn.clone(), request.network);
-    let place = Place { line, apn, network, foreign, last_of_ended: false, now };
+    let place = Place { line, apn, network, foreign, last_of_ended: false, asking: 0, now };
     let mut event = Event { account, place: &place, request, tariff, settings, records: Vec::new() };
     let mut answer = match action {
         Action::CheckBalance => event.check_balance(),
@@ -143,20 +143,24 @@ impl<'a> Event<'a> {
             Wanted::Octets(back) => {
                 let (counter, cost, free) = self.counter(prices, group.rating_group)?;
                 let counted = self.counted(counter);
-                let after = counted.checked_sub(back).ok_or(Outcome::RefundTooLarge)?;
-                let priced = price(cost, free, after, counted).ok_or(Outcome::RatingFailed)?.reversed();
-                (Some((counter, after, back)), priced)
+                // what was used last comes back first: what was priced, then what was covered
+                let after = counted.saturating_sub(back);
+                let covered = back - (counted - after);
+                let priced = price_beside(cost, free, after, counted, Beside { covered, credited: 0 })
+                    .ok_or(Outcome::RatingFailed)?;
+                (Some((counter, after, back, covered)), priced.reversed())
             }
             Wanted::Money(asked) => (None, money_moved(-self.minor(asked)?)),
             Wanted::Nothing | Wanted::AsMuchAsWeGive | Wanted::Unpriced => return Err(Outcome::RatingFailed),
         };
         let amount = charged.checked_add(priced.amount).filter(|left| *left >= 0).ok_or(Outcome::RefundTooLarge)?;
-        let total = self.total();
-        if let Some((counter, after, back)) = back {
+        if let Some((counter, after, back, covered)) = back {
+            self.give_back(prices, group.rating_group, covered)?;
+            let total = self.total();
             total.set_counter(counter, after);
             total.octets = total.octets.saturating_sub(back);
         }
-        total.amount = amount;
+        self.total().amount = amount;
         let back = -priced.amount;
         let mut record = self.record(at);
         settle(&mut record, priced);
@@ -260,10 +264,23 @@ impl<'a> Event<'a> {
         if let Some(plain) = prices.plain() {
             return Ok((MAIN_COUNTER, plain, prices.free_octets(plain)));
         }
-        let (apn, network, at) = (self.place.apn.as_ref(), self.place.network, self.place.now);
-        let usage = Circumstances { apn, rating_group, network, direction: None, at };
-        let rule = prices.rule_for(self.tariff, &usage).ok_or(Outcome::RatingFailed)?;
+        let rule = prices.rule_for(self.tariff, &self.circumstances(rating_group)).ok_or(Outcome::RatingFailed)?;
         Ok((prices.counter_of(rule), &rule.cost, rule.cost.free_octets()))
+    }
+
+    /// Refills allowances of the open cycle with octets that they have covered.
+    fn give_back(&mut self, prices: &UsagePrice, rating_group: u32, covered: u64) -> Result<(), Outcome> {
+        let (cycle, no) = (self.account.cycle, self.account.lines[self.place.line].no);
+        let usage = self.circumstances(rating_group);
+        let given = covered == 0 || give_back(self.account, cycle, no, prices, self.tariff, &usage, covered);
+        given.then_some(()).ok_or(Outcome::RefundTooLarge)
+    }
+
+    /// What a group's octets are like now; an event does not tell directions apart.
+    fn circumstances(&self, rating_group: u32) -> Circumstances<'a> {
+        let place = self.place;
+        let (apn, network, at) = (place.apn.as_ref(), place.network, place.now);
+        Circumstances { apn, rating_group, network, direction: None, at }
     }
 
     /// Octets of the line's open cycle that a counter has priced.

@@ -9,6 +9,9 @@ use crate::domain::tariff::{Circumstances, Plan, Tariff, TariffBook, UsagePrice}
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Direction;
 
+/// How fast a group has used its quota: octets of its report, and how long they took.
+pub(super) type Pace = (u64, Duration);
+
 /// Grants quota to a group of a session and sets it aside. What is granted is
 /// never more than what is left under the cap after everything else that is set
 /// aside for the line; the group's own reservation was released before.
@@ -18,7 +21,7 @@ pub(super) fn grant(
     place: &Place,
     (plan, book): (&Plan, &TariffBook),
     group: &GroupRequest,
-    wanted: Wanted,
+    (wanted, pace): (Wanted, Option<Pace>),
 ) -> GroupAnswer {
     let (now, tariff) = (place.now, book.at(place.now));
     let refused = |outcome| GroupAnswer::bare(group.rating_group, outcome);
@@ -29,24 +32,26 @@ pub(super) fn grant(
     let line = account.sessions[session].line;
     let left = left_under_cap(account, usage, line, now);
     let policy = &plan.quota;
+    let slice = policy.slice(pace);
     let wanted = match wanted {
         Wanted::Nothing => return refused(Outcome::Success),
-        Wanted::AsMuchAsWeGive => policy.slice_octets,
-        Wanted::Octets(octets) => octets.min(policy.slice_octets),
+        Wanted::AsMuchAsWeGive => slice,
+        Wanted::Octets(octets) => octets.min(slice),
         // Sessions are granted octets, and nothing else has a price.
         Wanted::Money(_) | Wanted::Unpriced => return refused(Outcome::RatingFailed),
     };
     if left == Some(0) {
         return refused(Outcome::CreditLimitReached);
     }
-    let octets = left.map_or(wanted, |left| wanted.min(left));
+    let groups = account.holding(line, now) + place.asking;
+    let octets = left.map_or(wanted, |left| wanted.min(policy.share(left, groups)));
     assert!(left.is_none_or(|left| octets <= left), "a grant stays within what is left");
     let other_changes = [Some(account.bounds.until), book.next_change(now)];
     let (validity_s, tariff_change) = until_change(usage, tariff, other_changes, policy.validity_s.max(1), now);
     if octets > 0 {
         let tcc = Duration::from_secs(u64::from(validity_s) * 2);
         let (rating_group, services) = (group.rating_group, group.services.clone());
-        let reservation = Reservation { rating_group, services, octets, expires: now.plus(tcc) };
+        let reservation = Reservation { rating_group, services, octets, since: now, expires: now.plus(tcc) };
         account.sessions[session].reservations.push(reservation);
     }
     let threshold = u128::from(octets) * u128::from(policy.threshold_percent.min(99)) / 100;

@@ -23,7 +23,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use self::grant::grant;
+use self::grant::{Pace, grant};
 use self::judge::{Usage, count};
 use self::request::{ChargeAnswer, ChargeRequest, GroupAnswer, GroupRequest, Outcome, Phase, Used, Wanted};
 use super::account::{Account, AccountLimits, KeySeen, ModemBoot, NumberSet, Session, SessionEnd};
@@ -116,6 +116,8 @@ struct Place {
     foreign: bool,
     /// The last usage of a session that we ended.
     last_of_ended: bool,
+    /// Groups of the request that are still to be granted quota, the one in hand included.
+    asking: u64,
     now: Timestamp,
 }
 
@@ -175,7 +177,7 @@ fn stand_alone(
     }
     let foreign = is_foreign(account, line, request.apn.as_ref(), tariff, request.ends);
     let (apn, network) = (request.apn.clone(), request.network);
-    let place = Place { line, apn, network, foreign, last_of_ended: false, now };
+    let place = Place { line, apn, network, foreign, last_of_ended: false, asking: 0, now };
     let starts = request.starts.unwrap_or(request.ends).min(request.ends);
     let mut records = Vec::with_capacity(request.groups.len());
     let mut groups = Vec::with_capacity(request.groups.len());
@@ -318,7 +320,7 @@ fn work_groups(
     let foreign = is_foreign(account, line, apn.as_ref(), tariff, request.ends);
     // What a client reports when the network changes was used in the one before.
     let network = if late { request.network.or(session.network) } else { session.network.or(request.network) };
-    let mut place = Place { line, apn, network, foreign, last_of_ended, now };
+    let mut place = Place { line, apn, network, foreign, last_of_ended, asking: 0, now };
     let mut records = Vec::new();
     let mut reported = Vec::with_capacity(request.groups.len());
     for (at_group, group) in request.groups.iter().enumerate() {
@@ -332,10 +334,8 @@ fn work_groups(
                 records.push(record);
             }
         }
-        reported.push(outcome);
-        if !late {
-            settle_reservation(&mut account.sessions[at], group);
-        }
+        let pace = if late { None } else { settle_reservation(&mut account.sessions[at], group, now) };
+        reported.push((outcome, pace));
     }
     if !records.is_empty() && !late {
         let session = &mut account.sessions[at];
@@ -348,10 +348,13 @@ fn work_groups(
         account.sessions[at].network = request.network.filter(|_| prices.is_some_and(UsagePrice::asks_zone));
     }
     let may_grant = !late && request.phase != Phase::Terminate && request.key.source() == UsageSource::Gy;
+    let wanted = |group: &GroupRequest| if may_grant && !group.is_final { group.wanted } else { Wanted::Nothing };
+    place.asking = request.groups.iter().filter(|group| wanted(group) != Wanted::Nothing).count() as u64;
     let mut groups = Vec::with_capacity(request.groups.len());
     for (group, reported) in request.groups.iter().zip(reported) {
-        let wanted = if may_grant && !group.is_final { group.wanted } else { Wanted::Nothing };
+        let wanted = wanted(group);
         groups.push(answer_group(account, at, &place, group, wanted, book, reported));
+        place.asking -= u64::from(wanted != Wanted::Nothing);
     }
     let denied = may_grant && groups.is_empty() && is_denied(account, line);
     let outcome = if denied { Outcome::ServiceDenied } else { Outcome::Success };
@@ -360,13 +363,16 @@ fn work_groups(
 }
 
 /// A report takes from what is set aside for its group; a final report or a
-/// wish for more gives the rest back.
-fn settle_reservation(session: &mut Session, group: &GroupRequest) {
+/// wish for more gives the rest back. How fast it was used, where that is known.
+fn settle_reservation(session: &mut Session, group: &GroupRequest, now: Timestamp) -> Option<Pace> {
+    let used = group.used.map_or(0, Used::octets_total);
     if group.is_final || group.wanted != Wanted::Nothing {
-        session.release(group);
-    } else if let Some(held) = session.reservations.iter_mut().find(|r| r.is_for(group)) {
-        held.octets = held.octets.saturating_sub(group.used.map_or(0, Used::octets_total));
+        return session.release(group).map(|held| (used, now.since(held.since)));
     }
+    let held = session.reservations.iter_mut().find(|r| r.is_for(group))?;
+    held.octets = held.octets.saturating_sub(used);
+    held.since = now;
+    None
 }
 
 fn answer_group(
@@ -376,7 +382,7 @@ fn answer_group(
     group: &GroupRequest,
     wanted: Wanted,
     book: &TariffBook,
-    reported: Outcome,
+    (reported, pace): (Outcome, Option<Pace>),
 ) -> GroupAnswer {
     let refused = |outcome| GroupAnswer::bare(group.rating_group, outcome);
     if place.foreign {
@@ -389,7 +395,7 @@ fn answer_group(
         return refused(Outcome::ServiceDenied);
     }
     match plan_of(account, place.line, book.at(place.now), place.now) {
-        Some(plan) => grant(account, session, place, (plan, book), group, wanted),
+        Some(plan) => grant(account, session, place, (plan, book), group, (wanted, pace)),
         None => refused(Outcome::RatingFailed),
     }
 }

@@ -59,15 +59,25 @@ impl Priced {
 /// totals, so that splitting a record changes nothing. The first `free` octets are
 /// posted as allowance. `None` where the amounts would not fit into 64 bits.
 pub fn price(cost: &Price, free: u64, before: u64, after: u64) -> Option<Priced> {
-    price_behind(cost, free, 0, before, after)
+    price_beside(cost, free, before, after, Beside::default())
 }
 
-/// The same with `credited` octets beside it, which top-ups cover.
-fn price_behind(cost: &Price, free: u64, credited: u64, before: u64, after: u64) -> Option<Priced> {
+/// Octets of a usage that count in no counter.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Beside {
+    /// Allowances have paid for them.
+    pub(super) covered: u64,
+    /// Top-ups have.
+    pub(super) credited: u64,
+}
+
+/// The same, with what is `beside` the counter.
+pub(super) fn price_beside(cost: &Price, free: u64, before: u64, after: u64, beside: Beside) -> Option<Priced> {
+    let (covered, credited) = (i64::try_from(beside.covered).ok()?, i64::try_from(beside.credited).ok()?);
     let counted = i64::try_from(after).ok()?.checked_sub(i64::try_from(before).ok()?)?;
-    let credited = i64::try_from(credited).ok()?;
     let amount = cost.of_total(after)?.checked_sub(cost.of_total(before)?)?;
-    Some(Priced::new(counted.checked_add(credited)?, free_part(free, before, after)?, credited, amount))
+    let free = free_part(free, before, after)?.checked_add(covered)?;
+    Some(Priced::new(counted.checked_add(covered)?.checked_add(credited)?, free, credited, amount))
 }
 
 /// How many of the next `octets` of a counter top-ups cover: those behind its free ones.
@@ -105,7 +115,8 @@ pub(super) fn charge(
     let credited = credited(total, free, before, usage.octets);
     let after = before.checked_add(usage.octets - credited).ok_or(SuspenseReason::BadRecord)?;
     let octets = total.octets.checked_add(usage.octets).ok_or(SuspenseReason::BadRecord)?;
-    let priced = price_behind(plain, free, credited, before, after).ok_or(SuspenseReason::BadRecord)?;
+    let priced =
+        price_beside(plain, free, before, after, Beside { covered: 0, credited }).ok_or(SuspenseReason::BadRecord)?;
     total.use_credit(credited);
     total.set_counter(MAIN_COUNTER, after);
     total.octets = octets;

@@ -79,7 +79,7 @@ pub(super) fn again(
     };
     let foreign = is_foreign(account, line, request.apn.as_ref(), tariff, request.ends);
     let (apn, network) = (request.apn.clone(), request.network);
-    let place = Place { line, apn, network, foreign, last_of_ended: false, now };
+    let place = Place { line, apn, network, foreign, last_of_ended: false, asking: 0, now };
     let starts = request.starts.unwrap_or(request.ends).min(request.ends);
     let record = count(account, &place, &Usage::of(request, 0, used, starts), request, tariff, settings);
     if is_counted(&record) {

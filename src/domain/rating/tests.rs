@@ -4,6 +4,7 @@ mod events;
 mod groups;
 mod recycling;
 mod sessions;
+mod slices;
 mod tables;
 mod top_ups;
 mod totals;

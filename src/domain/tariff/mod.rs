@@ -239,11 +239,7 @@ impl Plan {
         if self.suspended_percent > 100 {
             return Err("suspended_percent is over 100".to_owned());
         }
-        let quota = &self.quota;
-        if quota.validity_s == 0 || quota.slice_octets == 0 || quota.threshold_percent > 99 {
-            return Err("quota needs validity_s and slice_octets above 0 and threshold_percent under 100".to_owned());
-        }
-        if let Some(reason) = quota.final_unit.fault() {
+        if let Some(reason) = self.quota.fault() {
             return Err(reason.to_owned());
         }
         let Some(usage) = &self.usage else { return Ok(()) };
@@ -303,6 +299,11 @@ impl UsagePrice {
     }
 
     fn check_threshold(&self, threshold: &Threshold) -> Result<(), String> {
+        if let (Reach::Allowance(share), ThresholdAction::Suspend) = (&threshold.at, threshold.action)
+            && self.allowances.iter().any(|a| a.name == share.name && a.pooled)
+        {
+            return Err("a pooled allowance is of several lines, and suspend is of one: use notify".to_owned());
+        }
         let percent = match &threshold.at {
             Reach::Amount(amount) if *amount > 0 => return Ok(()),
             Reach::Amount(_) => return Err("amount must be above 0".to_owned()),

@@ -10,7 +10,7 @@
 use async_trait::async_trait;
 
 use super::charging::sessions_name;
-use super::{ItemRun, Outside, charged, key, network, run_of};
+use super::{ItemRun, Outside, charged, key, network, reauthorize, run_of};
 use crate::domain::activation::{ActivationStep, cause};
 use crate::domain::line::{LineState, Profile};
 use crate::domain::ordering::OrderKind;
@@ -60,8 +60,8 @@ impl Step<Write> for Reauthorize {
         let Some(run) = run_of(ctx)? else { return Ok(Acted::nothing()) };
         let line = self.0.line(&run.line).await?;
         let mut waits = Ok(Acted::nothing());
-        for open in self.0.charging.open_sessions(&line.account, &line.id).await.map_err(charged)? {
-            let asked = self.0.elements.reauthorize(&open.peer, &open.session).await;
+        let asked = reauthorize(&*self.0.charging, &*self.0.elements, &line.account, &line.id).await;
+        for (open, asked) in asked.map_err(charged)? {
             if let Err(wait) = self.0.session_told(ctx, ActivationStep::Reauthorize, &open, asked) {
                 waits = waits.and(Err(wait));
             }

@@ -10,6 +10,7 @@ mod charging;
 mod mobility;
 mod modem;
 mod provision;
+mod reauthorize;
 mod visit;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ use crate::saga::{Engine, SagaSettings, StepContext, StepError};
 use crate::services::ordering::{Follower, tmf};
 use crate::services::saga_store::RelationalSagas;
 
+pub use self::reauthorize::{Told, reauthorize};
 pub(crate) use self::visit::call_id;
 
 /// Limits of activation.

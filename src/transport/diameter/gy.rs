@@ -153,8 +153,9 @@ fn name(service: &ServiceRequest<'_>) -> Result<Name, AvpError> {
 }
 
 fn group(service: &ServiceRequest<'_>, name: &Name, phase: Phase) -> Result<GroupRequest, AvpError> {
-    let mut is_final = phase == Phase::Terminate || service.reporting_reason == Some(ReportingReason::Final);
-    let used = used(&service.used, &mut is_final)?;
+    let asks = service.requested.is_some();
+    let mut is_final = phase == Phase::Terminate || gives_back(service.reporting_reason, asks);
+    let used = used(&service.used, asks, &mut is_final)?;
     Ok(GroupRequest {
         rating_group: name.rating_group.unwrap_or(0),
         services: name.services.clone(),
@@ -166,19 +167,29 @@ fn group(service: &ServiceRequest<'_>, name: &Name, phase: Phase) -> Result<Grou
 
 fn single_service(request: &CcRequest<'_>, phase: Phase) -> Result<GroupRequest, AvpError> {
     let mut is_final = phase == Phase::Terminate;
-    let used = used(&request.used, &mut is_final)?;
+    let used = used(&request.used, request.requested.is_some(), &mut is_final)?;
     let services = request.service_identifier.into_iter().collect();
     Ok(GroupRequest { rating_group: 0, services, used, wanted: wanted(request.requested, phase), is_final })
 }
 
+/// Whether a report gives back what is left of the grant: the group ends, or its quota
+/// has lapsed (Quota-Holding-Time, Validity-Time) and no more is asked for.
+fn gives_back(reason: Option<ReportingReason>, asks: bool) -> bool {
+    match reason {
+        Some(ReportingReason::Final) => true,
+        Some(ReportingReason::QuotaHoldingTime | ReportingReason::ValidityTime) => !asks,
+        _ => false,
+    }
+}
+
 /// Every Used-Service-Unit counts, each on its side of a tariff change. Where
 /// any of them has octets, time and the like only accompany them.
-fn used(list: &List<'_, UsedUnit>, is_final: &mut bool) -> Result<Option<Used>, AvpError> {
+fn used(list: &List<'_, UsedUnit>, asks: bool, is_final: &mut bool) -> Result<Option<Used>, AvpError> {
     let (mut octets, mut seconds, mut service_units) = (Octets::default(), 0u64, 0u64);
     let (mut reported, mut counted, mut money) = (false, false, None);
     for unit in list.iter() {
         let unit = unit?;
-        *is_final |= unit.reporting_reason == Some(ReportingReason::Final);
+        *is_final |= gives_back(unit.reporting_reason, asks);
         reported = true;
         if let Some(volume) = volume(&unit.units) {
             counted = true;

@@ -191,7 +191,7 @@ impl Api {
             store,
             clock: world.clock.clone(),
             ids,
-            ordering: Arc::new(world.ordering),
+            ordering: world.ordering,
             scheduling: Arc::new(world.scheduling),
             fieldwork: Arc::new(world.fieldwork),
             devices: devices.clone(),

@@ -2,6 +2,7 @@
 //! left without an answer at every call, cancelled at every point. Afterwards
 //! order, line, element and charging always agree.
 
+mod thresholds;
 pub mod world;
 
 use std::sync::Arc;

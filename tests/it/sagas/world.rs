@@ -416,7 +416,7 @@ pub struct World {
     pub store: Arc<MemoryStore>,
     pub clock: Arc<ManualClock>,
     pub engine: Arc<Engine<Write>>,
-    pub ordering: Ordering,
+    pub ordering: Arc<Ordering>,
     pub scheduling: Scheduling,
     pub fieldwork: Fieldwork,
     pub devices: DeviceStates,
@@ -465,14 +465,14 @@ impl World {
         let engine = register(builder, &outside).observer(Arc::new(follower)).build();
         let settings = OrderingSettings { queue_max_per_line: 3, ..OrderingSettings::default() };
         Self {
-            ordering: Ordering::new(
+            ordering: Arc::new(Ordering::new(
                 relational.clone(),
                 engine.clone(),
                 any_clock.clone(),
                 any_ids.clone(),
                 tariff,
                 settings,
-            ),
+            )),
             scheduling: Scheduling::new(
                 relational.clone(),
                 engine.clone(),

@@ -6,6 +6,38 @@ use crate::domain::rating::request::{Action, MoneyAsked};
 
 const OCTETS: fn(u64) -> Wanted = Wanted::Octets;
 
+/// 1 kB with the fee in group 10, then a won for each started 100 octets; 5 won in
+/// group 20; a cap of 5 kB.
+const RULES: &str = r#"
+version = 1
+currency = "KRW"
+tax_percent = 10
+[plan.payg]
+name = "P"
+product = "iot"
+department = "iot"
+access = "cellular"
+apns = ["iot.example"]
+monthly_fee = 0
+[plan.payg.usage]
+cap_octets = 5000
+allowance = [
+    { name = "own", octets = 700, when = { rating_groups = [10] } },
+    { name = "pool", octets = 300, pooled = true, when = { rating_groups = [10] } },
+]
+price = [
+    { name = "video", when = { rating_groups = [20] }, cost = { per_block = { price = 5, octets = 100 } } },
+    { name = "rest", cost = { per_block = { price = 1, octets = 100 } } },
+]
+"#;
+
+fn by_rules() -> World {
+    let mut world = World::on("payg");
+    world.tariff = toml::from_str(RULES).unwrap();
+    world.tariff.check().unwrap();
+    world
+}
+
 fn won(digits: i64) -> Wanted {
     Wanted::Money(MoneyAsked { digits, exponent: 0, currency: None })
 }
@@ -15,6 +47,20 @@ impl World {
         let key = RecordKey::Gy(SessionId::from("event"), number);
         let groups = vec![group(None, wanted)];
         ChargeRequest { key, phase: Phase::OneTime(action), groups, ..self.event(RecordKey::File("e".into()), 0) }
+    }
+
+    /// Applies it to a rating group; its outcome, what it cost, and whether it is covered.
+    fn once_in(
+        &mut self,
+        rating_group: u32,
+        action: Action,
+        number: u32,
+        octets: u64,
+    ) -> (Outcome, Option<i64>, Option<bool>) {
+        let mut request = self.one_time(action, number, OCTETS(octets));
+        request.groups[0].rating_group = rating_group;
+        let answer = self.apply(&request).answer;
+        (answer.groups[0].outcome, answer.groups[0].cost.map(|c| c.minor), answer.covered)
     }
 
     /// Applies it; the group's outcome, what was granted and what it cost.
@@ -201,6 +247,68 @@ fn an_open_grant_is_not_there_for_a_debit() {
     assert_eq!(world.apply(&debit).answer.groups[0].outcome, Outcome::Success);
 }
 
+#[test]
+fn events_go_by_prices_with_conditions_and_allowances() {
+    use Action::{CheckBalance, Debit, EnquirePrice, Refund};
+    let (done, too_large) = (Outcome::Success, Outcome::RefundTooLarge);
+    let mut world = by_rules();
+    // action, group, octets, outcome, won, covered, the cycle's total afterwards
+    let table = [
+        (EnquirePrice, 10, 1000, done, Some(0), None, (0, 0)),
+        (EnquirePrice, 10, 1200, done, Some(2), None, (0, 0)),
+        (EnquirePrice, 20, 150, done, Some(10), None, (0, 0)),
+        (CheckBalance, 10, 5000, done, None, Some(true), (0, 0)),
+        (CheckBalance, 10, 5001, done, None, Some(false), (0, 0)),
+        (Debit, 10, 1200, done, Some(2), None, (1200, 2)),
+        (EnquirePrice, 10, 1, done, Some(1), None, (1200, 2)),
+        (EnquirePrice, 10, 100, done, Some(1), None, (1200, 2)),
+        (Debit, 20, 150, done, Some(10), None, (1350, 12)),
+        (CheckBalance, 20, 3650, done, None, Some(true), (1350, 12)),
+        (CheckBalance, 20, 3651, done, None, Some(false), (1350, 12)),
+        (Debit, 20, 3651, Outcome::CreditLimitReached, None, None, (1350, 12)),
+        // 200 that were priced come back first, then 100 of the allowances
+        (Refund, 10, 300, done, Some(2), None, (1050, 10)),
+        (EnquirePrice, 10, 101, done, Some(1), None, (1050, 10)),
+        (Debit, 10, 100, done, Some(0), None, (1150, 10)),
+        (Refund, 20, 151, too_large, None, None, (1150, 10)),
+        (Refund, 10, 1001, too_large, None, None, (1150, 10)),
+        (Refund, 10, 1000, done, Some(0), None, (150, 10)),
+        (Refund, 20, 150, done, Some(10), None, (0, 0)),
+        (Refund, 10, 1, too_large, None, None, (0, 0)),
+    ];
+    for (number, (action, rating_group, octets, outcome, cost, covered, total)) in table.into_iter().enumerate() {
+        let number = u32::try_from(number).unwrap();
+        let got = world.once_in(rating_group, action, number, octets);
+        assert_eq!(got, (outcome, cost, covered), "{number}: {action:?} of {octets} in {rating_group}");
+        assert_eq!(world.total(), total, "{number}: {action:?} of {octets} in {rating_group}");
+    }
+    let back: Vec<_> = world.records.iter().filter(|r| r.octets_counted() < 0).collect();
+    let sides =
+        |record: &UsageRecord| [LedgerSide::Allowance, LedgerSide::Charged].map(|at| side(record, at, Unit::Octets));
+    assert_eq!(back.iter().map(|r| sides(r)).collect::<Vec<_>>(), [[-100, -200], [-1000, 0], [0, -150]]);
+}
+
+#[test]
+fn a_line_gives_a_pool_back_what_it_has_used_itself() {
+    let mut world = by_rules();
+    world.command(AccountCommand::OpenLine {
+        key: "second".to_owned(),
+        line: LineId::from("l2"),
+        customer: CustomerId::from("c1"),
+        anchor_day: 1,
+        zone: "Asia/Seoul".to_owned(),
+        profile: Box::new(profile("payg")),
+        state: LineState::Active,
+        at: at("10-02T00:00:00"),
+    });
+    world.line = LineId::from("l2");
+    assert_eq!(world.once_in(10, Action::Debit, 1, 1000).1, Some(0));
+    world.line = LineId::from("l1");
+    assert_eq!(world.once_in(10, Action::Debit, 2, 50).1, Some(0));
+    assert_eq!(world.once_in(10, Action::Refund, 3, 51).0, Outcome::RefundTooLarge);
+    assert_eq!(world.once_in(10, Action::Refund, 4, 50).0, Outcome::Success);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
@@ -220,6 +328,33 @@ proptest! {
             let counted: i64 = world.records.iter().map(|r| r.octets_counted()).sum();
             prop_assert_eq!(u64::try_from(counted).unwrap(), octets);
             prop_assert_eq!(world.records.iter().map(|r| r.amount).sum::<i64>(), amount);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+    #[test]
+    fn debits_and_refunds_by_rules_keep_allowances_counters_and_money_in_step(
+        steps in proptest::collection::vec((any::<bool>(), any::<bool>(), 0u64..900), 1..60),
+    ) {
+        let mut world = by_rules();
+        for (number, (debit, video, octets)) in steps.into_iter().enumerate() {
+            let action = if debit { Action::Debit } else { Action::Refund };
+            let rating_group = if video { 20 } else { 10 };
+            world.once_in(rating_group, action, u32::try_from(number).unwrap(), octets);
+            let (total, amount) = world.total();
+            let bucket = world.account.buckets.last().unwrap();
+            let Some(line) = bucket.total(0) else { continue };
+            let key = crate::domain::tariff::counter_key;
+            let used = line.pot(key("own")).map_or(0, |pot| pot.used) + bucket.pool(key("pool")).map_or(0, |pool| pool.used);
+            prop_assert_eq!((line.covered(), used <= 1000 && total <= 5000), (used, true));
+            let won = line.counter(key("video")).div_ceil(100) * 5 + line.counter(key("rest")).div_ceil(100);
+            prop_assert_eq!(u64::try_from(amount).unwrap(), won);
+            prop_assert_eq!(world.records.iter().map(|r| r.amount).sum::<i64>(), amount);
+            let counted: i64 = world.records.iter().map(|r| r.octets_counted()).sum();
+            prop_assert_eq!(u64::try_from(counted).unwrap(), total);
         }
     }
 }

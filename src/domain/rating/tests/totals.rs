@@ -177,8 +177,11 @@ proptest! {
     #[test]
     fn what_is_granted_to_sessions_and_groups_never_exceeds_what_is_left(
         steps in proptest::collection::vec((0u32..3, 0u32..3, 0u64..2 * MB, 0u8..4, 0u64..3 * MB, 0u64..4000), 1..60),
+        slices in prop::sample::select(vec![(0, 0), (60, 1), (60, 200_000), (3600, MB)]),
     ) {
         let mut world = World::on("capped");
+        let quota = &mut world.tariff.plans.get_mut(&PlanId::from("capped")).unwrap().quota;
+        (quota.slice_s, quota.slice_octets_min) = slices;
         let mut numbers = [0u32; 3];
         for (session, rating_group, used, kind, wish, seconds) in steps {
             world.now = world.now.plus(std::time::Duration::from_secs(seconds));
@@ -199,7 +202,10 @@ proptest! {
             let left = (10 * MB).saturating_sub(world.total().0);
             let granted: u64 = answer.groups.iter().filter_map(|g| g.grant.as_ref()).map(|g| g.octets).sum();
             prop_assert!(granted <= left, "{granted} granted of {left}");
-            prop_assert!(world.account.reserved(0, world.now) <= left.max(before));
+            let reserved = world.account.reserved(0, world.now);
+            prop_assert!(reserved <= left.max(before));
+            let is_final = answer.groups.iter().filter_map(|g| g.grant.as_ref()).any(|g| g.final_unit.is_some());
+            prop_assert!(!is_final || reserved >= left, "final, and {left} left of which {reserved} are set aside");
         }
     }
 }

@@ -216,6 +216,52 @@ fn a_final_unit_carries_its_action() {
 }
 
 #[test]
+fn a_report_gives_its_grant_back_where_it_is_final_or_the_quota_has_lapsed() {
+    use ReportingReason::{Final, ForcedReauthorisation, QuotaExhausted, QuotaHoldingTime, Threshold, ValidityTime};
+    // the reason, and whether the grant goes back without a wish for more, and with one
+    let table = [
+        (None, false, false),
+        (Some(Threshold), false, false),
+        (Some(QuotaExhausted), false, false),
+        (Some(ForcedReauthorisation), false, false),
+        (Some(Final), true, true),
+        (Some(QuotaHoldingTime), true, false),
+        (Some(ValidityTime), true, false),
+    ];
+    for (reason, alone, with_wish) in table {
+        for (requested, expected) in [(None, alone), (Some(Units::default()), with_wish)] {
+            let unit = UsedUnit { units: Units::octets(5), tariff_change_usage: None, reporting_reason: reason };
+            let (in_unit, beside) = ([unit], [UsedUnit { reporting_reason: None, ..unit }]);
+            let service = ServiceRequest { rating_group: Some(1), requested, ..ServiceRequest::default() };
+            let services = [
+                ServiceRequest { used: List::from(&in_unit), ..service },
+                ServiceRequest { used: List::from(&beside), reporting_reason: reason, ..service },
+            ];
+            let ccr = CcRequest { services: List::from(&services), ..request(CcRequestType::Update) };
+            let finals: Vec<bool> = charge(&ccr).1.groups.iter().map(|g| g.is_final).collect();
+            assert_eq!(finals, [expected; 2], "{reason:?}, {requested:?}");
+        }
+    }
+}
+
+#[test]
+fn a_grant_says_how_long_it_holds_and_when_to_ask_again() {
+    // validity, threshold and holding time of the grant; 0 leaves each out
+    for (validity_s, threshold_octets, holding_s) in [(60, 200, 30), (60, 0, 0), (0, 0, 0)] {
+        let services = [ServiceRequest { rating_group: Some(1), ..ServiceRequest::default() }];
+        let ccr = CcRequest { services: List::from(&services), ..request(CcRequestType::Update) };
+        let grant = Quota { validity_s, threshold_octets, holding_s, ..quota(1000, None) };
+        let (_, message) = answered(&ccr, &success(vec![group(1, Some(grant))]));
+        let cca = CcAnswer::parse(&message).unwrap();
+        let service = cca.services.iter().next().unwrap().unwrap();
+        let said = |value: u32| (value > 0).then_some(value);
+        assert_eq!(service.validity_time, said(validity_s));
+        assert_eq!(service.quota_holding_time, said(holding_s));
+        assert_eq!(service.volume_threshold, said(u32::try_from(threshold_octets).unwrap()));
+    }
+}
+
+#[test]
 fn a_grant_over_a_change_of_price_carries_its_time() {
     for change in [None, Some(Timestamp::from_secs(1_793_491_200))] {
         let services = [ServiceRequest { rating_group: Some(1), ..ServiceRequest::default() }];
