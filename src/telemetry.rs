@@ -122,6 +122,8 @@ metrics! {
     hot_losses: IntCounter = counter("linegate_hot_losses_total", "Times that Redis was found without writes that it had acknowledged.");
     shard_queue: IntGaugeVec = gauges("linegate_shard_queue_requests", "Requests that wait for their shard.", &["shard"]);
     shard_refused: IntCounter = counter("linegate_shard_refused_total", "Requests refused because a shard's queue was full.");
+    lookups: IntCounterVec = counters("linegate_account_lookups_total", "Sessions and lines that were not known here and were looked for in the store that gateways share, by outcome (found, missed, failed, refused).", &["outcome"]);
+    hot_conflicts: IntCounter = counter("linegate_hot_conflicts_total", "Account changes that another gateway was ahead of: decided again.");
     sweeps_refused: IntCounter = counter("linegate_session_sweeps_refused_total", "Restarted clients whose lost sessions are not searched for, because too many wait for it.");
     accounts: IntGauge = gauge("linegate_accounts", "Charging accounts in memory.");
     sessions: IntGauge = gauge("linegate_charging_sessions", "Charging sessions open.");

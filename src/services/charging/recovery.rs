@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize};
 use std::time::Duration;
 
+use ahash::RandomState;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
-use super::accounts::Accounts;
+use super::accounts::{Accounts, Versions};
 use super::committer;
 use super::directory::Directory;
+use super::lookups::Lookups;
 use super::shard::{Shard, Work};
 use super::{Charging, ChargingError, ChargingSettings, ChargingTasks, Queue, RUNNING, Shared, shard_of};
 use crate::domain::account::Account;
@@ -47,13 +49,14 @@ pub(super) async fn start(
         hot,
         tariff,
         clock,
+        lookups: Lookups::new(&settings),
         settings,
         state: AtomicU8::new(RUNNING),
         fatal,
     });
     let (to_committer, packages) = mpsc::unbounded_channel();
-    // Fresh for each start: two starts are never within one millisecond of each other.
-    let writer = u64::try_from(now.millis()).unwrap_or(0);
+    // Fresh for each start, and for each gateway: the hasher is seeded by the system.
+    let writer = RandomState::new().hash_one(now.millis());
     let (runtime, of_committer) = (Handle::current(), Arc::clone(&shared));
     let committer = std::thread::Builder::new()
         .name("hot-committer".to_owned())
@@ -67,7 +70,9 @@ pub(super) async fn start(
         .zip(receivers)
         .enumerate()
         .map(|(index, (accounts, queue))| {
-            let shard = Shard::new(index, Arc::clone(&shared), accounts, queue, to_committer.clone(), newest_closed);
+            let versions = Versions::new(writer.wrapping_add(index as u64));
+            let shard =
+                Shard::new(index, Arc::clone(&shared), accounts, queue, to_committer.clone(), newest_closed, versions);
             tokio::spawn(shard.run())
         })
         .collect();
