@@ -217,8 +217,8 @@ pub trait HotStore: Send + Sync + 'static {
 
     /// Whether a log ends before what was drained from it. A shared store has lost
     /// writes then: it says so, and goes on behind.
-    fn behind(&self, _log: LogNo, drained: Position) -> bool {
-        self.last_position() < drained
+    async fn is_behind(&self, _log: LogNo, drained: Position) -> Result<bool, HotError> {
+        Ok(self.last_position() < drained)
     }
 
     /// When the newest batch was made, before this process opened the store.

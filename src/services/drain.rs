@@ -135,7 +135,8 @@ impl Drain {
     pub async fn check(&self) -> Result<(), DrainError> {
         let cursors = self.relational.drain_cursors().await.map_err(DrainError::Relational)?;
         for (log, cursor) in cursors.into_iter().filter(|(log, _)| *log < self.hot.logs()) {
-            if self.hot.behind(log, cursor) && self.hot.id().is_none() {
+            let is_behind = self.hot.is_behind(log, cursor).await.map_err(DrainError::Hot)?;
+            if is_behind && self.hot.id().is_none() {
                 return Err(DrainError::Strangers { last: self.hot.last_position(), cursor });
             }
         }

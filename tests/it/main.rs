@@ -37,3 +37,4 @@ mod scripts;
 mod support;
 mod tidy;
 mod tshark;
+mod two_gateways;

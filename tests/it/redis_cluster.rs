@@ -5,7 +5,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::redis_hot::RedisServer;
-use crate::support::{free_port, wait_for};
+use crate::support::{Gateway, Ports, free_port, pause, wait_for};
+use crate::two_gateways::{House, Load, import, ranges};
 
 /// Six servers that end with the test.
 pub(crate) struct RedisCluster {
@@ -53,8 +54,69 @@ impl RedisCluster {
         (0..self.nodes.len()).filter(|at| is_master(&self.nodes[*at])).collect()
     }
 
+    /// Masters that answer.
+    pub(crate) fn masters_alive(&self) -> usize {
+        self.masters().len()
+    }
+
     /// Where every node listens, as `hot.redis.nodes` has it.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         self.nodes.iter().map(|node| node.address).collect()
     }
+}
+
+/// Gateways on a cluster under load, and what was done to it meanwhile.
+fn under_load(gateways: usize, settings: &[(&str, &str)], disturb: impl FnOnce(&mut RedisCluster)) {
+    let mut cluster = RedisCluster::start(&[]);
+    let nodes: Vec<String> = cluster.addresses().iter().map(|address| format!("\"{address}\"")).collect();
+    let (url, nodes) = (cluster.url(), format!("[{}]", nodes.join(", ")));
+    let mut all = vec![("LINEGATE__HOT__URL", url.as_str()), ("LINEGATE__HOT__REDIS__NODES", nodes.as_str())];
+    all.extend(settings);
+    let house = House::new(&all);
+    let [gy, modems_a, modems_b] = ranges();
+    let ranges = [&gy, &modems_a, &modems_b];
+    let names = ["gateway-a", "gateway-b"];
+    let mut running = Vec::new();
+    let mut loads = Vec::new();
+    for (name, modems) in names.into_iter().zip([&modems_a, &modems_b]).take(gateways) {
+        let ports = Ports::free();
+        let gateway = house.start(name, ports);
+        if running.is_empty() {
+            ranges.iter().for_each(|range| import(&gateway, range));
+        }
+        loads.push(house.load(name, ports, &gy, modems));
+        running.push(gateway);
+        // Sessions are named after the second.
+        pause(1100);
+    }
+    let before: u64 = loads.iter().map(Load::acknowledged).sum();
+    disturb(&mut cluster);
+    let goes_on = || loads.iter().map(Load::acknowledged).sum::<u64>() > before + 200;
+    wait_for("usage to go on", Duration::from_secs(30), goes_on, || running[0].tail());
+    pause(1000);
+    let files: Vec<_> = loads.iter().map(|load| load.file.clone()).collect();
+    for load in loads {
+        let sent = load.finish(&house);
+        println!("{} acknowledged, {} unknown, {:?}", sent.acknowledged, sent.unknown, sent.result_codes);
+    }
+    let of_all: Vec<&Gateway> = running.iter().collect();
+    let missing = house.compare(&of_all, &ranges, &files);
+    let reported: i64 = running.iter().map(|gateway| gateway.metric("linegate_hot_losses_total")).sum();
+    println!("{missing} acknowledged records are missing, {reported} losses are reported");
+    assert!(missing == 0 || reported > 0, "{missing} acknowledged records are missing, and nobody says so");
+    for gateway in running {
+        assert_eq!(gateway.terminate(), Some(0));
+    }
+}
+
+#[test]
+fn a_master_killed_in_mid_batch_loses_nothing_that_is_not_reported() {
+    under_load(2, &[], |cluster| {
+        let master = cluster.masters()[1];
+        cluster.nodes[master].kill();
+        let taken_over = || cluster.masters_alive() == 3;
+        wait_for("a replica to take over", Duration::from_secs(20), taken_over, String::new);
+        pause(500);
+        cluster.nodes[master].run();
+    });
 }

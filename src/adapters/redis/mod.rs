@@ -389,12 +389,16 @@ impl HotStore for RedisHot {
         self.logs.iter().map(|log| log.position.load(Ordering::Acquire)).max().unwrap_or(0)
     }
 
-    fn behind(&self, log: LogNo, drained: Position) -> bool {
-        let is_behind = self.logs[usize::from(log)].position.load(Ordering::Acquire) < drained;
+    async fn is_behind(&self, log: LogNo, drained: Position) -> Result<bool, HotError> {
+        let at = usize::from(log);
+        // Read anew: others have written and drained since the start.
+        let ask = redis::cmd("HGET").arg(&self.logs[at].keys.meta).arg("position").to_owned();
+        let position: Option<Position> = self.read(at, "read a position", &ask).await?;
+        let is_behind = position.unwrap_or(0) < drained;
         if is_behind {
-            report_loss(usize::from(log), drained);
+            report_loss(at, drained);
         }
-        is_behind
+        Ok(is_behind)
     }
 
     fn last_commit_at(&self) -> Option<Timestamp> {

@@ -7,7 +7,7 @@ mod concurrency;
 mod devices;
 mod orders;
 mod outbox;
-mod postgres;
+pub(crate) mod postgres;
 mod sample;
 mod speed;
 mod sqlite;
