@@ -26,6 +26,7 @@ use self::folder::Folder;
 use self::seams::{AccountsSeam, ChargingSeam, EveryTransport, ImportsSeam, MonthSeam};
 use self::stores::RelationalStore;
 use crate::adapters::broker::{self, BrokerModems, BrokerServices, BrokerSettings};
+use crate::adapters::file_journal::FileJournal;
 use crate::adapters::pdf::PdfDocuments;
 use crate::adapters::sms::HttpSmsGateway;
 use crate::adapters::smtp::SmtpMailer;
@@ -345,6 +346,9 @@ async fn build(
         Charging::start(Arc::clone(&hot), Arc::clone(&tariff), of_charging, settings, newest_closed)
             .await
             .context("recover charging")?;
+
+    let journal = FileJournal::open(&config.data.folder.join("outage.journal"))?;
+    tasks.spawn(charging.bridge_outages(Arc::new(journal), stop.drain.clone())?);
 
     let peers = Peers::new(&config.diameter, clock.now().millis() / 1000, ids.jitter(u64::MAX));
     let modems = ModemRegistry::default();

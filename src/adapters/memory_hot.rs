@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use crate::domain::ids::{AccountId, SessionId};
 use crate::domain::time::Timestamp;
 use crate::ports::hot::{
-    AccountVisitor, Batch, Change, Committed, HotError, HotStore, LogEntry, LogNo, Position, StoredAccount, decode_records,
+    AccountVisitor, Batch, Change, Committed, HotError, HotStore, LogEntry, LogNo, Position, StoredAccount,
+    decode_records,
 };
 
 /// Everything in one map; nothing survives it.

@@ -199,7 +199,10 @@ impl Drain {
     }
 
     /// Saves what was read, in transactions of a bounded size; gives how far each log came.
-    async fn save_all(&self, read: Vec<(LogNo, Position, Vec<LogEntry>)>) -> Result<Vec<(LogNo, Position)>, DrainError> {
+    async fn save_all(
+        &self,
+        read: Vec<(LogNo, Position, Vec<LogEntry>)>,
+    ) -> Result<Vec<(LogNo, Position)>, DrainError> {
         let records_max = self.settings.batch_records.max(1);
         let (mut writes, mut waiting, mut moved) = (Vec::new(), 0, Vec::new());
         for (log, mut after, entries) in read {

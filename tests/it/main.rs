@@ -32,6 +32,7 @@ mod proxy;
 mod raw_peer;
 mod redis_cluster;
 mod redis_hot;
+mod redis_outage;
 mod sagas;
 mod scripts;
 mod support;

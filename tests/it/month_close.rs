@@ -370,7 +370,10 @@ async fn a_hundred_thousand_lines_close_in_seconds() {
             usage(n, &format!("line-{n:06}"), 250_000, 9, None)
         });
         let position = u64::from(batch) + 1;
-        store.save(vec![Write::Drain { log: 0, after: position - 1, position, records: records.collect() }]).await.unwrap();
+        store
+            .save(vec![Write::Drain { log: 0, after: position - 1, position, records: records.collect() }])
+            .await
+            .unwrap();
     }
     struct Closed;
     #[async_trait]

@@ -21,7 +21,8 @@ impl RedisCluster {
             let bus_text = bus.to_string();
             let common = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-port", &bus_text];
             let quick = ["--appendfsync", "always", "--repl-diskless-sync-delay", "0"];
-            let server = RedisServer::start_in(tempfile::tempdir().unwrap(), &[&common[..], &quick, arguments].concat());
+            let server =
+                RedisServer::start_in(tempfile::tempdir().unwrap(), &[&common[..], &quick, arguments].concat());
             (server, bus)
         };
         let (nodes, buses): (Vec<RedisServer>, Vec<u16>) = (0..6).map(node).unzip();
@@ -34,12 +35,15 @@ impl RedisCluster {
             .unwrap_or_else(|e| panic!("redis-cli: {e}; ./tests/run installs it"));
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stdout));
         let cluster = Self { nodes };
-        let ready = || cluster.nodes.iter().all(|node| {
-            let info = node.say("CLUSTER INFO").unwrap_or_default();
-            let replication = node.say("INFO replication").unwrap_or_default();
-            info.contains("cluster_state:ok") && !replication.contains("master_link_status:down")
-                && (replication.contains("role:slave") || replication.contains("connected_slaves:1"))
-        });
+        let ready = || {
+            cluster.nodes.iter().all(|node| {
+                let info = node.say("CLUSTER INFO").unwrap_or_default();
+                let replication = node.say("INFO replication").unwrap_or_default();
+                info.contains("cluster_state:ok")
+                    && !replication.contains("master_link_status:down")
+                    && (replication.contains("role:slave") || replication.contains("connected_slaves:1"))
+            })
+        };
         wait_for("the cluster to be ready", Duration::from_secs(30), ready, String::new);
         cluster
     }
@@ -74,8 +78,7 @@ fn under_load(disturb: impl FnOnce(&mut RedisCluster)) -> (Compared, i64) {
     let mut cluster = RedisCluster::start(&[]);
     let nodes: Vec<String> = cluster.addresses().iter().map(|address| format!("\"{address}\"")).collect();
     let (url, nodes) = (cluster.url(), format!("[{}]", nodes.join(", ")));
-    let house =
-        House::new(&[("LINEGATE__HOT__URL", url.as_str()), ("LINEGATE__HOT__REDIS__NODES", nodes.as_str())]);
+    let house = House::new(&[("LINEGATE__HOT__URL", url.as_str()), ("LINEGATE__HOT__REDIS__NODES", nodes.as_str())]);
     let [gy, modems_a, modems_b] = ranges();
     let ranges = [&gy, &modems_a, &modems_b];
     let names = ["gateway-a", "gateway-b"];

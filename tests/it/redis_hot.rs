@@ -316,8 +316,12 @@ fn a_gateway_reaches_redis_in_tls() {
     assert_eq!(server.say("ACL SETUSER gateway on >secret ~* +@all").as_deref(), Some("+OK\r\n"));
     server.say("CONFIG SET requirepass another").unwrap();
     let url = format!("rediss://gateway:secret@localhost:{tls_port}/");
-    let settings = [("LINEGATE__HOT__URL", url.as_str()), ("LINEGATE__HOT__REDIS__TLS_CA_FILE", authority.as_str()),
-        ("LINEGATE__HOT__REDIS__TLS_CERTIFICATE", certificate.as_str()), ("LINEGATE__HOT__REDIS__TLS_KEY", key.as_str())];
+    let settings = [
+        ("LINEGATE__HOT__URL", url.as_str()),
+        ("LINEGATE__HOT__REDIS__TLS_CA_FILE", authority.as_str()),
+        ("LINEGATE__HOT__REDIS__TLS_CERTIFICATE", certificate.as_str()),
+        ("LINEGATE__HOT__REDIS__TLS_KEY", key.as_str()),
+    ];
     let gateway = Gateway::start(folder.path(), Ports::free(), &settings);
     assert_eq!(gateway.metric("linegate_hot_redis_up{link=\"reads\"}"), 1);
     assert_eq!(gateway.terminate(), Some(0));

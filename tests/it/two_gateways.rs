@@ -209,7 +209,10 @@ fn two_gateways_rate_the_same_lines_and_lose_or_double_nothing() {
     pause(2000);
     let files = [load_a.file.clone(), load_b.file.clone()];
     let (of_a, of_b) = (load_a.finish(&house), load_b.finish(&house));
-    println!("a: {} acknowledged, {:?}; b: {} acknowledged, {:?}", of_a.acknowledged, of_a.result_codes, of_b.acknowledged, of_b.result_codes);
+    println!(
+        "a: {} acknowledged, {:?}; b: {} acknowledged, {:?}",
+        of_a.acknowledged, of_a.result_codes, of_b.acknowledged, of_b.result_codes
+    );
     assert!(of_a.acknowledged > 100 && of_b.acknowledged > 100, "too little happened to prove anything");
     assert_eq!(house.compare(&[&a, &b], &[&gy, &modems_a, &modems_b], &files), Compared::default());
     assert!(a.metric("linegate_hot_conflicts_total") + b.metric("linegate_hot_conflicts_total") > 0);

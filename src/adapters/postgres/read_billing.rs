@@ -26,7 +26,10 @@ impl BillingReads for PostgresStore {
         let query = statement("SELECT name, position FROM cursors");
         let read = |row: &PgRow| Ok((row.try_get("name")?, count(row, "position")?));
         let rows: Vec<(String, u64)> = self.all("read drain cursors", query, read).await?;
-        Ok(rows.into_iter().filter_map(|(name, position)| Some((log_of_cursor(&self.hot_log, &name)?, position))).collect())
+        Ok(rows
+            .into_iter()
+            .filter_map(|(name, position)| Some((log_of_cursor(&self.hot_log, &name)?, position)))
+            .collect())
     }
 
     async fn usage(&self, filter: &UsageFilter, page: Page) -> Stored<Paged<UsageRecord>> {

@@ -94,8 +94,7 @@ impl Door {
         for at in 0_usize.. {
             let told = async {
                 let mut connection = connect(&seeds[at % seeds.len()], &self.settings).await?;
-                let info: Result<InfoDict, _> =
-                    redis::cmd("INFO").arg("cluster").query_async(&mut connection).await;
+                let info: Result<InfoDict, _> = redis::cmd("INFO").arg("cluster").query_async(&mut connection).await;
                 info.map_err(|e| Trouble::of_connecting(&e))
             };
             match told.await {
@@ -111,8 +110,7 @@ impl Door {
         let mut seeds = vec![self.client().map_err(refused)?];
         for node in &self.settings.nodes {
             let address = node.rsplit_once(':').and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)));
-            let address =
-                address.ok_or_else(|| fatal("read hot.redis.nodes", &format!("`{node}` is no host:port")))?;
+            let address = address.ok_or_else(|| fatal("read hot.redis.nodes", &format!("`{node}` is no host:port")))?;
             seeds.push(self.client_at(&address).map_err(refused)?);
         }
         Ok(seeds)
@@ -248,8 +246,7 @@ impl Links {
         for key in &self.places {
             ask.cmd("CLUSTER").arg("KEYSLOT").arg(key);
         }
-        let mut answers: Vec<Value> =
-            ask.query_async(&mut connection).await.map_err(|e| Trouble::of_connecting(&e))?;
+        let mut answers: Vec<Value> = ask.query_async(&mut connection).await.map_err(|e| Trouble::of_connecting(&e))?;
         let slots = answers.split_off(1);
         let asked = match client.get_connection_info().addr() {
             ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host.clone(),

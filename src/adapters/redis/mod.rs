@@ -212,7 +212,12 @@ impl RedisHot {
     }
 
     /// What the same field holds in a hash of each log; all are asked at once.
-    async fn find(&self, operation: &'static str, hash: fn(&Keys) -> &str, field: &str) -> Result<Vec<AccountId>, HotError> {
+    async fn find(
+        &self,
+        operation: &'static str,
+        hash: fn(&Keys) -> &str,
+        field: &str,
+    ) -> Result<Vec<AccountId>, HotError> {
         let asking = self.logs.iter().enumerate().map(|(at, log)| async move {
             let ask = redis::cmd("HGET").arg(hash(&log.keys)).arg(field).to_owned();
             self.read::<Option<String>>(at, operation, &ask).await

@@ -82,7 +82,7 @@ impl Charging {
             return self.answer_unknown(&request, reply);
         }
         let is_full = lookups.running.fetch_add(1, Ordering::AcqRel) >= lookups.running_max;
-        if is_full || self.shared.hot.refuses().is_some() {
+        if is_full || self.keeps_out(request.key.source()) {
             lookups.running.fetch_sub(1, Ordering::AcqRel);
             metrics().lookups.with_label_values(&["refused"]).inc();
             return reply.send(Err(ChargingError::Overloaded));

@@ -16,6 +16,7 @@ mod committer;
 mod counters;
 mod directory;
 mod lookups;
+mod outage;
 mod recovery;
 mod settings;
 mod shard;
@@ -26,11 +27,13 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use futures_util::future::select_all;
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use self::outage::{OfflinePolicy, OnlinePolicy, OutageSettings};
 pub use self::settings::ChargingSettings;
 
 use self::directory::Directory;
 use self::lookups::Lookups;
-use self::shard::{Answer, CloseProgress, Work};
+use self::outage::Outage;
+use self::shard::{Answer, CloseProgress, Foresee, Work};
 use crate::domain::account::{AccountCommand, AccountView, CommandAnswer, slot_of, stable_hash};
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{AccountId, LineId};
@@ -75,6 +78,7 @@ pub(in crate::services::charging) struct Shared {
     queues: Box<[Queue]>,
     directory: Directory,
     lookups: Lookups,
+    outage: Outage,
     hot: Arc<dyn HotStore>,
     tariff: SharedTariff,
     clock: Arc<dyn Clock>,
@@ -85,6 +89,8 @@ pub(in crate::services::charging) struct Shared {
 
 struct Queue {
     to: mpsc::UnboundedSender<Work>,
+    /// Does not wait behind what waits for the store; bounded by the journal of an outage.
+    urgent: mpsc::UnboundedSender<Foresee>,
     waiting: AtomicUsize,
 }
 
@@ -227,8 +233,16 @@ impl Charging {
         }
     }
 
-    /// Finds the account and puts the request into its shard's queue.
+    /// Brings a request to its shard, or does what the settings say while the store is away.
     fn route(&self, request: ChargeRequest, reply: Answer) {
+        let taken = if self.shared.hot.is_away() { self.bridge(request, reply) } else { Some((request, reply)) };
+        if let Some((request, reply)) = taken {
+            self.route_to_store(request, reply);
+        }
+    }
+
+    /// Finds the account and puts the request into its shard's queue.
+    fn route_to_store(&self, request: ChargeRequest, reply: Answer) {
         match self.resolve(&request) {
             Some((account, line)) => self.admit(request, account, line, reply),
             None if self.shared.hot.is_shared() => self.look_up(request, reply),
@@ -277,7 +291,7 @@ impl Charging {
     fn admit(&self, request: ChargeRequest, account: AccountId, line: Option<LineId>, reply: Answer) {
         let queue = self.queue_of(&account);
         let room = self.shared.settings.queue_room(request.phase);
-        if let Err(error) = self.may_take(queue, room) {
+        if let Err(error) = self.may_take(queue, room, request.key.source()) {
             return reply.send(Err(error));
         }
         queue.push(Work::Charge { request, account, line, reply });
@@ -287,7 +301,7 @@ impl Charging {
         let Some(first) = records.first() else { return reply.send(Ok(answer)) };
         let hash = stable_hash(first.key.to_string().as_bytes());
         let queue = &self.shared.queues[(hash % self.shared.queues.len() as u64) as usize];
-        if let Err(error) = self.may_take(queue, self.shared.settings.queue_room(Phase::Event)) {
+        if let Err(error) = self.may_take(queue, self.shared.settings.queue_room(Phase::Event), first.key.source()) {
             return reply.send(Err(error));
         }
         queue.push(Work::Loose { records, answer, reply });
@@ -305,13 +319,18 @@ impl Charging {
         Ok(())
     }
 
-    fn may_take(&self, queue: &Queue, room: usize) -> Result<(), ChargingError> {
+    fn may_take(&self, queue: &Queue, room: usize, source: UsageSource) -> Result<(), ChargingError> {
         self.check_running()?;
-        if queue.waiting.load(Ordering::Relaxed) >= room || self.shared.hot.refuses().is_some() {
+        if queue.waiting.load(Ordering::Relaxed) >= room || self.keeps_out(source) {
             metrics().shard_refused.inc();
             return Err(ChargingError::Overloaded);
         }
         Ok(())
+    }
+
+    fn keeps_out(&self, source: UsageSource) -> bool {
+        let hot = &self.shared.hot;
+        hot.refuses().is_some() && !(hot.is_away() && self.may_wait(source))
     }
 
     fn queue_of(&self, account: &AccountId) -> &Queue {

@@ -12,7 +12,8 @@ use super::accounts::{Accounts, Versions};
 use super::committer;
 use super::directory::Directory;
 use super::lookups::Lookups;
-use super::shard::{Shard, Work};
+use super::outage::Outage;
+use super::shard::{Receivers, Shard};
 use super::{Charging, ChargingError, ChargingSettings, ChargingTasks, Queue, RUNNING, Shared, shard_of};
 use crate::domain::account::Account;
 use crate::domain::cycle::CycleId;
@@ -36,10 +37,10 @@ pub(super) async fn start(
     let now = clock.now();
     let directory = Directory::new();
     let accounts = load(hot.as_ref(), &directory, shards, now).await?;
-    let (queues, receivers): (Vec<Queue>, Vec<mpsc::UnboundedReceiver<Work>>) = (0..shards)
+    let (queues, receivers): (Vec<Queue>, Vec<Receivers>) = (0..shards)
         .map(|_| {
-            let (to, from) = mpsc::unbounded_channel();
-            (Queue { to, waiting: AtomicUsize::new(0) }, from)
+            let ((to, work), (urgent, foresee)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+            (Queue { to, urgent, waiting: AtomicUsize::new(0) }, Receivers { work, foresee })
         })
         .unzip();
     let (fatal, fatal_heard) = watch::channel(None);
@@ -50,6 +51,7 @@ pub(super) async fn start(
         tariff,
         clock,
         lookups: Lookups::new(&settings),
+        outage: Outage::default(),
         settings,
         state: AtomicU8::new(RUNNING),
         fatal,

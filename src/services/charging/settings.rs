@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::outage::OutageSettings;
 use crate::domain::rating::RatingSettings;
 use crate::domain::rating::request::Phase;
 
@@ -32,6 +33,8 @@ pub struct ChargingSettings {
     pub lookup_missed_ms: u64,
     /// What was not found and is remembered; the oldest goes first.
     pub lookups_missed_max: usize,
+    /// What is done while the hot store is away.
+    pub outage: OutageSettings,
     /// How records are judged.
     pub rating: RatingSettings,
 }
@@ -49,6 +52,7 @@ impl Default for ChargingSettings {
             lookups_max: 256,
             lookup_missed_ms: 1000,
             lookups_missed_max: 100_000,
+            outage: OutageSettings::default(),
             rating: RatingSettings::default(),
         }
     }

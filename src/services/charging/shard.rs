@@ -6,6 +6,7 @@
 //! pending when they were decided.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -52,18 +53,68 @@ pub(super) enum CloseProgress {
 
 /// What comes through a shard's queue.
 pub(super) enum Work {
-    Charge { request: ChargeRequest, account: AccountId, line: Option<LineId>, reply: Answer },
-    Loose { records: Vec<UsageRecord>, answer: ChargeAnswer, reply: Answer },
-    Command { account: AccountId, command: AccountCommand, to: oneshot::Sender<Result<CommandAnswer, ChargingError>> },
-    View { account: AccountId, to: oneshot::Sender<Option<AccountView>> },
-    Close { cycle: CycleId, to: mpsc::UnboundedSender<CloseProgress> },
-    SessionsLost { peer: Arc<str>, before: Timestamp },
+    Charge {
+        request: ChargeRequest,
+        account: AccountId,
+        line: Option<LineId>,
+        reply: Answer,
+    },
+    Loose {
+        records: Vec<UsageRecord>,
+        answer: ChargeAnswer,
+        reply: Answer,
+    },
+    Command {
+        account: AccountId,
+        command: AccountCommand,
+        to: oneshot::Sender<Result<CommandAnswer, ChargingError>>,
+    },
+    View {
+        account: AccountId,
+        to: oneshot::Sender<Option<AccountView>>,
+    },
+    Close {
+        cycle: CycleId,
+        to: mpsc::UnboundedSender<CloseProgress>,
+    },
+    SessionsLost {
+        peer: Arc<str>,
+        before: Timestamp,
+    },
     /// An account as the store that gateways share has it.
-    Know { stored: StoredAccount, done: oneshot::Sender<()> },
+    Know {
+        stored: StoredAccount,
+        done: oneshot::Sender<()>,
+    },
     /// Asks which of these accounts are not here.
-    Missing { accounts: Vec<AccountId>, to: oneshot::Sender<Vec<AccountId>> },
-    ClosedElsewhere { cycle: CycleId },
+    Missing {
+        accounts: Vec<AccountId>,
+        to: oneshot::Sender<Vec<AccountId>>,
+    },
+    ClosedElsewhere {
+        cycle: CycleId,
+    },
     Stop,
+}
+
+/// What comes past the queue.
+pub(super) enum Foresee {
+    /// Asks what a request would be answered, after those that were foreseen before it; `None`
+    /// where the account is not here.
+    Request {
+        request: ChargeRequest,
+        account: AccountId,
+        line: Option<LineId>,
+        to: oneshot::Sender<Option<ChargeAnswer>>,
+    },
+    /// What was foreseen has been charged.
+    Forget,
+}
+
+/// Where a shard's work comes from.
+pub(super) struct Receivers {
+    pub(super) work: mpsc::UnboundedReceiver<Work>,
+    pub(super) foresee: mpsc::UnboundedReceiver<Foresee>,
 }
 
 /// Who waits for a batch, with what it takes to decide again after a conflict.
@@ -141,6 +192,9 @@ pub(super) struct Shard {
     shared: Arc<Shared>,
     accounts: Accounts,
     queue: mpsc::UnboundedReceiver<Work>,
+    foresee: mpsc::UnboundedReceiver<Foresee>,
+    /// Accounts as they would be, had requests been charged that the store is away for.
+    shadows: HashMap<AccountId, Account>,
     committer: mpsc::UnboundedSender<Package>,
     pending: Pending,
     in_flight: Option<InFlight>,
@@ -159,7 +213,7 @@ impl Shard {
         index: usize,
         shared: Arc<Shared>,
         accounts: Accounts,
-        queue: mpsc::UnboundedReceiver<Work>,
+        receivers: Receivers,
         committer: mpsc::UnboundedSender<Package>,
         closed_through: Option<CycleId>,
         versions: Versions,
@@ -169,7 +223,9 @@ impl Shard {
             index,
             shared,
             accounts,
-            queue,
+            queue: receivers.work,
+            foresee: receivers.foresee,
+            shadows: HashMap::new(),
             committer,
             pending: Pending::default(),
             in_flight: None,
@@ -210,6 +266,7 @@ impl Shard {
                         }
                         Err(_) => return,
                     },
+                Some(asked) = self.foresee.recv() => self.look_ahead(asked),
                 taken = self.queue.recv_many(&mut works, room), if room > 0 && !(self.stopping && self.queue.is_empty()) => {
                     self.shared.queues[self.index].waiting.fetch_sub(taken, Ordering::Relaxed);
                     gauge.set(i64::try_from(self.queue.len()).unwrap_or(i64::MAX));
@@ -222,6 +279,20 @@ impl Shard {
                 () = tokio::task::yield_now(), if self.in_flight.is_none() && self.has_bulk_work() => {}
             }
         }
+    }
+
+    fn look_ahead(&mut self, asked: Foresee) {
+        let Foresee::Request { request, account, line, to } = asked else { return self.shadows.clear() };
+        let (tariff, settings) = (&self.shared.tariff, &self.shared.settings.rating);
+        if !self.shadows.contains_key(&account)
+            && let Some(slot) = self.accounts.slots.get(&account)
+        {
+            self.shadows.insert(account.clone(), slot.account.clone());
+        }
+        let shadow = self.shadows.get_mut(&account);
+        let now = self.shared.clock.now();
+        let answer = shadow.map(|shadow| apply(shadow, line.as_ref(), &request, tariff, settings, now).answer);
+        let _waits_no_more = to.send(answer);
     }
 
     fn work(&mut self, work: Work, now: Timestamp) {
@@ -587,9 +658,11 @@ impl Shard {
     /// Takes an account as the store has it, where that is newer than what is here. What
     /// is changed here at this moment is loaded when it conflicts.
     fn know(&mut self, stored: StoredAccount) {
-        let is_newer = self.accounts.slots.get(&stored.account).is_none_or(|slot| {
-            slot.pending.is_none() && slot.account.version < stored.version
-        });
+        let is_newer = self
+            .accounts
+            .slots
+            .get(&stored.account)
+            .is_none_or(|slot| slot.pending.is_none() && slot.account.version < stored.version);
         if !is_newer {
             return;
         }

@@ -258,9 +258,14 @@ async fn numbers_and_places_are_given_out_once(server: &Server) {
 
 async fn each_hot_log_has_its_own_cursor(server: &Server) {
     let [left, right] = two_gateways(server).await;
-    left.save(vec![Write::Drain { log: 0, after: 0, position: 9, records: vec![usage("1", "a", 10, 1)] }]).await.unwrap();
+    left.save(vec![Write::Drain { log: 0, after: 0, position: 9, records: vec![usage("1", "a", 10, 1)] }])
+        .await
+        .unwrap();
     assert_eq!((left.drain_cursor().await.unwrap(), right.drain_cursor().await.unwrap()), (9, 0));
-    right.save(vec![Write::Drain { log: 0, after: 0, position: 3, records: vec![usage("2", "a", 20, 2)] }]).await.unwrap();
+    right
+        .save(vec![Write::Drain { log: 0, after: 0, position: 3, records: vec![usage("2", "a", 20, 2)] }])
+        .await
+        .unwrap();
     let totals = left.usage_totals(october(), &"a".into(), &"a".into()).await.unwrap();
     assert_eq!((totals[0].octets, totals[0].records), (30, 2));
     left.save(vec![Write::FanOutCursor(7)]).await.unwrap();

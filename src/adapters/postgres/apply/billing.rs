@@ -38,13 +38,7 @@ const LEDGER_HEAD: &str = "INSERT INTO ledger (cycle, invoice, place, side, unit
 type Values<'a> = Separated<'a, Postgres, &'static str>;
 
 impl Apply<'_> {
-    pub(super) async fn drain(
-        &mut self,
-        log: LogNo,
-        after: u64,
-        position: u64,
-        records: &[UsageRecord],
-    ) -> Applied {
+    pub(super) async fn drain(&mut self, log: LogNo, after: u64, position: u64, records: &[UsageRecord]) -> Applied {
         let advance = statement(
             "INSERT INTO cursors (name, position)
              SELECT $1, $2 WHERE $2 > 0 AND ($3 = 0 OR EXISTS (SELECT 1 FROM cursors WHERE name = $1))
