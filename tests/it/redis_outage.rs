@@ -35,6 +35,7 @@ fn over_outages(settings: &[(&str, &str)], disturb: impl FnOnce(&mut RedisServer
     println!("{} acknowledged, {} unknown, {:?}", sent.acknowledged, sent.unknown, sent.result_codes);
     let settled = || gateway.metric("linegate_outage_journal_requests") == 0;
     wait_for("the journal to be settled", Duration::from_secs(30), settled, || gateway.tail());
+    assert!(sent.result_codes.keys().all(|code| !code.contains("5002")), "a session was forgotten: {sent:?}");
     assert_eq!(house.compare(&[&gateway], &[&gy, &modems], &files), Compared::default());
     assert_eq!(gateway.metric("linegate_hot_losses_total"), 0);
     assert_eq!(gateway.terminate(), Some(0));

@@ -1,10 +1,11 @@
 //! The shared hot store: accounts and log in Redis 7 or newer.
 //!
-//! A batch is one script, which guards versions and writes; it runs alone on the
-//! server, so its accounts, sessions, log entry and position are there together
-//! or not at all. It also remembers each writer's newest batch: one that comes
-//! again because the reply was lost gets the outcomes of the first time, and one
-//! that was overtaken is refused.
+//! A single server has one log, a Cluster 64, each with the accounts that write it
+//! under one hash tag. A log's part of a batch is one script, which guards versions
+//! and writes; it runs alone on its server, so its accounts, sessions, log entry and
+//! position are there together or not at all. It also remembers each writer's newest
+//! batch: one that comes again because the reply was lost gets the outcomes of the
+//! first time, and one that was overtaken is refused.
 //!
 //! While the server is away, requests wait and are tried again within a bound,
 //! and [`HotStore::refuses`] keeps usage out. A server that comes back without
@@ -52,6 +53,9 @@ const WRITER_REMEMBERED_S: u64 = 86_400;
 
 /// A log entry as XRANGE gives it: id, then field names and values in turn.
 type StreamEntry = (String, Vec<Vec<u8>>);
+
+/// Accounts as HSCAN gives them.
+type Page = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Format, newest position, its time, records ever logged, and those of them that were trimmed.
 type Meta = (Option<u64>, Option<u64>, Option<i64>, Option<u64>, Option<u64>);
@@ -235,7 +239,7 @@ impl RedisHot {
         loop {
             let mut scan = redis::cmd("HSCAN");
             scan.arg(&self.logs[at].keys.accounts).arg(cursor).arg("COUNT").arg(self.settings.scan_accounts.max(1));
-            let (next, page): (u64, Vec<(Vec<u8>, Vec<u8>)>) = self.read(at, operation, &scan).await?;
+            let (next, page): (u64, Page) = self.read(at, operation, &scan).await?;
             for (id, value) in page {
                 let stored = text(id)
                     .and_then(|id| split_account(AccountId::from(id), &value))

@@ -235,7 +235,7 @@ impl Charging {
 
     /// Brings a request to its shard, or does what the settings say while the store is away.
     fn route(&self, request: ChargeRequest, reply: Answer) {
-        let taken = if self.shared.hot.is_away() { self.bridge(request, reply) } else { Some((request, reply)) };
+        let taken = if self.shared.hot.is_away() { self.bridge(request, reply) } else { self.hold(request, reply) };
         if let Some((request, reply)) = taken {
             self.route_to_store(request, reply);
         }

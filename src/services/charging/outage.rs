@@ -119,6 +119,8 @@ struct Local {
     answers: HashMap<RecordKey, ChargeAnswer>,
     /// Sessions opened here.
     sessions: HashMap<SessionId, (AccountId, Option<LineId>)>,
+    /// Requests of these sessions that came when the store was back, and the journal not settled.
+    held: Vec<(ChargeRequest, Answer)>,
 }
 
 /// A request on its way to the journal.
@@ -159,6 +161,30 @@ impl Outage {
 }
 
 impl Charging {
+    /// Holds a request back whose session the store does not know yet, but the journal;
+    /// gives any other one back.
+    pub(super) fn hold(&self, request: ChargeRequest, reply: Answer) -> Option<(ChargeRequest, Answer)> {
+        let outage = &self.shared.outage;
+        if outage.depth.load(Ordering::Acquire) == 0 {
+            return Some((request, reply));
+        }
+        let mut local = outage.local();
+        let is_local = request.session.as_ref().is_some_and(|session| local.sessions.contains_key(session));
+        if !is_local || local.held.len() >= self.shared.settings.outage.journal_requests_max {
+            return Some((request, reply));
+        }
+        local.held.push((request, reply));
+        None
+    }
+
+    /// Brings what was held back on its way: the journal is settled, or the store away again.
+    fn let_go(&self) {
+        let held = std::mem::take(&mut self.shared.outage.local().held);
+        for (request, reply) in held {
+            self.route(request, reply);
+        }
+    }
+
     /// Whether a source's requests may wait for the store, which is away.
     pub(super) fn may_wait(&self, source: UsageSource) -> bool {
         let shared = &self.shared;
@@ -227,7 +253,8 @@ impl Charging {
         let opened_here = request.session.as_ref().and_then(|session| outage.local().sessions.get(session).cloned());
         let (account, line) = opened_here.or_else(|| self.resolve(request))?;
         let (to, answer) = oneshot::channel();
-        let work = Foresee::Request { request: request.clone(), account: account.clone(), line: line.clone(), to };
+        let work =
+            Foresee::Request { request: Box::new(request.clone()), account: account.clone(), line: line.clone(), to };
         let _stopping = self.queue_of(&account).urgent.send(work);
         let answer = tokio::time::timeout(FORESEE_PATIENCE, answer).await.ok()?.ok()?;
         if let Some(session) = &request.session {
@@ -356,6 +383,8 @@ impl Charging {
                 {
                     tracing::warn!(%error, "settle the journal of an outage; tried again soon");
                 }
+            } else {
+                self.let_go();
             }
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -382,8 +411,10 @@ impl Charging {
             let outage = &self.shared.outage;
             outage.depth.fetch_sub(count, Ordering::AcqRel);
             let mut local = outage.local();
-            *local = Local { since: local.since, ..Local::default() };
+            let held = std::mem::take(&mut local.held);
+            *local = Local { since: local.since, held, ..Local::default() };
             drop(local);
+            self.let_go();
             for queue in &self.shared.queues {
                 let _stopping = queue.urgent.send(Foresee::Forget);
             }

@@ -102,7 +102,7 @@ pub(super) enum Foresee {
     /// Asks what a request would be answered, after those that were foreseen before it; `None`
     /// where the account is not here.
     Request {
-        request: ChargeRequest,
+        request: Box<ChargeRequest>,
         account: AccountId,
         line: Option<LineId>,
         to: oneshot::Sender<Option<ChargeAnswer>>,
