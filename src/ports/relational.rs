@@ -15,6 +15,8 @@
 //! - Where gateways share a store, what is due (sagas, messages) is given to one of
 //!   them for a while. That saves work; versions and ids guard what is done twice.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use serde_json::Value;
 
@@ -34,6 +36,7 @@ use crate::domain::scheduling::{Appointment, Call, CallState, Slot, Worker};
 use crate::domain::settlement::Settlement;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{Identifier, RecordKey, SuspenseReason, UsageRecord};
+use crate::ports::hot::LogNo;
 use crate::saga::record::{SagaEvent, SagaRecord};
 
 /// One change; a [`Relational::save`] takes several as one transaction.
@@ -79,9 +82,14 @@ pub enum Write {
     /// Removes; nothing when it is not there.
     RemoveListener(ListenerId),
     /// Appends drained usage, and an event for each threshold that it crossed, and
-    /// moves the drain cursor to `position`, where the stored cursor is lower; else
-    /// nothing (the drain was repeated).
+    /// moves a log's drain cursor from `after` to `position`. Nothing where the cursor is
+    /// there already (the drain was repeated); a conflict where it is anywhere else:
+    /// another gateway drains the log, too.
     Drain {
+        /// Which of the hot store's logs.
+        log: LogNo,
+        /// The cursor that the records were read after.
+        after: u64,
         /// Hot-log position up to which everything is in this store, inclusive.
         position: u64,
         /// What the log held. Rated and reconciled ones are appended, and turn what is in
@@ -529,8 +537,13 @@ pub trait OutboxReads: Send + Sync {
 /// Usage, bills, settlement.
 #[async_trait]
 pub trait BillingReads: Send + Sync {
-    /// Position of this gateway's hot log up to which usage is in this store, inclusive; 0 at first.
-    async fn drain_cursor(&self) -> Stored<u64>;
+    /// For each log of the hot store the position up to which its usage is in this store,
+    /// inclusive; a log of which nothing was drained is left out.
+    async fn drain_cursors(&self) -> Stored<BTreeMap<LogNo, u64>>;
+    /// The furthest of them; 0 at first.
+    async fn drain_cursor(&self) -> Stored<u64> {
+        Ok(self.drain_cursors().await?.into_values().max().unwrap_or(0))
+    }
     /// Usage records, newest first.
     async fn usage(&self, filter: &UsageFilter, page: Page) -> Stored<Paged<UsageRecord>>;
     /// Usage records behind a place in the order in which they were drained (0 for the

@@ -6,6 +6,7 @@ use std::time::Duration;
 use linegate::adapters::fjall::{FjallHot, FjallSettings};
 use linegate::adapters::memory::MemoryStore;
 use linegate::adapters::memory_hot::MemoryHot;
+use linegate::adapters::redis::RedisHot;
 use linegate::adapters::system::ManualClock;
 use linegate::domain::account::{AccountCommand, CommandAnswer};
 use linegate::domain::ids::{AccountId, Apn, CustomerId, LineId, PlanId, SessionId};
@@ -25,6 +26,7 @@ use linegate::services::drain::{Drain, DrainSettings};
 use tokio::sync::mpsc;
 
 use crate::contract_hot::record;
+use crate::redis_hot::{RedisServer, open_redis};
 
 fn tariff() -> SharedTariff {
     let tier = Tier { from_octets: 0, price: Rate::whole(3), per_octets: 100_000, exact: false };
@@ -157,7 +159,7 @@ fn file(n: usize, id: &str, octets: u64) -> ChargeRequest {
 }
 
 async fn logged(hot: &dyn HotStore) -> Vec<UsageRecord> {
-    hot.log_after(0, 10_000).await.unwrap().into_iter().flat_map(|e| e.records).collect()
+    hot.log_after(0, 0, 10_000).await.unwrap().into_iter().flat_map(|e| e.records).collect()
 }
 
 fn fjall(folder: &tempfile::TempDir) -> Arc<FjallHot> {
@@ -469,4 +471,72 @@ async fn a_suspended_line_is_found_by_its_identifiers_and_a_terminated_one_for_i
     assert_eq!(unknown, CommandAnswer::Done);
     let unknown = gateway.charging.command(&account(9), reach(LineState::Active, "10-06T00:00:00")).await.unwrap();
     assert_eq!(unknown, CommandAnswer::UnknownLine);
+}
+
+/// Two gateways on one Redis, and the stores that they stand on.
+async fn two_on_redis(server: &RedisServer) -> ([Gateway; 2], [Arc<RedisHot>; 2]) {
+    let stores = [Arc::new(open_redis(server).await), Arc::new(open_redis(server).await)];
+    let [left, right] = &stores;
+    ([start(left.clone()).await, start(right.clone()).await], stores)
+}
+
+#[tokio::test]
+async fn a_gateway_learns_of_lines_and_sessions_that_another_one_opened() {
+    let server = RedisServer::start("always");
+    let ([left, right], _stores) = two_on_redis(&server).await;
+    left.open(1).await;
+    let opened = right.charging.charge(gy(1, Phase::Initial, 0, None)).await.unwrap();
+    assert_eq!(opened.outcome, Outcome::Success, "the line is looked for by its IMSI");
+    // The other gateway has the account, and not the session; the request names no subscriber.
+    let update = left.charging.charge(gy(1, Phase::Update, 1, Some(1_000))).await.unwrap();
+    assert_eq!((update.outcome, update.repeated), (Outcome::Success, false));
+    // A repeat at the first one finds the answer, and a newer report is counted.
+    let repeat = right.charging.charge(gy(1, Phase::Update, 1, Some(1_000))).await.unwrap();
+    assert!(repeat.repeated && repeat.groups == update.groups, "{repeat:?}");
+    right.charging.charge(gy(1, Phase::Terminate, 2, Some(500))).await.unwrap();
+    assert_eq!((left.octets(1).await, right.octets(1).await), (1_500, 1_500));
+    let unknown = right.charging.charge(gy(7, Phase::Initial, 0, None)).await.unwrap();
+    assert_eq!(unknown.outcome, Outcome::UnknownSubscriber);
+}
+
+#[tokio::test]
+async fn nothing_is_decided_on_what_another_gateway_has_changed() {
+    let server = RedisServer::start("always");
+    let ([left, right], _stores) = two_on_redis(&server).await;
+    left.open(1).await;
+    left.charging.charge(gy(1, Phase::Initial, 0, None)).await.unwrap();
+    right.charging.charge(gy(1, Phase::Update, 1, Some(1_000))).await.unwrap();
+    let suspend = |state| AccountCommand::Reach {
+        key: format!("{state:?}"),
+        line: LineId::from("l1"),
+        state,
+        at: at("10-10T12:00:00"),
+    };
+    right.charging.command(&account(1), suspend(LineState::Suspended)).await.unwrap();
+    // Nothing of the account changes by the refusal: it has to be refused all the same.
+    let mut another = gy(1, Phase::Initial, 0, None);
+    another.session = Some(SessionId::from("pgw;another"));
+    another.key = RecordKey::Gy(SessionId::from("pgw;another"), 0);
+    let refused = left.charging.charge(another).await.unwrap();
+    assert_eq!(refused.groups[0].outcome, Outcome::ServiceDenied, "{refused:?}");
+    left.charging.command(&account(1), suspend(LineState::Active)).await.unwrap();
+    let last = gy(1, Phase::Terminate, 2, Some(77));
+    let (a, b) = tokio::join!(left.charging.charge(last.clone()), right.charging.charge(last));
+    let repeated = [a.unwrap().repeated, b.unwrap().repeated];
+    assert_eq!(repeated.iter().filter(|r| **r).count(), 1, "one of two is the repeat: {repeated:?}");
+    assert_eq!((left.octets(1).await, right.octets(1).await), (1_077, 1_077));
+}
+
+#[tokio::test]
+async fn a_close_takes_the_accounts_of_every_gateway() {
+    let server = RedisServer::start("always");
+    let ([left, right], stores) = two_on_redis(&server).await;
+    left.open(1).await;
+    right.open(2).await;
+    right.charging.charge(file(2, "row-1", 5_000)).await.unwrap();
+    let closed = left.charging.close_cycle("2026-10".parse().unwrap(), |_, _| {}).await.unwrap();
+    assert_eq!(closed.accounts, 2);
+    right.charging.charge(file(2, "row-2", 7_000)).await.unwrap();
+    let late: Vec<_> = logged(&*stores[0]).await.into_iter().map(|r| (r.octets, r.late_for.is_some())).collect();
+    assert_eq!(late, [(5_000, false), (7_000, true)]);
 }

@@ -5,7 +5,7 @@ use std::collections::{BinaryHeap, HashMap};
 
 use ahash::RandomState;
 
-use crate::domain::account::{Account, AccountLimits};
+use crate::domain::account::{Account, AccountLimits, stable_hash};
 use crate::domain::ids::AccountId;
 use crate::domain::time::Timestamp;
 use crate::ports::hot::AccountChange;
@@ -51,21 +51,44 @@ impl Accounts {
 
 /// The account's change in the pending batch, made at the first use.
 pub(super) fn change_of<'c>(slot: &mut Slot, changes: &'c mut Vec<AccountChange>) -> &'c mut AccountChange {
+    let change = check_of(slot, changes);
+    change.version = change.previous + 1;
+    change
+}
+
+/// The account's place in the pending batch, where its version is compared and, unless
+/// something changes it, nothing more.
+pub(super) fn check_of<'c>(slot: &mut Slot, changes: &'c mut Vec<AccountChange>) -> &'c mut AccountChange {
     let at = *slot.pending.get_or_insert_with(|| {
-        let previous = slot.account.version;
-        changes.push(AccountChange {
-            account: slot.account.id.clone(),
-            previous,
-            version: previous + 1,
-            state: Vec::new(),
-            records: Vec::new(),
-            record_count: 0,
-            opened: Vec::new(),
-            closed: Vec::new(),
-        });
+        let version = slot.account.version;
+        changes.push(AccountChange::check(slot.account.id.clone(), version));
         changes.len() - 1
     });
     &mut changes[at]
+}
+
+/// Versions for a store that gateways share: the upper bits count, the lower ones
+/// differ each time. A store that has lost writes gives counts again, and a state
+/// that was read before the loss must not pass for the one that has its count now.
+pub(super) struct Versions {
+    seed: u64,
+    given: u64,
+}
+
+impl Versions {
+    const LOW_BITS: u32 = 20;
+
+    /// `seed` differs for each task that gives versions.
+    pub(super) fn new(seed: u64) -> Self {
+        Self { seed, given: 0 }
+    }
+
+    pub(super) fn after(&mut self, previous: u64) -> u64 {
+        self.given += 1;
+        let mark = stable_hash(&(self.seed ^ self.given.rotate_left(32)).to_be_bytes());
+        let low = mark & ((1 << Self::LOW_BITS) - 1);
+        ((previous >> Self::LOW_BITS) + 1) << Self::LOW_BITS | low
+    }
 }
 
 /// Notes when the shard has to look at the account for what expires.

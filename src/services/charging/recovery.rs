@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize};
 use std::time::Duration;
 
+use ahash::RandomState;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
-use super::accounts::Accounts;
+use super::accounts::{Accounts, Versions};
 use super::committer;
 use super::directory::Directory;
-use super::shard::{Shard, Work};
+use super::lookups::Lookups;
+use super::outage::Outage;
+use super::shard::{Receivers, Shard};
 use super::{Charging, ChargingError, ChargingSettings, ChargingTasks, Queue, RUNNING, Shared, shard_of};
 use crate::domain::account::Account;
 use crate::domain::cycle::CycleId;
@@ -34,10 +37,10 @@ pub(super) async fn start(
     let now = clock.now();
     let directory = Directory::new();
     let accounts = load(hot.as_ref(), &directory, shards, now).await?;
-    let (queues, receivers): (Vec<Queue>, Vec<mpsc::UnboundedReceiver<Work>>) = (0..shards)
+    let (queues, receivers): (Vec<Queue>, Vec<Receivers>) = (0..shards)
         .map(|_| {
-            let (to, from) = mpsc::unbounded_channel();
-            (Queue { to, waiting: AtomicUsize::new(0) }, from)
+            let ((to, work), (urgent, foresee)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+            (Queue { to, urgent, waiting: AtomicUsize::new(0) }, Receivers { work, foresee })
         })
         .unzip();
     let (fatal, fatal_heard) = watch::channel(None);
@@ -47,13 +50,15 @@ pub(super) async fn start(
         hot,
         tariff,
         clock,
+        lookups: Lookups::new(&settings),
+        outage: Outage::default(),
         settings,
         state: AtomicU8::new(RUNNING),
         fatal,
     });
     let (to_committer, packages) = mpsc::unbounded_channel();
-    // Fresh for each start: two starts are never within one millisecond of each other.
-    let writer = u64::try_from(now.millis()).unwrap_or(0);
+    // Fresh for each start, and for each gateway: the hasher is seeded by the system.
+    let writer = RandomState::new().hash_one(now.millis());
     let (runtime, of_committer) = (Handle::current(), Arc::clone(&shared));
     let committer = std::thread::Builder::new()
         .name("hot-committer".to_owned())
@@ -67,7 +72,9 @@ pub(super) async fn start(
         .zip(receivers)
         .enumerate()
         .map(|(index, (accounts, queue))| {
-            let shard = Shard::new(index, Arc::clone(&shared), accounts, queue, to_committer.clone(), newest_closed);
+            let versions = Versions::new(writer.wrapping_add(index as u64));
+            let shard =
+                Shard::new(index, Arc::clone(&shared), accounts, queue, to_committer.clone(), newest_closed, versions);
             tokio::spawn(shard.run())
         })
         .collect();

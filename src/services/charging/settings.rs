@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::outage::OutageSettings;
 use crate::domain::rating::RatingSettings;
 use crate::domain::rating::request::Phase;
 
@@ -25,6 +26,15 @@ pub struct ChargingSettings {
     pub commit_tries_max: u32,
     /// Pause between such tries, milliseconds.
     pub commit_retry_ms: u64,
+    /// Accounts that may be looked for at once on a store that gateways share, where a
+    /// request names a session or line that is not known here.
+    pub lookups_max: usize,
+    /// How long what was not found is taken for unknown, milliseconds.
+    pub lookup_missed_ms: u64,
+    /// What was not found and is remembered; the oldest goes first.
+    pub lookups_missed_max: usize,
+    /// What is done while the hot store is away.
+    pub outage: OutageSettings,
     /// How records are judged.
     pub rating: RatingSettings,
 }
@@ -39,6 +49,10 @@ impl Default for ChargingSettings {
             heartbeat_ms: 10_000,
             commit_tries_max: 20,
             commit_retry_ms: 100,
+            lookups_max: 256,
+            lookup_missed_ms: 1000,
+            lookups_missed_max: 100_000,
+            outage: OutageSettings::default(),
             rating: RatingSettings::default(),
         }
     }

@@ -6,6 +6,7 @@
 //! pending when they were decided.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,19 +14,19 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
-use super::accounts::{Accounts, Expiries, change_of, schedule};
+use super::accounts::{Accounts, Expiries, Versions, change_of, check_of, schedule};
 use super::committer::Package;
 use super::counters::{count_record, count_repeated};
-use super::{ChargingError, Reply, Shared};
-use crate::domain::account::{Account, AccountCommand, AccountView, CommandAnswer, Session};
+use super::{Charging, ChargingError, FATAL, Reply, Shared};
+use crate::domain::account::{Account, AccountCommand, AccountView, CommandAnswer, LineCharging, Session};
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{AccountId, LineId, SessionId};
 use crate::domain::rating::apply;
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, Outcome};
 use crate::domain::tariff::TariffBook;
 use crate::domain::time::Timestamp;
-use crate::domain::usage::{SuspenseReason, UsageRecord, UsageSource};
-use crate::ports::hot::{AccountChange, Change, Position, encode_record};
+use crate::domain::usage::{Identifier, SuspenseReason, UsageRecord, UsageSource};
+use crate::ports::hot::{AccountChange, Change, HotError, Position, StoredAccount, encode_record};
 use crate::telemetry::metrics;
 
 /// Who waits for an answer.
@@ -53,13 +54,68 @@ pub(super) enum CloseProgress {
 
 /// What comes through a shard's queue.
 pub(super) enum Work {
-    Charge { request: ChargeRequest, account: AccountId, line: Option<LineId>, reply: Answer },
-    Loose { records: Vec<UsageRecord>, answer: ChargeAnswer, reply: Answer },
-    Command { account: AccountId, command: AccountCommand, to: oneshot::Sender<Result<CommandAnswer, ChargingError>> },
-    View { account: AccountId, to: oneshot::Sender<Option<AccountView>> },
-    Close { cycle: CycleId, to: mpsc::UnboundedSender<CloseProgress> },
-    SessionsLost { peer: Arc<str>, before: Timestamp },
+    Charge {
+        request: ChargeRequest,
+        account: AccountId,
+        line: Option<LineId>,
+        reply: Answer,
+    },
+    Loose {
+        records: Vec<UsageRecord>,
+        answer: ChargeAnswer,
+        reply: Answer,
+    },
+    Command {
+        account: AccountId,
+        command: AccountCommand,
+        to: oneshot::Sender<Result<CommandAnswer, ChargingError>>,
+    },
+    View {
+        account: AccountId,
+        to: oneshot::Sender<Option<AccountView>>,
+    },
+    Close {
+        cycle: CycleId,
+        to: mpsc::UnboundedSender<CloseProgress>,
+    },
+    SessionsLost {
+        peer: Arc<str>,
+        before: Timestamp,
+    },
+    /// An account as the store that gateways share has it.
+    Know {
+        stored: StoredAccount,
+        done: oneshot::Sender<()>,
+    },
+    /// Asks which of these accounts are not here.
+    Missing {
+        accounts: Vec<AccountId>,
+        to: oneshot::Sender<Vec<AccountId>>,
+    },
+    ClosedElsewhere {
+        cycle: CycleId,
+    },
     Stop,
+}
+
+/// What comes past the queue.
+pub(super) enum Foresee {
+    /// Asks what a request would be answered, after those that were foreseen before it; `None`
+    /// where the account is not here.
+    Request {
+        request: Box<ChargeRequest>,
+        account: AccountId,
+        line: Option<LineId>,
+        to: oneshot::Sender<Option<ChargeAnswer>>,
+    },
+    /// What was foreseen has been charged.
+    Forget,
+}
+
+/// Where a shard's work comes from.
+pub(super) struct Receivers {
+    pub(super) work: mpsc::UnboundedReceiver<Work>,
+    pub(super) foresee: mpsc::UnboundedReceiver<Foresee>,
 }
 
 /// Who waits for a batch, with what it takes to decide again after a conflict.
@@ -137,6 +193,9 @@ pub(super) struct Shard {
     shared: Arc<Shared>,
     accounts: Accounts,
     queue: mpsc::UnboundedReceiver<Work>,
+    foresee: mpsc::UnboundedReceiver<Foresee>,
+    /// Accounts as they would be, had requests been charged that the store is away for.
+    shadows: HashMap<AccountId, Account>,
     committer: mpsc::UnboundedSender<Package>,
     pending: Pending,
     in_flight: Option<InFlight>,
@@ -145,6 +204,7 @@ pub(super) struct Shard {
     /// The newest cycle closed for everybody: an account that is made later begins behind it.
     closed_through: Option<CycleId>,
     expiries: Expiries,
+    versions: Versions,
     last_write: Timestamp,
     stopping: bool,
 }
@@ -154,16 +214,19 @@ impl Shard {
         index: usize,
         shared: Arc<Shared>,
         accounts: Accounts,
-        queue: mpsc::UnboundedReceiver<Work>,
+        receivers: Receivers,
         committer: mpsc::UnboundedSender<Package>,
         closed_through: Option<CycleId>,
+        versions: Versions,
     ) -> Self {
         let last_write = shared.clock.now();
         Self {
             index,
             shared,
             accounts,
-            queue,
+            queue: receivers.work,
+            foresee: receivers.foresee,
+            shadows: HashMap::new(),
             committer,
             pending: Pending::default(),
             in_flight: None,
@@ -171,6 +234,7 @@ impl Shard {
             sweeps: Vec::new(),
             closed_through,
             expiries: Expiries::new(),
+            versions,
             last_write,
             stopping: false,
         }
@@ -196,9 +260,14 @@ impl Shard {
                 biased;
                 outcome = async { (&mut self.in_flight.as_mut().expect("only polled while a batch is on its way").done).await },
                     if self.in_flight.is_some() => match outcome {
-                        Ok((position, changes)) => self.finish(position, &changes).await,
+                        Ok((position, changes)) => {
+                            if let Err(error) = self.finish(position, &changes).await {
+                                return self.fail(&error);
+                            }
+                        }
                         Err(_) => return,
                     },
+                Some(asked) = self.foresee.recv() => self.look_ahead(asked),
                 taken = self.queue.recv_many(&mut works, room), if room > 0 && !(self.stopping && self.queue.is_empty()) => {
                     self.shared.queues[self.index].waiting.fetch_sub(taken, Ordering::Relaxed);
                     gauge.set(i64::try_from(self.queue.len()).unwrap_or(i64::MAX));
@@ -211,6 +280,20 @@ impl Shard {
                 () = tokio::task::yield_now(), if self.in_flight.is_none() && self.has_bulk_work() => {}
             }
         }
+    }
+
+    fn look_ahead(&mut self, asked: Foresee) {
+        let Foresee::Request { request, account, line, to } = asked else { return self.shadows.clear() };
+        let (tariff, settings) = (self.shared.tariff.book(), &self.shared.settings.rating);
+        if !self.shadows.contains_key(&account)
+            && let Some(slot) = self.accounts.slots.get(&account)
+        {
+            self.shadows.insert(account.clone(), slot.account.clone());
+        }
+        let shadow = self.shadows.get_mut(&account);
+        let now = self.shared.clock.now();
+        let answer = shadow.map(|shadow| apply(shadow, line.as_ref(), &request, &tariff, settings, now).answer);
+        let _waits_no_more = to.send(answer);
     }
 
     fn work(&mut self, work: Work, tariff: &TariffBook, now: Timestamp) {
@@ -229,6 +312,15 @@ impl Shard {
                 self.closing.push(Closing { cycle, left, to });
             }
             Work::SessionsLost { peer, before } => self.sessions_lost(peer, before),
+            Work::Know { stored, done } => {
+                self.know(stored);
+                let _waits_no_more = done.send(());
+            }
+            Work::Missing { accounts, to } => {
+                let missing = accounts.into_iter().filter(|id| !self.accounts.slots.contains_key(id));
+                let _ = to.send(missing.collect());
+            }
+            Work::ClosedElsewhere { cycle } => self.closed_through = self.closed_through.max(Some(cycle)),
             Work::Stop => {
                 self.stopping = true;
                 self.queue.close();
@@ -270,11 +362,14 @@ impl Shard {
                 metrics().sessions.dec();
             }
             schedule(slot, &mut self.expiries, &settings.limits);
+        } else if shared.hot.is_shared() {
+            // The answer is right while the account is as we know it.
+            check_of(slot, &mut self.pending.changes);
         }
         if let Some(reason) = applied.suspend {
-            return self.suspend_whole(&request, reason, (account, line), reply);
+            return self.suspend_whole(request, reason, (account, line), reply);
         }
-        if applied.answer.outcome == Outcome::UnknownSubscriber {
+        if applied.answer.outcome == Outcome::UnknownSubscriber && !shared.hot.is_shared() {
             return self.nobody(&request, applied.answer, reply);
         }
         self.pending.waiting.push(Waiting::Charge { work: (request, account, line), answer: applied.answer, reply });
@@ -291,19 +386,29 @@ impl Shard {
         self.suspend(&records, answer, reply);
     }
 
-    /// The account is known and cannot take the request: what it reports is kept.
+    /// The account is known and cannot take the request: what it reports is kept, with
+    /// the account's change, so that it is not kept where that conflicts.
     fn suspend_whole(
         &mut self,
-        request: &ChargeRequest,
+        request: ChargeRequest,
         reason: SuspenseReason,
         (account, line): (AccountId, Option<LineId>),
         reply: Answer,
     ) {
-        let (mut records, answer) = super::suspend_whole(request, reason, &self.shared.tariff.book());
+        let (mut records, answer) = super::suspend_whole(&request, reason, &self.shared.tariff.book());
         for record in records.iter_mut().filter(|_| reason != SuspenseReason::UnknownLine) {
             (record.account, record.line) = (Some(account.clone()), line.clone());
         }
-        self.suspend(&records, answer, reply);
+        let Some(slot) = self.accounts.slots.get_mut(&account).filter(|_| self.shared.hot.is_shared()) else {
+            return self.suspend(&records, answer, reply);
+        };
+        let change = check_of(slot, &mut self.pending.changes);
+        for record in &records {
+            encode_record(record, &mut change.records);
+            count_record(record);
+        }
+        change.record_count += records.len() as u32;
+        self.pending.waiting.push(Waiting::Charge { work: (request, account, line), answer, reply });
     }
 
     fn suspend(&mut self, records: &[UsageRecord], answer: ChargeAnswer, reply: Answer) {
@@ -357,7 +462,12 @@ impl Shard {
                 count_record(record);
             }
             change.record_count += commanded.records.len() as u32;
+            let changed = commanded.lines_changed.iter().filter_map(|id| slot.account.line(id));
+            change.named.extend(changed.flat_map(identifiers));
+            change.unnamed.extend(commanded.lines_forgotten.iter().flat_map(identifiers));
             schedule(slot, &mut self.expiries, &settings.limits);
+        } else if self.shared.hot.is_shared() {
+            check_of(slot, &mut self.pending.changes);
         }
         self.pending.waiting.push(Waiting::Command { account, command, answer: commanded.answer, to });
     }
@@ -429,7 +539,8 @@ impl Shard {
             for line in &forgotten {
                 self.shared.directory.forget_line(line);
             }
-            change_of(slot, &mut self.pending.changes);
+            let change = change_of(slot, &mut self.pending.changes);
+            change.unnamed.extend(forgotten.iter().flat_map(identifiers));
         }
     }
 
@@ -449,6 +560,12 @@ impl Shard {
         for change in &mut pending.changes {
             let slot = self.accounts.slots.get_mut(&change.account).expect("a changed account is in its shard");
             slot.pending = None;
+            if change.version == change.previous {
+                continue;
+            }
+            if self.shared.hot.is_shared() {
+                change.version = self.versions.after(change.previous);
+            }
             slot.account.version = change.version;
             change.state = slot.account.encode(Vec::with_capacity(512));
         }
@@ -464,13 +581,13 @@ impl Shard {
 
     /// A batch is durable: answers leave. Accounts that somebody else has
     /// changed are loaded, and what was decided on their old state is decided again.
-    async fn finish(&mut self, position: Position, changes: &[Change]) {
-        let Some(in_flight) = self.in_flight.take() else { return };
+    async fn finish(&mut self, position: Position, changes: &[Change]) -> Result<(), HotError> {
+        let Some(in_flight) = self.in_flight.take() else { return Ok(()) };
         if changes.iter().all(|c| *c == Change::Applied) {
             for waiting in in_flight.waiting {
                 release(waiting, position);
             }
-            return;
+            return Ok(());
         }
         let conflicts = in_flight.accounts.into_iter().zip(changes).filter(|(_, c)| **c == Change::Conflict);
         let conflicts: Vec<AccountId> = conflicts.map(|(account, _)| account).collect();
@@ -483,10 +600,11 @@ impl Shard {
                 release(waiting, position);
             }
         }
-        self.reload(&conflicts, again).await;
+        metrics().hot_conflicts.inc_by(conflicts.len() as u64);
+        self.reload(&conflicts, again).await
     }
 
-    async fn reload(&mut self, conflicts: &[AccountId], mut again: Vec<Waiting>) {
+    async fn reload(&mut self, conflicts: &[AccountId], mut again: Vec<Waiting>) -> Result<(), HotError> {
         let pending = std::mem::take(&mut self.pending.waiting);
         for waiting in pending {
             if waiting.account().is_some_and(|a| conflicts.contains(a)) {
@@ -502,24 +620,17 @@ impl Shard {
             }
         }
         for id in conflicts {
-            self.accounts.slots.remove(id);
-            match self.shared.hot.account(id).await.map(|stored| stored.map(|s| (s.version, Account::decode(&s.state))))
-            {
-                Ok(Some((version, Ok(mut account)))) => {
-                    account.version = version;
-                    self.shared.directory.add_account(&account);
-                    self.accounts.insert(account, false);
-                }
-                Ok(None) => {}
-                Ok(Some((_, Err(error)))) => tracing::error!(account = %id, %error, "load an account after a conflict"),
-                Err(error) => tracing::error!(account = %id, %error, "load an account after a conflict"),
+            let stored = self.shared.hot.account(id).await?;
+            self.forget_account(id);
+            if let Some(stored) = stored {
+                self.put(stored)?;
             }
         }
         let (now, tariff) = (self.shared.clock.now(), self.shared.tariff.book());
         for waiting in again {
             match waiting {
                 Waiting::Charge { work: (request, account, line), reply, .. } => {
-                    self.charge(request, account, line, reply, &tariff, now);
+                    self.charge_again(request, account, line, reply, &tariff, now);
                 }
                 Waiting::Command { account, command, to, .. } => self.command(account, command, to, now),
                 Waiting::Close { cycle, .. } => {
@@ -531,6 +642,79 @@ impl Shard {
                 Waiting::Loose { .. } => self.pending.waiting.push(waiting),
             }
         }
+        Ok(())
+    }
+
+    /// What the newer state says of whom the request is for may differ, too.
+    fn charge_again(
+        &mut self,
+        request: ChargeRequest,
+        account: AccountId,
+        line: Option<LineId>,
+        reply: Answer,
+        tariff: &TariffBook,
+        now: Timestamp,
+    ) {
+        let charging = Charging { shared: Arc::clone(&self.shared) };
+        match charging.resolve(&request) {
+            Some((of, line)) if of == account => self.charge(request, account, line, reply, tariff, now),
+            Some((of, line)) => charging.admit(request, of, line, reply),
+            None => self.charge(request, account, line, reply, tariff, now),
+        }
+    }
+
+    /// Takes an account as the store has it, where that is newer than what is here. What
+    /// is changed here at this moment is loaded when it conflicts.
+    fn know(&mut self, stored: StoredAccount) {
+        let is_newer = self
+            .accounts
+            .slots
+            .get(&stored.account)
+            .is_none_or(|slot| slot.pending.is_none() && slot.account.version < stored.version);
+        if !is_newer {
+            return;
+        }
+        self.forget_account(&stored.account);
+        if let Err(error) = self.put(stored) {
+            tracing::error!(%error, "take over an account");
+        }
+    }
+
+    fn put(&mut self, stored: StoredAccount) -> Result<(), HotError> {
+        let mut account = Account::decode(&stored.state).map_err(|error| HotError::Fatal {
+            operation: "load an account",
+            reason: format!("{}: {error}", stored.account),
+        })?;
+        account.version = stored.version;
+        self.shared.directory.add_account(&account);
+        let open = account.sessions.iter().filter(|s| s.is_open()).count();
+        metrics().sessions.add(open as i64);
+        metrics().accounts.inc();
+        self.accounts.insert(account, false);
+        let slot = self.accounts.slots.get_mut(&stored.account).expect("it was put there");
+        schedule(slot, &mut self.expiries, &self.shared.settings.rating.limits);
+        Ok(())
+    }
+
+    /// Drops an account from memory, with what it is found by.
+    fn forget_account(&mut self, id: &AccountId) {
+        let Some(slot) = self.accounts.slots.remove(id) else { return };
+        for line in &slot.account.lines {
+            self.shared.directory.forget_line(line);
+        }
+        for session in &slot.account.sessions {
+            self.shared.directory.forget_session(&session.id);
+        }
+        let open = slot.account.sessions.iter().filter(|s| s.is_open()).count();
+        metrics().sessions.sub(open as i64);
+        metrics().accounts.dec();
+    }
+
+    /// An account cannot be read: its requests would be answered as nobody's.
+    fn fail(&self, error: &HotError) {
+        tracing::error!(%error, "nobody is answered any more; this process has to end and recover");
+        self.shared.state.store(FATAL, Ordering::Release);
+        self.shared.fatal.send_replace(Some(error.to_string()));
     }
 
     /// Lets reservations and keys expire, and notes now and then that we are alive.
@@ -573,6 +757,10 @@ impl Shard {
             }
         }
     }
+}
+
+fn identifiers(line: &LineCharging) -> impl Iterator<Item = Identifier> {
+    line.identifiers.iter().map(|(identifier, _)| identifier.clone())
 }
 
 fn ends(state: crate::domain::line::LineState) -> bool {

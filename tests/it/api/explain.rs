@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use linegate::domain::billing::invoice_id;
 use linegate::domain::usage::{UsageOutcome, UsageRecord};
-use linegate::ports::relational::{LineReads, Relational, Write};
+use linegate::ports::relational::{BillingReads, LineReads, Relational, Write};
 use serde_json::json;
 
 use super::harness::{self, Api, activate};
@@ -11,7 +11,8 @@ use super::harness::{self, Api, activate};
 const EXPLAIN: &str = "/linegate/v1/explain?line=line-1&cycle=2026-10";
 
 async fn drain(api: &Api, position: u64, records: Vec<UsageRecord>) {
-    api.store.save(vec![Write::Drain { position, records }]).await.unwrap();
+    let after = api.store.drain_cursor().await.unwrap();
+    api.store.save(vec![Write::Drain { log: 0, after, position, records }]).await.unwrap();
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ async fn with_two_suspended() -> Api {
         harness::suspended("f-2", "999"),
         harness::suspended("f-3", "888"),
     ];
-    api.store.save(vec![Write::Drain { position: 9, records }]).await.unwrap();
+    api.store.save(vec![Write::Drain { log: 0, after: 0, position: 9, records }]).await.unwrap();
     api
 }
 

@@ -35,7 +35,8 @@ fn counted(key: &RecordKey) -> UsageRecord {
 }
 
 async fn drain(store: &Store, position: u64, records: &[UsageRecord]) {
-    store.save(vec![Write::Drain { position, records: records.to_vec() }]).await.unwrap();
+    let after = store.drain_cursor().await.unwrap();
+    store.save(vec![Write::Drain { log: 0, after, position, records: records.to_vec() }]).await.unwrap();
 }
 
 async fn outcome(store: &Store, key: &RecordKey) -> UsageOutcome {
