@@ -493,3 +493,23 @@ pub trait Relational: OrderReads + LineReads + DeviceReads + WorkReads + OutboxR
     /// Carries out every write, or none.
     async fn save(&self, writes: Vec<Write>) -> Stored<()>;
 }
+
+/// What takes over what was charged: the part of a relational store that the drain uses.
+#[async_trait]
+pub trait UsageSink: Send + Sync + 'static {
+    /// Position in the hot log up to which everything was taken, as [`BillingReads::drain_cursor`].
+    async fn taken_through(&self) -> Stored<u64>;
+    /// Takes the records up to `position`, or ignores them where it is not ahead of the cursor.
+    async fn take(&self, position: u64, records: Vec<UsageRecord>) -> Stored<()>;
+}
+
+#[async_trait]
+impl<S: Relational + ?Sized> UsageSink for S {
+    async fn taken_through(&self) -> Stored<u64> {
+        self.drain_cursor().await
+    }
+
+    async fn take(&self, position: u64, records: Vec<UsageRecord>) -> Stored<()> {
+        self.save(vec![Write::Drain { position, records }]).await
+    }
+}

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::ports::hot::{HotError, HotStore, LogEntry, Position};
-use crate::ports::relational::{Relational, StoreError, Write};
+use crate::ports::relational::{Relational, StoreError, UsageSink};
 use crate::telemetry::metrics;
 
 /// How fast the drain goes.
@@ -61,9 +61,9 @@ pub enum DrainError {
 }
 
 /// The drain; one runs at a time, more would only repeat its work.
-pub struct Drain {
+pub struct Drain<S: UsageSink + ?Sized = dyn Relational> {
     hot: Arc<dyn HotStore>,
-    relational: Arc<dyn Relational>,
+    relational: Arc<S>,
     settings: DrainSettings,
     reached: watch::Sender<Reached>,
     hurry: Notify,
@@ -75,9 +75,9 @@ struct Reached {
     stopped: bool,
 }
 
-impl Drain {
+impl<S: UsageSink + ?Sized> Drain<S> {
     /// Between two stores.
-    pub fn new(hot: Arc<dyn HotStore>, relational: Arc<dyn Relational>, settings: DrainSettings) -> Self {
+    pub fn new(hot: Arc<dyn HotStore>, relational: Arc<S>, settings: DrainSettings) -> Self {
         Self { hot, relational, settings, reached: watch::Sender::default(), hurry: Notify::new() }
     }
 
@@ -103,6 +103,7 @@ impl Drain {
                 }
             };
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(Duration::from_millis(pause.max(1))) => {}
                 () = self.hurry.notified() => {}
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
@@ -116,7 +117,7 @@ impl Drain {
     /// # Errors
     /// [`DrainError::Strangers`] when they do not.
     pub async fn check(&self) -> Result<(), DrainError> {
-        let cursor = self.relational.drain_cursor().await.map_err(DrainError::Relational)?;
+        let cursor = self.relational.taken_through().await.map_err(DrainError::Relational)?;
         let last = self.hot.last_position();
         if last < cursor { Err(DrainError::Strangers { last, cursor }) } else { Ok(()) }
     }
@@ -143,7 +144,7 @@ impl Drain {
 
     /// Moves one batch; says how many entries it was.
     pub async fn step(&self) -> Result<usize, DrainError> {
-        let cursor = self.relational.drain_cursor().await.map_err(DrainError::Relational)?;
+        let cursor = self.relational.taken_through().await.map_err(DrainError::Relational)?;
         let limit = self.settings.batch_entries.max(1);
         let entries = self.hot.log_after(cursor, limit).await.map_err(DrainError::Hot)?;
         let lag = self.hot.last_position().saturating_sub(cursor);
@@ -175,6 +176,6 @@ impl Drain {
         position: Position,
         records: Vec<crate::domain::usage::UsageRecord>,
     ) -> Result<(), DrainError> {
-        self.relational.save(vec![Write::Drain { position, records }]).await.map_err(DrainError::Relational)
+        self.relational.take(position, records).await.map_err(DrainError::Relational)
     }
 }

@@ -14,7 +14,6 @@ use crate::ports::hot::AccountChange;
 pub(super) type Expiries = BinaryHeap<Reverse<(Timestamp, AccountId)>>;
 
 /// The accounts of one shard.
-#[derive(Default)]
 pub(super) struct Accounts {
     pub(super) slots: HashMap<AccountId, Slot, RandomState>,
     /// Accounts that recovery has changed and that are to be made durable.
@@ -28,6 +27,14 @@ pub(super) struct Slot {
     pub(super) pending: Option<usize>,
     /// When the shard looks at it next for what expires; [`Timestamp::MAX`] for never.
     pub(super) scheduled: Timestamp,
+}
+
+impl Default for Accounts {
+    /// Hashed alike in every process, so that what goes through all accounts does it in one
+    /// order: ids are the operator's own, and nobody else can choose them to collide.
+    fn default() -> Self {
+        Self { slots: HashMap::with_hasher(RandomState::with_seed(0)), recovered: Vec::new() }
+    }
 }
 
 impl Accounts {

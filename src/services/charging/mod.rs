@@ -62,7 +62,7 @@ pub struct ChargingTasks {
     shared: Arc<Shared>,
     fatal: watch::Receiver<Option<String>>,
     shards: Vec<tokio::task::JoinHandle<()>>,
-    committer: std::thread::JoinHandle<()>,
+    committer: committer::Running,
 }
 
 const RUNNING: u8 = 0;
@@ -307,6 +307,7 @@ impl ChargingTasks {
                 return reason;
             }
             tokio::select! {
+                biased;
                 changed = self.fatal.changed() => {
                     if changed.is_err() {
                         return "charging has ended".to_owned();
@@ -333,7 +334,7 @@ impl ChargingTasks {
         for shard in self.shards {
             let _ = shard.await;
         }
-        let _ = tokio::task::spawn_blocking(move || self.committer.join()).await;
+        self.committer.join().await;
     }
 }
 

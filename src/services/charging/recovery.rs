@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use super::accounts::Accounts;
@@ -54,14 +53,10 @@ pub(super) async fn start(
     let (to_committer, packages) = mpsc::unbounded_channel();
     // Fresh for each start: two starts are never within one millisecond of each other.
     let writer = u64::try_from(now.millis()).unwrap_or(0);
-    let (runtime, of_committer) = (Handle::current(), Arc::clone(&shared));
-    let committer = std::thread::Builder::new()
-        .name("hot-committer".to_owned())
-        .spawn(move || committer::run(packages, &of_committer, &runtime, writer))
-        .map_err(|error| {
-            tracing::error!(%error, "start the committer's thread");
-            ChargingError::Fatal
-        })?;
+    let committer = committer::start(packages, Arc::clone(&shared), writer).map_err(|error| {
+        tracing::error!(%error, "start the committer's thread");
+        ChargingError::Fatal
+    })?;
     let shards = accounts
         .into_iter()
         .zip(receivers)

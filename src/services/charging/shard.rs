@@ -16,7 +16,7 @@ use tokio::time::MissedTickBehavior;
 use super::accounts::{Accounts, Expiries, change_of, schedule};
 use super::committer::Package;
 use super::counters::{count_record, count_repeated};
-use super::{ChargingError, Reply, Shared};
+use super::{ChargingError, FATAL, Reply, Shared};
 use crate::domain::account::{Account, AccountCommand, AccountView, CommandAnswer, Session};
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{AccountId, LineId, SessionId};
@@ -24,7 +24,7 @@ use crate::domain::rating::apply;
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, Outcome};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{SuspenseReason, UsageRecord, UsageSource};
-use crate::ports::hot::{AccountChange, Change, Position, encode_record};
+use crate::ports::hot::{AccountChange, Change, HotError, Position, StoredAccount, encode_record};
 use crate::telemetry::metrics;
 
 /// Who waits for an answer.
@@ -195,7 +195,11 @@ impl Shard {
                 biased;
                 outcome = async { (&mut self.in_flight.as_mut().expect("only polled while a batch is on its way").done).await },
                     if self.in_flight.is_some() => match outcome {
-                        Ok((position, changes)) => self.finish(position, &changes).await,
+                        Ok((position, changes)) => {
+                            if let Err(error) = self.finish(position, &changes).await {
+                                return self.fail(&error);
+                            }
+                        }
                         Err(_) => return,
                     },
                 taken = self.queue.recv_many(&mut works, room), if room > 0 && !(self.stopping && self.queue.is_empty()) => {
@@ -457,13 +461,13 @@ impl Shard {
 
     /// A batch is durable: answers leave. Accounts that somebody else has
     /// changed are loaded, and what was decided on their old state is decided again.
-    async fn finish(&mut self, position: Position, changes: &[Change]) {
-        let Some(in_flight) = self.in_flight.take() else { return };
+    async fn finish(&mut self, position: Position, changes: &[Change]) -> Result<(), HotError> {
+        let Some(in_flight) = self.in_flight.take() else { return Ok(()) };
         if changes.iter().all(|c| *c == Change::Applied) {
             for waiting in in_flight.waiting {
                 release(waiting, position);
             }
-            return;
+            return Ok(());
         }
         let conflicts = in_flight.accounts.into_iter().zip(changes).filter(|(_, c)| **c == Change::Conflict);
         let conflicts: Vec<AccountId> = conflicts.map(|(account, _)| account).collect();
@@ -476,10 +480,10 @@ impl Shard {
                 release(waiting, position);
             }
         }
-        self.reload(&conflicts, again).await;
+        self.reload(&conflicts, again).await
     }
 
-    async fn reload(&mut self, conflicts: &[AccountId], mut again: Vec<Waiting>) {
+    async fn reload(&mut self, conflicts: &[AccountId], mut again: Vec<Waiting>) -> Result<(), HotError> {
         let pending = std::mem::take(&mut self.pending.waiting);
         for waiting in pending {
             if waiting.account().is_some_and(|a| conflicts.contains(a)) {
@@ -495,17 +499,10 @@ impl Shard {
             }
         }
         for id in conflicts {
-            self.accounts.slots.remove(id);
-            match self.shared.hot.account(id).await.map(|stored| stored.map(|s| (s.version, Account::decode(&s.state))))
-            {
-                Ok(Some((version, Ok(mut account)))) => {
-                    account.version = version;
-                    self.shared.directory.add_account(&account);
-                    self.accounts.insert(account, false);
-                }
-                Ok(None) => {}
-                Ok(Some((_, Err(error)))) => tracing::error!(account = %id, %error, "load an account after a conflict"),
-                Err(error) => tracing::error!(account = %id, %error, "load an account after a conflict"),
+            let stored = read_account(&self.shared, id).await?;
+            self.forget_account(id);
+            if let Some(stored) = stored {
+                self.put(stored)?;
             }
         }
         let now = self.shared.clock.now();
@@ -524,6 +521,44 @@ impl Shard {
                 Waiting::Loose { .. } => self.pending.waiting.push(waiting),
             }
         }
+        Ok(())
+    }
+
+    fn put(&mut self, stored: StoredAccount) -> Result<(), HotError> {
+        let mut account = Account::decode(&stored.state).map_err(|error| HotError::Fatal {
+            operation: "load an account",
+            reason: format!("{}: {error}", stored.account),
+        })?;
+        account.version = stored.version;
+        self.shared.directory.add_account(&account);
+        let open = account.sessions.iter().filter(|s| s.is_open()).count();
+        metrics().sessions.add(open as i64);
+        metrics().accounts.inc();
+        self.accounts.insert(account, false);
+        let slot = self.accounts.slots.get_mut(&stored.account).expect("it was put there");
+        schedule(slot, &mut self.expiries, &self.shared.settings.rating.limits);
+        Ok(())
+    }
+
+    /// Drops an account from memory, with what it is found by.
+    fn forget_account(&mut self, id: &AccountId) {
+        let Some(slot) = self.accounts.slots.remove(id) else { return };
+        for line in &slot.account.lines {
+            self.shared.directory.forget_line(line);
+        }
+        for session in &slot.account.sessions {
+            self.shared.directory.forget_session(&session.id);
+        }
+        let open = slot.account.sessions.iter().filter(|s| s.is_open()).count();
+        metrics().sessions.sub(open as i64);
+        metrics().accounts.dec();
+    }
+
+    /// An account cannot be read: its requests would be answered as nobody's.
+    fn fail(&self, error: &HotError) {
+        tracing::error!(%error, "nobody is answered any more; this process has to end and recover");
+        self.shared.state.store(FATAL, Ordering::Release);
+        self.shared.fatal.send_replace(Some(error.to_string()));
     }
 
     /// Lets reservations and keys expire, and notes now and then that we are alive.
@@ -564,6 +599,22 @@ impl Shard {
             if let Some(slot) = self.accounts.slots.get_mut(&id) {
                 change_of(slot, &mut self.pending.changes);
             }
+        }
+    }
+}
+
+/// Tries again while the store says that it is worth it.
+async fn read_account(shared: &Shared, id: &AccountId) -> Result<Option<StoredAccount>, HotError> {
+    let settings = &shared.settings;
+    let mut tries = 1;
+    loop {
+        match shared.hot.account(id).await {
+            Err(HotError::Transient { operation, reason }) if tries < settings.commit_tries_max => {
+                tracing::warn!(operation, reason, tries, "read an account of the hot store");
+                tries += 1;
+                tokio::time::sleep(Duration::from_millis(settings.commit_retry_ms)).await;
+            }
+            outcome => return outcome,
         }
     }
 }
