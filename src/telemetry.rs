@@ -123,7 +123,10 @@ metrics! {
     shard_queue: IntGaugeVec = gauges("linegate_shard_queue_requests", "Requests that wait for their shard.", &["shard"]);
     shard_refused: IntCounter = counter("linegate_shard_refused_total", "Requests refused because a shard's queue was full.");
     sweeps_refused: IntCounter = counter("linegate_session_sweeps_refused_total", "Restarted clients whose lost sessions are not searched for, because too many wait for it.");
-    accounts: IntGauge = gauge("linegate_accounts", "Charging accounts in memory.");
+    accounts: IntGauge = gauge("linegate_accounts", "Charging accounts.");
+    accounts_cached: IntGauge = gauge("linegate_accounts_cached", "Charging accounts in memory; the others are in the hot store alone.");
+    accounts_evicted: IntCounter = counter("linegate_accounts_evicted_total", "Charging accounts left to the hot store, because memory is for others.");
+    accounts_loaded: IntCounter = counter("linegate_accounts_loaded_total", "Charging accounts read from the hot store when they were needed.");
     sessions: IntGauge = gauge("linegate_charging_sessions", "Charging sessions open.");
     drain_lag: IntGauge = gauge("linegate_drain_lag_entries", "Hot-log entries not yet in the relational store.");
     // Orders

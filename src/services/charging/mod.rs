@@ -15,6 +15,7 @@ mod accounts;
 mod committer;
 mod counters;
 mod directory;
+mod loads;
 mod recovery;
 mod settings;
 mod shard;
@@ -157,7 +158,7 @@ impl Charging {
     pub async fn view(&self, account: &AccountId) -> Result<Option<AccountView>, ChargingError> {
         let (to, answer) = oneshot::channel();
         self.enqueue_control(account, Work::View { account: account.clone(), to })?;
-        answer.await.map_err(|_| ChargingError::Fatal)
+        answer.await.unwrap_or(Err(ChargingError::Fatal))
     }
 
     /// Closes a cycle for every account, in bulk, between the usage that goes

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use super::accounts::Accounts;
+use super::accounts::{Accounts, CacheLimits};
 use super::committer;
 use super::directory::Directory;
 use super::shard::{Shard, Work};
@@ -32,7 +32,7 @@ pub(super) async fn start(
     };
     let now = clock.now();
     let directory = Directory::new();
-    let accounts = load(hot.as_ref(), &directory, shards, now).await?;
+    let accounts = load(hot.as_ref(), &directory, shards, &settings, now).await?;
     let (queues, receivers): (Vec<Queue>, Vec<mpsc::UnboundedReceiver<Work>>) = (0..shards)
         .map(|_| {
             let (to, from) = mpsc::unbounded_channel();
@@ -75,9 +75,15 @@ async fn load(
     hot: &dyn HotStore,
     directory: &Directory,
     shards: usize,
+    settings: &ChargingSettings,
     now: Timestamp,
 ) -> Result<Vec<Accounts>, ChargingError> {
-    let mut accounts: Vec<Accounts> = (0..shards).map(|_| Accounts::default()).collect();
+    let cache = CacheLimits {
+        open_max: settings.accounts_open_max.div_ceil(shards),
+        cached_max: settings.accounts_cached_max.div_ceil(shards),
+    };
+    let mut accounts: Vec<Accounts> = (0..shards).map(|_| Accounts::new(cache)).collect();
+    let mut sessions = 0;
     let last_alive = hot.last_commit_at();
     let downtime = last_alive.map_or(Duration::ZERO, |at| now.since(at));
     let mut bad = None;
@@ -86,8 +92,13 @@ async fn load(
             account.version = stored.version;
             let lengthened = last_alive.is_some_and(|at| account.lengthen_reservations(at, downtime));
             directory.add_account(&account);
-            let shard = shard_of(&account.id, shards);
-            accounts[shard].insert(account, lengthened);
+            sessions += account.sessions.iter().filter(|session| session.is_open()).count();
+            let shard = &mut accounts[shard_of(&account.id, shards)];
+            if lengthened {
+                shard.insert(account, true);
+            } else {
+                shard.insert_idle(&account, stored.state, &settings.rating.limits);
+            }
         }
         Err(error) => bad = Some((stored.account, error)),
     };
@@ -102,7 +113,7 @@ async fn load(
     }
     let count: usize = accounts.iter().map(Accounts::len).sum();
     metrics().accounts.set(i64::try_from(count).unwrap_or(i64::MAX));
-    metrics().sessions.set(accounts.iter().map(Accounts::open_sessions).sum());
+    metrics().sessions.set(i64::try_from(sessions).unwrap_or(i64::MAX));
     tracing::info!(accounts = count, downtime_ms = downtime.as_millis(), "charging accounts loaded");
     Ok(accounts)
 }

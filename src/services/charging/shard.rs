@@ -13,9 +13,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
-use super::accounts::{Accounts, Expiries, change_of, schedule};
+use super::accounts::{Accounts, Expiries, Place, change_of, schedule};
 use super::committer::Package;
 use super::counters::{count_record, count_repeated};
+use super::loads::{Loaded, Loads, read_account};
 use super::{ChargingError, FATAL, Reply, Shared};
 use crate::domain::account::{Account, AccountCommand, AccountView, CommandAnswer, Session};
 use crate::domain::cycle::CycleId;
@@ -52,13 +53,76 @@ pub(super) enum CloseProgress {
 
 /// What comes through a shard's queue.
 pub(super) enum Work {
-    Charge { request: ChargeRequest, account: AccountId, line: Option<LineId>, reply: Answer },
-    Loose { records: Vec<UsageRecord>, answer: ChargeAnswer, reply: Answer },
-    Command { account: AccountId, command: AccountCommand, to: oneshot::Sender<Result<CommandAnswer, ChargingError>> },
-    View { account: AccountId, to: oneshot::Sender<Option<AccountView>> },
-    Close { cycle: CycleId, to: mpsc::UnboundedSender<CloseProgress> },
-    SessionsLost { peer: Arc<str>, before: Timestamp },
+    Charge {
+        request: ChargeRequest,
+        account: AccountId,
+        line: Option<LineId>,
+        reply: Answer,
+    },
+    Loose {
+        records: Vec<UsageRecord>,
+        answer: ChargeAnswer,
+        reply: Answer,
+    },
+    Command {
+        account: AccountId,
+        command: AccountCommand,
+        to: oneshot::Sender<Result<CommandAnswer, ChargingError>>,
+    },
+    View {
+        account: AccountId,
+        to: oneshot::Sender<Result<Option<AccountView>, ChargingError>>,
+    },
+    Close {
+        cycle: CycleId,
+        to: mpsc::UnboundedSender<CloseProgress>,
+    },
+    SessionsLost {
+        peer: Arc<str>,
+        before: Timestamp,
+    },
+    /// The shard's own: an account has something that expires, is to be closed, or may have
+    /// sessions that its client has lost.
+    Expire {
+        account: AccountId,
+    },
+    CloseOne {
+        account: AccountId,
+        cycle: CycleId,
+    },
+    Sweep {
+        account: AccountId,
+        peer: Arc<str>,
+        before: Timestamp,
+    },
     Stop,
+}
+
+impl Work {
+    /// The account that has to be open for it.
+    fn account(&self) -> Option<&AccountId> {
+        match self {
+            Work::Charge { account, .. }
+            | Work::Command { account, .. }
+            | Work::View { account, .. }
+            | Work::Expire { account }
+            | Work::CloseOne { account, .. }
+            | Work::Sweep { account, .. } => Some(account),
+            Work::Loose { .. } | Work::Close { .. } | Work::SessionsLost { .. } | Work::Stop => None,
+        }
+    }
+
+    /// Answers that there is too much; `None` for the shard's own, which has to be done.
+    fn refuse(self) -> Option<Work> {
+        metrics().shard_refused.inc();
+        match self {
+            Work::Charge { reply, .. } => reply.send(Err(ChargingError::Overloaded)),
+            Work::Command { to, .. } => drop(to.send(Err(ChargingError::Overloaded))),
+            Work::View { to, .. } => drop(to.send(Err(ChargingError::Overloaded))),
+            own => return Some(own),
+        }
+        None
+    }
 }
 
 /// Who waits for a batch, with what it takes to decide again after a conflict.
@@ -114,6 +178,8 @@ struct InFlight {
 struct Closing {
     cycle: CycleId,
     left: Vec<AccountId>,
+    /// Accounts that are read from the store for it.
+    loading: usize,
     to: mpsc::UnboundedSender<CloseProgress>,
 }
 
@@ -135,6 +201,9 @@ pub(super) struct Shard {
     index: usize,
     shared: Arc<Shared>,
     accounts: Accounts,
+    loads: Loads,
+    /// Accounts in memory, as the metric has them.
+    counted: usize,
     queue: mpsc::UnboundedReceiver<Work>,
     committer: mpsc::UnboundedSender<Package>,
     pending: Pending,
@@ -162,6 +231,8 @@ impl Shard {
             index,
             shared,
             accounts,
+            loads: Loads::default(),
+            counted: 0,
             queue,
             committer,
             pending: Pending::default(),
@@ -187,7 +258,8 @@ impl Shard {
             self.go_on_closing(batch_max);
             self.go_on_sweeping(batch_max);
             self.dispatch();
-            if self.stopping && self.in_flight.is_none() && self.queue.is_empty() && self.closing.is_empty() {
+            self.make_room();
+            if self.is_done() {
                 return;
             }
             let room = batch_max.saturating_sub(self.pending.waiting.len());
@@ -210,28 +282,93 @@ impl Shard {
                         self.work(work, now);
                     }
                 }
+                Some(loaded) = self.loads.next(), if !self.loads.is_empty() => {
+                    if let Err(error) = self.loaded(loaded) {
+                        return self.fail(&error);
+                    }
+                }
                 _ = tick.tick() => self.tick(),
                 () = tokio::task::yield_now(), if self.in_flight.is_none() && self.has_bulk_work() => {}
             }
         }
     }
 
+    fn is_done(&self) -> bool {
+        let is_idle = self.in_flight.is_none() && self.loads.is_empty();
+        self.stopping && is_idle && self.queue.is_empty() && self.closing.is_empty()
+    }
+
+    /// Does a work, now or when its account is there.
     fn work(&mut self, work: Work, now: Timestamp) {
+        let place = match work.account() {
+            Some(id) => self.accounts.bring(id),
+            None => Ok(Place::Here),
+        };
+        match place {
+            Ok(Place::Here) => self.do_work(work, now),
+            Ok(Place::Away) if self.loads.has_room(&self.shared) => self.wait(work),
+            Ok(Place::Away) => {
+                if let Some(own) = work.refuse() {
+                    self.wait(own);
+                }
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                self.fail(&HotError::Fatal { operation: "open a packed account", reason });
+            }
+        }
+    }
+
+    fn wait(&mut self, work: Work) {
+        if let Some(id) = work.account().cloned() {
+            self.loads.wait(&id, work, &self.shared);
+        }
+    }
+
+    /// An account has been read: what waited for it is done.
+    fn loaded(&mut self, (id, stored): Loaded) -> Result<(), HotError> {
+        let stored = stored?;
+        metrics().accounts_loaded.inc();
+        // It may have come another way meanwhile.
+        if !self.accounts.slots.contains_key(&id) {
+            match stored {
+                Some(stored) => self.accounts.insert(decode(&stored)?, false),
+                None => self.accounts.forget_idle(&id),
+            }
+        }
+        let now = self.shared.clock.now();
+        for work in self.loads.take(&id, &self.shared) {
+            self.do_work(work, now);
+        }
+        Ok(())
+    }
+
+    fn make_room(&mut self) {
+        self.accounts.make_room();
+        let cached = self.accounts.cached();
+        metrics().accounts_cached.add(cached as i64 - self.counted as i64);
+        self.counted = cached;
+    }
+
+    fn do_work(&mut self, work: Work, now: Timestamp) {
         match work {
             Work::Charge { request, account, line, reply } => self.charge(request, account, line, reply, now),
             Work::Loose { records, answer, reply } => self.suspend(&records, answer, reply),
             Work::Command { account, command, to } => self.command(account, command, to, now),
             Work::View { account, to } => {
                 let slot = self.accounts.slots.get(&account);
-                let _ = to.send(slot.map(|slot| slot.account.view(&self.shared.tariff, now)));
+                let _ = to.send(Ok(slot.map(|slot| slot.account.view(&self.shared.tariff, now))));
             }
             Work::Close { cycle, to } => {
-                let left: Vec<AccountId> = self.accounts.slots.keys().cloned().collect();
+                let left = self.accounts.ids();
                 let _ = to.send(CloseProgress::Begun { accounts: left.len() as u64 });
                 self.closed_through = self.closed_through.max(Some(cycle));
-                self.closing.push(Closing { cycle, left, to });
+                self.closing.push(Closing { cycle, left, loading: 0, to });
             }
             Work::SessionsLost { peer, before } => self.sessions_lost(peer, before),
+            Work::Expire { account } => self.expire(&account, now),
+            Work::CloseOne { account, cycle } => self.close_one(&account, cycle),
+            Work::Sweep { account, peer, before } => self.sweep(&account, &peer, before),
             Work::Stop => {
                 self.stopping = true;
                 self.queue.close();
@@ -361,35 +498,64 @@ impl Shard {
 
     /// Closes some more accounts where a close is under way and the batch has room.
     fn go_on_closing(&mut self, batch_max: usize) {
-        let Some(closing) = self.closing.first_mut() else { return };
+        let has_more = |closing: &Closing| !closing.left.is_empty() || closing.loading == 0;
+        let Some(at) = self.closing.iter().position(has_more) else { return };
         let room = batch_max.saturating_sub(self.pending.changes.len());
-        if room == 0 {
+        if room == 0 || !self.loads.has_room(&self.shared) {
             return;
         }
-        let from = closing.left.len().saturating_sub(room);
-        let some = closing.left.split_off(from);
-        let last = closing.left.is_empty();
-        let to = closing.to.clone();
+        let closing = &mut self.closing[at];
         let cycle = closing.cycle;
-        for id in &some {
-            self.close_account(id, cycle);
+        let some = closing.left.split_off(closing.left.len().saturating_sub(room));
+        closing.loading += some.len();
+        if some.is_empty() {
+            return self.closed(cycle, 0);
         }
-        let accounts = some.len() as u64;
-        self.pending.waiting.push(Waiting::Close { cycle, accounts, last, to });
+        let now = self.shared.clock.now();
+        for account in some {
+            self.work(Work::CloseOne { account, cycle }, now);
+        }
+    }
+
+    /// Closes an account that is open now.
+    fn close_one(&mut self, id: &AccountId, cycle: CycleId) {
+        self.close_account(id, cycle);
+        self.closed(cycle, 1);
+    }
+
+    /// Tells how far a close has come, with the batch that is pending.
+    fn closed(&mut self, cycle: CycleId, accounts: u64) {
+        let Some(at) = self.closing.iter().position(|c| c.cycle == cycle && c.loading as u64 >= accounts) else {
+            return;
+        };
+        let closing = &mut self.closing[at];
+        closing.loading -= accounts as usize;
+        let last = closing.left.is_empty() && closing.loading == 0;
+        let to = closing.to.clone();
         if last {
-            self.closing.remove(0);
+            self.closing.remove(at);
+        }
+        match self.pending.waiting.last_mut() {
+            Some(Waiting::Close { cycle: of, accounts: so_far, last: ended, to: same })
+                if *of == cycle && same.same_channel(&to) =>
+            {
+                *so_far += accounts;
+                *ended |= last;
+            }
+            _ => self.pending.waiting.push(Waiting::Close { cycle, accounts, last, to }),
         }
     }
 
     fn has_bulk_work(&self) -> bool {
-        !self.closing.is_empty() || !self.sweeps.is_empty()
+        let closes = self.closing.iter().any(|closing| !closing.left.is_empty() || closing.loading == 0);
+        (closes || !self.sweeps.is_empty()) && self.loads.has_room(&self.shared)
     }
 
     fn sessions_lost(&mut self, peer: Arc<str>, before: Timestamp) {
         if let Some(sweep) = self.sweeps.iter_mut().find(|sweep| sweep.peer == peer) {
             sweep.again = Some(before);
         } else if self.sweeps.len() < SWEEPS_MAX {
-            let left = self.accounts.slots.keys().cloned().collect();
+            let left = self.accounts.ids_with_sessions();
             self.sweeps.push(Sweep { peer, before, left, again: None });
         } else {
             metrics().sweeps_refused.inc();
@@ -398,6 +564,9 @@ impl Shard {
 
     /// Looks through some more accounts for sessions that their client has lost.
     fn go_on_sweeping(&mut self, batch_max: usize) {
+        if !self.loads.has_room(&self.shared) {
+            return;
+        }
         let Some(sweep) = self.sweeps.first_mut() else { return };
         let room = batch_max.saturating_sub(self.pending.changes.len());
         let some = sweep.left.split_off(sweep.left.len().saturating_sub(room));
@@ -408,15 +577,19 @@ impl Shard {
                 self.sessions_lost(swept.peer, before);
             }
         }
-        let limits = &self.shared.settings.rating.limits;
-        for id in &some {
-            let Some(slot) = self.accounts.slots.get_mut(id) else { continue };
-            let lost = slot.account.lose_sessions(&peer, before);
-            if lost > 0 {
-                metrics().sessions.sub(lost as i64);
-                change_of(slot, &mut self.pending.changes);
-                schedule(slot, &mut self.expiries, limits);
-            }
+        let now = self.shared.clock.now();
+        for account in some {
+            self.work(Work::Sweep { account, peer: Arc::clone(&peer), before }, now);
+        }
+    }
+
+    fn sweep(&mut self, id: &AccountId, peer: &str, before: Timestamp) {
+        let Some(slot) = self.accounts.slots.get_mut(id) else { return };
+        let lost = slot.account.lose_sessions(peer, before);
+        if lost > 0 {
+            metrics().sessions.sub(lost as i64);
+            change_of(slot, &mut self.pending.changes);
+            schedule(slot, &mut self.expiries, &self.shared.settings.rating.limits);
         }
     }
 
@@ -445,7 +618,7 @@ impl Shard {
         let mut pending = std::mem::take(&mut self.pending);
         for change in &mut pending.changes {
             let slot = self.accounts.slots.get_mut(&change.account).expect("a changed account is in its shard");
-            slot.pending = None;
+            (slot.pending, slot.in_flight) = (None, true);
             slot.account.version = change.version;
             change.state = slot.account.encode(Vec::with_capacity(512));
         }
@@ -463,6 +636,11 @@ impl Shard {
     /// changed are loaded, and what was decided on their old state is decided again.
     async fn finish(&mut self, position: Position, changes: &[Change]) -> Result<(), HotError> {
         let Some(in_flight) = self.in_flight.take() else { return Ok(()) };
+        for id in &in_flight.accounts {
+            if let Some(slot) = self.accounts.slots.get_mut(id) {
+                slot.in_flight = false;
+            }
+        }
         if changes.iter().all(|c| *c == Change::Applied) {
             for waiting in in_flight.waiting {
                 release(waiting, position);
@@ -486,7 +664,9 @@ impl Shard {
     async fn reload(&mut self, conflicts: &[AccountId], mut again: Vec<Waiting>) -> Result<(), HotError> {
         let pending = std::mem::take(&mut self.pending.waiting);
         for waiting in pending {
-            if waiting.account().is_some_and(|a| conflicts.contains(a)) {
+            // What it has closed may be among what is loaded, and is not closed then.
+            let is_close = matches!(waiting, Waiting::Close { .. });
+            if is_close || waiting.account().is_some_and(|a| conflicts.contains(a)) {
                 again.push(waiting);
             } else {
                 self.pending.waiting.push(waiting);
@@ -525,11 +705,7 @@ impl Shard {
     }
 
     fn put(&mut self, stored: StoredAccount) -> Result<(), HotError> {
-        let mut account = Account::decode(&stored.state).map_err(|error| HotError::Fatal {
-            operation: "load an account",
-            reason: format!("{}: {error}", stored.account),
-        })?;
-        account.version = stored.version;
+        let account = decode(&stored)?;
         self.shared.directory.add_account(&account);
         let open = account.sessions.iter().filter(|s| s.is_open()).count();
         metrics().sessions.add(open as i64);
@@ -564,20 +740,11 @@ impl Shard {
     /// Lets reservations and keys expire, and notes now and then that we are alive.
     fn tick(&mut self) {
         let now = self.shared.clock.now();
-        let limits = &self.shared.settings.rating.limits;
-        while self.expiries.peek().is_some_and(|Reverse((at, _))| *at <= now) {
-            let Some(Reverse((at, id))) = self.expiries.pop() else { break };
-            let Some(slot) = self.accounts.slots.get_mut(&id) else { continue };
-            if slot.scheduled != at {
-                continue;
+        while self.expiries.peek().is_some_and(|Reverse((at, _))| *at <= now) && self.loads.has_room(&self.shared) {
+            let Some(Reverse((at, account))) = self.expiries.pop() else { break };
+            if self.accounts.take_expiry(&account, at) {
+                self.work(Work::Expire { account }, now);
             }
-            slot.scheduled = Timestamp::MAX;
-            let forgotten = slot.account.tick(now, limits);
-            if !forgotten.is_empty() {
-                let change = change_of(slot, &mut self.pending.changes);
-                forget(&self.shared, change, forgotten);
-            }
-            schedule(slot, &mut self.expiries, limits);
         }
         let heartbeat = Duration::from_millis(self.shared.settings.heartbeat_ms.max(1));
         let is_idle = self.in_flight.is_none() && self.pending.changes.is_empty();
@@ -589,12 +756,24 @@ impl Shard {
         }
     }
 
+    fn expire(&mut self, id: &AccountId, now: Timestamp) {
+        let limits = &self.shared.settings.rating.limits;
+        let Some(slot) = self.accounts.slots.get_mut(id) else { return };
+        let forgotten = slot.account.tick(now, limits);
+        if !forgotten.is_empty() {
+            let change = change_of(slot, &mut self.pending.changes);
+            forget(&self.shared, change, forgotten);
+        }
+        schedule(slot, &mut self.expiries, limits);
+    }
+
     /// Schedules every account's expiry, and makes durable what recovery has changed.
     fn take_over_recovered(&mut self) {
         let limits = &self.shared.settings.rating.limits;
         for slot in self.accounts.slots.values_mut() {
             schedule(slot, &mut self.expiries, limits);
         }
+        self.expiries.extend(self.accounts.idle_expiries());
         for id in std::mem::take(&mut self.accounts.recovered) {
             if let Some(slot) = self.accounts.slots.get_mut(&id) {
                 change_of(slot, &mut self.pending.changes);
@@ -603,20 +782,13 @@ impl Shard {
     }
 }
 
-/// Tries again while the store says that it is worth it.
-async fn read_account(shared: &Shared, id: &AccountId) -> Result<Option<StoredAccount>, HotError> {
-    let settings = &shared.settings;
-    let mut tries = 1;
-    loop {
-        match shared.hot.account(id).await {
-            Err(HotError::Transient { operation, reason }) if tries < settings.commit_tries_max => {
-                tracing::warn!(operation, reason, tries, "read an account of the hot store");
-                tries += 1;
-                tokio::time::sleep(Duration::from_millis(settings.commit_retry_ms)).await;
-            }
-            outcome => return outcome,
-        }
-    }
+fn decode(stored: &StoredAccount) -> Result<Account, HotError> {
+    let mut account = Account::decode(&stored.state).map_err(|error| HotError::Fatal {
+        operation: "load an account",
+        reason: format!("{}: {error}", stored.account),
+    })?;
+    account.version = stored.version;
+    Ok(account)
 }
 
 fn ends(state: crate::domain::line::LineState) -> bool {

@@ -190,15 +190,21 @@ impl World {
                 clients.push(Arc::new(Mutex::new(client)));
             }
         }
-        let settings = ChargingSettings {
+        let mut settings = ChargingSettings {
             shards: 1 + dice.below(2) as usize,
             batch_requests_max: 1 + dice.below(8) as usize,
             commit_tries_max: 1 + dice.below(8) as u32,
             commit_retry_ms: 1 + dice.below(50),
             tick_ms: 1 + dice.below(500),
             heartbeat_ms: 1 + dice.below(2000),
+            accounts_open_max: 1 + dice.below(6) as usize,
+            accounts_cached_max: 1 + dice.below(8) as usize,
+            loads_max: 1 + dice.below(3) as usize,
+            load_requests_max: 1 + dice.below(8) as usize,
             ..ChargingSettings::default()
         };
+        // Longer than a run takes, the jump into the next month included.
+        settings.rating.limits.session_keys_live_s = 7200;
         let now = Timestamp::parse(BEGIN).unwrap();
         let closes = dice.one_in(4);
         Self {
@@ -235,7 +241,7 @@ impl World {
         self.dice.trace()
     }
 
-    /// Nobody serves for a while. In all it is less than an ended session is known for.
+    /// Nobody serves for a while.
     fn stay_down(&mut self) {
         let began = Timestamp::parse(BEGIN).unwrap();
         let room = Duration::from_secs(3000).saturating_sub(self.now.since(began)).as_millis();
