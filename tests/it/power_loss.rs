@@ -64,11 +64,11 @@ async fn a_log_cut_at_every_byte_after_its_last_sync_recovers_to_what_was_acknow
     let mut next = change("a", 8, "a9", &["r9", "r10"]);
     next.opened = vec![SessionId::from("s9")];
     next.closed = vec![SessionId::from("s1")];
-    let big = "b".repeat(700);
+    let big = "b".repeat(300);
     hot.commit(&batch(9, vec![next, change("b", 0, &big, &["r11"])], &["loose"])).await.unwrap();
     let bytes = written(folder.path());
     drop(hot);
-    assert!(bytes.len() > synced + 700, "{synced} of {}", bytes.len());
+    assert!(bytes.len() > synced + 300, "{synced} of {}", bytes.len());
 
     let acknowledged = ["r4", "r5", "r6", "r7", "r8"];
     for cut in synced..=bytes.len() {
@@ -95,8 +95,10 @@ async fn a_log_cut_at_every_byte_after_its_last_sync_recovers_to_what_was_acknow
             assert_eq!((first, last), (None, Some(a)));
         }
         // It goes on from there.
-        let version = all[0].1;
-        let next = hot.commit(&batch(20, vec![change("a", version, "again", &["r12"])], &[])).await.unwrap();
-        assert_eq!(logged(&hot, next.position - 1).await, ["r12"], "cut at {cut}");
+        if cut % 16 == 0 || cut == bytes.len() {
+            let version = all[0].1;
+            let next = hot.commit(&batch(20, vec![change("a", version, "again", &["r12"])], &[])).await.unwrap();
+            assert_eq!(logged(&hot, next.position - 1).await, ["r12"], "cut at {cut}");
+        }
     }
 }
