@@ -152,7 +152,12 @@ async fn serve_modems() {
     let (clock, ids) = (Arc::new(SystemClock), Arc::new(SeededIds::from_os()));
     let modems = Arc::new(registry.clone());
     let devices = Arc::new(DeviceRegistry::new(store.clone(), modems, clock.clone(), ids, settings.registry()));
-    let told = IntakeSettings { gateway: "gateway".to_owned(), desired_expiry_s: 0 };
+    let told = IntakeSettings {
+        gateway: "gateway".to_owned(),
+        desired_expiry_s: 0,
+        unreadable_per_minute_max: settings.unreadable_per_minute_max,
+        receipts_per_message_max: config.broker.receipts_per_message_max,
+    };
     let intake = MessageIntake::new(Arc::new(Append::start()), states, Arc::clone(&devices), clock, told);
     let listeners = MqttListeners { tcp: TcpListener::bind("127.0.0.1:0").await.unwrap(), tls: None };
     let identities = Identities::new(devices);

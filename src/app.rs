@@ -6,6 +6,7 @@
 //! new is accepted, what waits is made durable and answered, peers are told.
 
 mod folder;
+mod modem_threads;
 mod seams;
 mod stores;
 
@@ -23,6 +24,7 @@ use tracing::{error, info, warn};
 pub use self::folder::running_at;
 
 use self::folder::Folder;
+use self::modem_threads::ModemThreads;
 use self::seams::{AccountsSeam, ChargingSeam, EveryTransport, ImportsSeam, MonthSeam};
 use self::stores::RelationalStore;
 use crate::adapters::broker::{self, BrokerModems, BrokerServices, BrokerSettings};
@@ -58,9 +60,9 @@ use crate::transport::mqtt::{self, Identities, IntakeSettings, MessageIntake, Mo
 /// Name of the stored Origin-State-Id.
 const ORIGIN_STATE_ID: &str = "diameter.origin-state-id";
 
-/// How long connections may take to finish what waits, at shutdown.
 /// Where a modem is that a broker serves; no gateway's name has a space.
 const BEHIND_BROKER: &str = "behind a broker";
+/// How long connections may take to finish what waits, at shutdown.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a gateway does.
@@ -87,6 +89,7 @@ pub struct Gateway {
     charging: ChargingTasks,
     relational: RelationalStore,
     folder: Folder,
+    modem_threads: ModemThreads,
 }
 
 /// Told in this order at shutdown.
@@ -127,6 +130,7 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
     guard_listeners(config)?;
     config.diameter.check()?;
     config.diameter.tls.load("diameter.tls")?;
+    config.mqtt.tls.load("mqtt.tls")?;
     config.diameter.load_dictionary()?;
     broker(config).check()?;
     tariff(config)?;
@@ -207,7 +211,9 @@ impl Gateway {
         let http = http_listener.local_addr()?;
 
         let relational = RelationalStore::open(&config, &SystemClock, &SeededIds::from_os()).await?;
-        let (built, charging) = build(&config, relational.port(), &stop, &services).await?;
+        let modem_threads = ModemThreads::start(config.mqtt.threads, config.mqtt.niceness)
+            .context("start the threads that serve modems (mqtt.threads)")?;
+        let (built, charging) = build(&config, relational.port(), &modem_threads, &stop, &services).await?;
         spawn_services(&built, mode, &stop, &services);
         let router = api::router(ApiState::new(api_parts(&config, &built, Arc::clone(&readiness)).await?));
         let (http_settings, http_stop) = (config.http.clone(), stop.http.clone());
@@ -228,6 +234,7 @@ impl Gateway {
             charging,
             relational,
             folder,
+            modem_threads,
         };
         if mode == Mode::Serve {
             gateway.listen(&config, &built).await?;
@@ -246,15 +253,8 @@ impl Gateway {
     async fn listen(&mut self, config: &Config, built: &Built) -> anyhow::Result<()> {
         let diameter = diameter::Listeners {
             tcp: bind("diameter.listen", config.diameter.listen)?,
-            tls: match config.diameter.tls.load("diameter.tls")? {
+            tls: match config.diameter.tls.live("diameter.tls", &self.stop.services, &self.services)? {
                 Some(tls) => Some((bind("diameter.tls.listen", config.diameter.tls.listen)?, tls)),
-                None => None,
-            },
-        };
-        let listeners = MqttListeners {
-            tcp: bind("mqtt.listen", config.mqtt.listen)?,
-            tls: match config.mqtt.tls.load("mqtt.tls")? {
-                Some(tls) => Some((bind("mqtt.tls.listen", config.mqtt.tls.listen)?, tls)),
                 None => None,
             },
         };
@@ -269,13 +269,30 @@ impl Gateway {
         let dictionary = config.diameter.load_dictionary()?;
         let settings = config.diameter.clone();
         self.diameter = diameter::start(diameter, settings, dictionary, peers, services, stop, &self.connections)?;
+        self.listen_to_modems(config, built)
+    }
+
+    fn listen_to_modems(&mut self, config: &Config, built: &Built) -> anyhow::Result<()> {
+        let _theirs = self.modem_threads.enter();
+        let listeners = MqttListeners {
+            tcp: bind("mqtt.listen", config.mqtt.listen)?,
+            tls: match config.mqtt.tls.live("mqtt.tls", &self.stop.services, &self.services)? {
+                Some(tls) => Some((bind("mqtt.tls.listen", config.mqtt.tls.listen)?, tls)),
+                None => None,
+            },
+        };
         let intake = |gateway: &str| -> Arc<dyn ModemIntake> {
             Arc::new(MessageIntake::new(
                 Arc::new(built.charging.clone()),
                 built.devices.clone(),
                 Arc::clone(&built.registry),
                 Arc::clone(&built.clock),
-                IntakeSettings { gateway: gateway.to_owned(), desired_expiry_s: config.mqtt.desired_expiry_s },
+                IntakeSettings {
+                    gateway: gateway.to_owned(),
+                    desired_expiry_s: config.mqtt.desired_expiry_s,
+                    unreadable_per_minute_max: config.mqtt.unreadable_per_minute_max,
+                    receipts_per_message_max: config.broker.receipts_per_message_max,
+                },
             ))
         };
         let broker = broker(config);
@@ -325,6 +342,7 @@ impl Gateway {
 async fn build(
     config: &Config,
     store: Arc<dyn Relational>,
+    modem_threads: &ModemThreads,
     stop: &Stops,
     tasks: &TaskTracker,
 ) -> anyhow::Result<(Built, ChargingTasks)> {
@@ -377,7 +395,10 @@ async fn build(
     });
 
     // It stops when the connections have: what they brought is stored.
-    let devices = DeviceStates::start(Arc::clone(&store), &config.device_states, stop.drain.clone(), tasks);
+    let devices = {
+        let _theirs = modem_threads.enter();
+        DeviceStates::start(Arc::clone(&store), &config.device_states, stop.drain.clone(), tasks)
+    };
     let registry = Arc::new(DeviceRegistry::new(
         Arc::clone(&store),
         Arc::new(modems.clone()),

@@ -112,6 +112,8 @@ metrics! {
     device_states_retries: IntCounter = counter("linegate_device_states_retries_total", "Times that the store failed to read or keep them, and was tried again.");
     device_states_waiting: IntGauge = gauge("linegate_device_states_waiting_changes", "Changes of modems' presence and reported state, and of MMEs, that wait to be stored.");
     mqtt_lockouts: IntCounter = counter("linegate_mqtt_lockouts_total", "Times that a device name was locked for an address after wrong credentials.");
+    tls_certificate_ends: IntGaugeVec = gauges("linegate_tls_certificate_not_after_seconds", "When the first certificate of a listener's own chain ends, seconds since the epoch, by section of the settings.", &["listener"]);
+    tls_reloads: IntCounterVec = counters("linegate_tls_reloads_total", "Times that a listener's certificates had changed, by section of the settings and outcome (taken, refused).", &["listener", "outcome"]);
     // Rating
     usage_records: IntCounterVec = counters("linegate_usage_records_total", "Usage records by source and outcome (rated, reconciled, repeated, or the reason of suspense).", &["source", "outcome"]);
     hot_commits: IntCounter = counter("linegate_hot_commits_total", "Durable writes to the hot store.");

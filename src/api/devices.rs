@@ -54,7 +54,7 @@ async fn one(State(state): State<ApiState>, Path(id): Path<String>, query: Query
     let id = DeviceId::from(id);
     let device = state.devices.device(&id).await?.ok_or_else(|| ApiError::not_found("device", id.as_str()))?;
     let mut body = device_body(&device, &state.devices.locked());
-    if let Some(line) = state.store.lines_of_devices(&[id]).await?.first() {
+    if let Some((line, _)) = state.store.lines_of_devices(&[id]).await?.first() {
         body["line"] = json!(line.id);
     }
     Ok(Json(query.select(body)))

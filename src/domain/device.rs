@@ -18,6 +18,9 @@ use sha2::{Digest, Sha256};
 use super::ids::{CertificateName, DeviceId};
 use super::time::Timestamp;
 
+/// The enrolment epoch of a device that was never enrolled anew.
+pub const FIRST_EPOCH: u32 = 1;
+
 /// Longest device id, octets.
 pub const DEVICE_ID_MAX: usize = 64;
 /// Longest certificate name, octets.
@@ -150,7 +153,17 @@ impl Device {
     pub fn enrolled(id: DeviceId, credential: Credential, now: Timestamp) -> Self {
         let (certificate_name, token) = credentials(credential, now);
         let (created, enrolled) = (now, now);
-        Self { id, epoch: 1, certificate_name, token, imported: false, created, enrolled, revoked: None, version: 0 }
+        Self {
+            id,
+            epoch: FIRST_EPOCH,
+            certificate_name,
+            token,
+            imported: false,
+            created,
+            enrolled,
+            revoked: None,
+            version: 0,
+        }
     }
 
     /// A device of a network that moves in: its certificate bears its own id.

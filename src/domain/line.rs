@@ -260,6 +260,46 @@ pub struct Line {
     pub version: u64,
 }
 
+/// What of a line concerns its device: read for each modem that comes or tells
+/// something, so it is a line without its history.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct DeviceLine {
+    /// See [`Line::id`].
+    pub id: LineId,
+    /// See [`Line::profile`].
+    pub profile: DeviceProfile,
+    /// See [`Line::actual`].
+    pub actual: LineState,
+    /// See [`Line::desired_version`].
+    pub desired_version: u64,
+    /// See [`Line::last_order`].
+    pub last_order: Option<OrderId>,
+}
+
+impl From<&Line> for DeviceLine {
+    fn from(line: &Line) -> Self {
+        let Profile { device, apns, plan, .. } = &line.profile;
+        Self {
+            id: line.id.clone(),
+            profile: DeviceProfile { device: device.clone(), apns: apns.clone(), plan: plan.clone() },
+            actual: line.actual,
+            desired_version: line.desired_version,
+            last_order: line.last_order.clone(),
+        }
+    }
+}
+
+/// What of a [`Profile`] concerns the device.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct DeviceProfile {
+    /// See [`Profile::device`].
+    pub device: Option<DeviceId>,
+    /// See [`Profile::apns`].
+    pub apns: Vec<Apn>,
+    /// See [`Profile::plan`].
+    pub plan: PlanId,
+}
+
 impl Line {
     /// The intended state after everything that is queued.
     pub fn state_after_queue(&self) -> LineState {

@@ -38,6 +38,10 @@ pub enum ChargingError {
     /// The hot store failed and the outcome is unknown: the client must not be answered.
     #[error("charging: the hot store failed")]
     Fatal,
+    /// It cannot be read, and more of its sender's that cannot is not kept: nothing
+    /// moved.
+    #[error("charging: too much from one sender cannot be read")]
+    Unreadable,
 }
 
 /// Takes the requests of connections.

@@ -60,6 +60,9 @@ pub struct ModemMessage {
     pub payload: Bytes,
     /// In which format.
     pub format: PayloadFormat,
+    /// An enrolment epoch that the device has, or had: its newest as far as the
+    /// transport knows, 1 where it knows nothing.
+    pub epoch: u32,
 }
 
 /// The desired state of a modem, ready to send.
@@ -79,11 +82,16 @@ pub trait ModemIntake: Send + Sync + 'static {
     /// Takes a message in. One answer comes through `reply`, when everything in
     /// it is durable; on an error nothing may be acknowledged, and the modem's
     /// next try is counted once. A message that cannot be read is kept in
-    /// suspense, or it would come back for ever. Never blocks.
+    /// suspense, or it would come back for ever; past a limit for each device it is
+    /// not ([`ChargingError::Unreadable`]), and a transport that cannot tell the
+    /// device so acknowledges it all the same. Never blocks.
+    ///
+    /// [`ChargingError::Unreadable`]: crate::ports::intake::ChargingError::Unreadable
     fn take(&self, message: ModemMessage, reply: Reply);
 
     /// What tells a modem that the usage in a message is durable, where the
-    /// message's acknowledgement does not reach it: one payload for each boot.
+    /// message's acknowledgement does not reach it: one payload for each boot, the
+    /// oldest boots first, up to a limit. The device sends again what has none.
     fn receipts(&self, message: &ModemMessage) -> Vec<Bytes>;
 
     /// A modem has come; stored when it returns. What it is to be.

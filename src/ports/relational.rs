@@ -27,7 +27,7 @@ use crate::domain::ids::{
     OrderId, PlanId, SagaId, SlotId, WorkOrderId, WorkerId,
 };
 use crate::domain::ledger::Posting;
-use crate::domain::line::{Line, LineState, SessionState};
+use crate::domain::line::{DeviceLine, Line, LineState, SessionState};
 use crate::domain::notification::{Happening, Message};
 use crate::domain::ordering::{Order, OrderState};
 use crate::domain::scheduling::{Appointment, Call, CallState, Slot, Worker};
@@ -379,8 +379,8 @@ pub trait LineReads: Send + Sync {
     /// One line.
     async fn line(&self, id: &LineId) -> Stored<Option<Line>>;
     /// For each device the line that has it now, which is not terminated, else the
-    /// one that had it last; of several the newest.
-    async fn lines_of_devices(&self, devices: &[DeviceId]) -> Stored<Vec<Line>>;
+    /// one that had it last; of several the newest. With what the device does now.
+    async fn lines_of_devices(&self, devices: &[DeviceId]) -> Stored<Vec<(DeviceLine, SessionState)>>;
     /// The line that has the IMSI now: not terminated, newest first.
     async fn line_of_imsi(&self, imsi: &str) -> Stored<Option<Line>>;
     /// Lines by id.

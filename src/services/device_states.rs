@@ -6,10 +6,10 @@
 //! is read and written together, which carries a storm of modems that come back.
 //! Does **not** speak to devices.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ahash::{HashMap, HashMapExt, HashSet};
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use crate::domain::ids::{Apn, DeviceId, LineId, OrderId, PlanId};
-use crate::domain::line::{Line, LineState, Presence, SessionState};
+use crate::domain::line::{DeviceLine, Line, LineState, Presence, SessionState};
 use crate::domain::time::Timestamp;
 use crate::ports::relational::{LineFilter, Page, Relational, StoreError, Stored, Write};
 use crate::telemetry::metrics;
@@ -99,12 +99,16 @@ pub enum Attach {
 
 /// Whose state is changed.
 enum Subject {
+    /// A device, by the line that has it.
     Device(DeviceId),
-    Line(Box<Line>),
+    /// A line that is known to be there.
+    Line(LineId),
 }
 
-/// Given the line of the subject, if there is one, and its session state.
-type Apply = Box<dyn FnOnce(Stored<Option<(&Line, &mut SessionState)>>) -> Done + Send>;
+/// Given the session state of the subject, if there is one, and the line where it
+/// was looked for.
+type Apply = Box<dyn FnOnce(Stored<Option<Found<'_>>>) -> Done + Send>;
+type Found<'a> = (Option<&'a DeviceLine>, &'a mut SessionState);
 /// Tells whoever asked, once what was changed is stored.
 type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
@@ -194,7 +198,7 @@ impl DeviceStates {
             return Ok(Attach::NoSubscription);
         }
         let by = mme.to_owned();
-        let before = self.of_line(line.clone(), move |session| session.serving_mme.replace(by)).await?;
+        let before = self.of_line(&line.id, move |session| session.serving_mme.replace(by)).await?;
         let former = before.filter(|former| !former.eq_ignore_ascii_case(mme));
         Ok(Attach::Registered { line: Box::new(line), former })
     }
@@ -206,7 +210,7 @@ impl DeviceStates {
         let mme = mme.to_owned();
         let purge =
             move |session: &mut SessionState| session.serving_mme.take_if(|by| by.eq_ignore_ascii_case(&mme)).is_some();
-        self.of_line(line, purge).await.map(Some)
+        self.of_line(&line.id, purge).await.map(Some)
     }
 
     /// An MME notifies of a subscriber (NOR); whether it serves it. Where none is
@@ -218,7 +222,7 @@ impl DeviceStates {
         let serves = move |session: &mut SessionState| {
             session.serving_mme.get_or_insert_with(|| mme.clone()).eq_ignore_ascii_case(&mme)
         };
-        self.of_line(line, serves).await.map(Some)
+        self.of_line(&line.id, serves).await.map(Some)
     }
 
     /// The MME that is registered for a line.
@@ -229,28 +233,29 @@ impl DeviceStates {
     async fn of_device<T: Send + 'static>(
         &self,
         device: &DeviceId,
-        change: impl FnOnce(&Line, &mut SessionState) -> T + Send + 'static,
+        change: impl FnOnce(&DeviceLine, &mut SessionState) -> T + Send + 'static,
     ) -> Stored<Option<T>> {
-        self.change(Subject::Device(device.clone()), change).await
+        let change = |(line, session): Found<'_>| line.map(|line| change(line, session));
+        self.change(Subject::Device(device.clone()), change).await.map(Option::flatten)
     }
 
     async fn of_line<T: Send + 'static>(
         &self,
-        line: Line,
+        line: &LineId,
         change: impl FnOnce(&mut SessionState) -> T + Send + 'static,
     ) -> Stored<T> {
-        let changed = self.change(Subject::Line(Box::new(line)), |_, session| change(session)).await?;
+        let changed = self.change(Subject::Line(line.clone()), |(_, session)| change(session)).await?;
         changed.ok_or_else(ended)
     }
 
     async fn change<T: Send + 'static>(
         &self,
         subject: Subject,
-        change: impl FnOnce(&Line, &mut SessionState) -> T + Send + 'static,
+        change: impl FnOnce(Found<'_>) -> T + Send + 'static,
     ) -> Stored<Option<T>> {
         let (to, answer) = oneshot::channel();
         let apply: Apply = Box::new(move |found| {
-            let result = found.map(|found| found.map(|(line, session)| change(line, session)));
+            let result = found.map(|found| found.map(change));
             Box::new(move |stored| {
                 // Whoever asked may have gone.
                 let _gone = to.send(stored.and(result));
@@ -266,7 +271,7 @@ fn ended() -> StoreError {
     StoreError::Transient { operation: "change a session state", reason: "the gateway is stopping".into() }
 }
 
-fn desired_of(line: &Line) -> Option<Desired> {
+fn desired_of(line: &DeviceLine) -> Option<Desired> {
     (line.desired_version > 0).then(|| Desired {
         version: line.desired_version,
         state: line.actual,
@@ -345,14 +350,17 @@ impl Keeper {
         let before = sessions.clone();
         let mut told = Vec::with_capacity(batch.len());
         for Change { subject, apply } in batch {
-            let line = match &subject {
-                Subject::Device(device) => lines.get(device),
-                Subject::Line(line) => Some(&**line),
+            let (id, line) = match &subject {
+                Subject::Device(device) => match lines.get(device) {
+                    Some(line) => (&line.id, Some(line)),
+                    None => {
+                        told.push(apply(Ok(None)));
+                        continue;
+                    }
+                },
+                Subject::Line(id) => (id, None),
             };
-            told.push(match line {
-                Some(line) => apply(Ok(Some((line, sessions.entry(line.id.clone()).or_default())))),
-                None => apply(Ok(None)),
-            });
+            told.push(apply(Ok(Some((line, sessions.entry(id.clone()).or_default())))));
         }
         sessions.retain(|line, session| before.get(line) != Some(session));
         let changed: Vec<_> = sessions.into_iter().collect();
@@ -368,29 +376,33 @@ impl Keeper {
     }
 
     /// The lines of devices, and the session states of those and of more lines.
-    async fn load(&self, named: &Named) -> Stored<(BTreeMap<DeviceId, Line>, BTreeMap<LineId, SessionState>)> {
-        let mut ids = named.lines.clone();
-        let mut lines = BTreeMap::new();
+    async fn load(&self, named: &Named) -> Stored<(Lines, Sessions)> {
+        let (mut lines, mut sessions) = (Lines::new(), Sessions::new());
+        if !named.lines.is_empty() {
+            let ids: Vec<_> = named.lines.iter().cloned().collect();
+            sessions.extend(self.store.sessions(&ids).await?);
+        }
         if !named.devices.is_empty() {
             let devices: Vec<_> = named.devices.iter().cloned().collect();
-            for line in self.store.lines_of_devices(&devices).await? {
-                ids.insert(line.id.clone());
+            for (line, session) in self.store.lines_of_devices(&devices).await? {
+                sessions.insert(line.id.clone(), session);
                 if let Some(device) = line.profile.device.clone() {
                     lines.insert(device, line);
                 }
             }
         }
-        let ids: Vec<_> = ids.into_iter().collect();
-        let sessions = if ids.is_empty() { Vec::new() } else { self.store.sessions(&ids).await? };
-        Ok((lines, sessions.into_iter().collect()))
+        Ok((lines, sessions))
     }
 }
+
+type Lines = HashMap<DeviceId, DeviceLine>;
+type Sessions = HashMap<LineId, SessionState>;
 
 /// Whom a batch is about.
 #[derive(Default)]
 struct Named {
-    devices: BTreeSet<DeviceId>,
-    lines: BTreeSet<LineId>,
+    devices: HashSet<DeviceId>,
+    lines: HashSet<LineId>,
 }
 
 impl Named {
@@ -399,7 +411,7 @@ impl Named {
         for change in batch {
             match &change.subject {
                 Subject::Device(device) => drop(named.devices.insert(device.clone())),
-                Subject::Line(line) => drop(named.lines.insert(line.id.clone())),
+                Subject::Line(line) => drop(named.lines.insert(line.clone())),
             }
         }
         named

@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 
 use bytes::BytesMut;
 use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 /// Plaintext of one connection that TLS may hold before it is sent, bytes.
@@ -205,6 +206,25 @@ impl Wire {
             }
         }
         Ok(true)
+    }
+
+    /// Says that nothing more comes, and reads until the peer says so too: a socket
+    /// that is closed with something unread is reset, and the reset destroys what
+    /// the peer has not read yet (RFC 1122 section 4.2.2.13, RFC 2525 section 2.17).
+    /// The caller sets the time limit.
+    pub async fn finish(&mut self) {
+        self.say_goodbye();
+        if self.stream.shutdown().await.is_err() {
+            return;
+        }
+        while self.stream.readable().await.is_ok() {
+            match self.stream.try_read(&mut [0; 4096]) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
+        }
     }
 
     /// Says that nothing more comes (TLS close_notify); the socket closes when dropped.

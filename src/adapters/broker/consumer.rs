@@ -16,6 +16,7 @@ use tracing::{debug, warn};
 use super::connection::{Broker, LINGER, Link, Lost, Role};
 use super::outgoing::{BrokerModems, Outgoing, Receipt};
 use super::window::Window;
+use crate::domain::device::FIRST_EPOCH;
 use crate::domain::ids::DeviceId;
 use crate::domain::rating::request::ChargeAnswer;
 use crate::ports::intake::{ChargingError, Replies, Reply};
@@ -275,7 +276,8 @@ impl Replies for Taken {
         if let Err(error) = &answer {
             debug!(role = self.role, %error, "take a modem's message in");
         }
-        self.settle(tag, answer.is_ok());
+        // The broker cannot tell the modem, and would send it again for ever.
+        self.settle(tag, matches!(answer, Ok(_) | Err(ChargingError::Unreadable)));
     }
 }
 
@@ -309,7 +311,7 @@ fn message_of(publish: &Publish, payload: Bytes) -> Result<(ModemMessage, Option
         Some(ContentType::Cbor) => PayloadFormat::Cbor,
         Some(ContentType::Unknown) => PayloadFormat::Foreign,
     };
-    Ok((ModemMessage { device: DeviceId::new(device), topic, payload, format }, content_type))
+    Ok((ModemMessage { device: DeviceId::new(device), topic, payload, format, epoch: FIRST_EPOCH }, content_type))
 }
 
 fn is_birth(payload: &[u8], content_type: Option<ContentType>) -> bool {

@@ -44,6 +44,9 @@ pub struct BrokerSettings {
     pub outgoing_max: usize,
     /// Messages sent that may wait for the broker's PUBACK.
     pub outgoing_inflight_max: u16,
+    /// Receipts for one usage message at most, one for each boot in it; the modem
+    /// sends the records of the others again.
+    pub receipts_per_message_max: usize,
     /// Seconds after which a receipt that was not fetched lapses.
     pub receipt_expiry_s: u32,
     /// The first pause before another connection, milliseconds; it doubles.
@@ -123,6 +126,7 @@ impl BrokerSettings {
             ("receive_max", self.receive_max.into()),
             ("outgoing_max", self.outgoing_max as u64),
             ("outgoing_inflight_max", self.outgoing_inflight_max.into()),
+            ("receipts_per_message_max", self.receipts_per_message_max as u64),
             ("receipt_expiry_s", self.receipt_expiry_s.into()),
             ("reconnect_min_ms", self.reconnect_min_ms),
         ];

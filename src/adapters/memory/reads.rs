@@ -15,7 +15,7 @@ use crate::domain::ids::{
     SlotId, WorkOrderId, WorkerId,
 };
 use crate::domain::ledger::{LedgerSide, Posting, Unit};
-use crate::domain::line::{Line, LineState, SessionState};
+use crate::domain::line::{DeviceLine, Line, LineState, SessionState};
 use crate::domain::ordering::{Order, OrderState};
 use crate::domain::scheduling::{Appointment, Call, CallState, Slot, Worker};
 use crate::domain::settlement::Settlement;
@@ -85,7 +85,7 @@ impl LineReads for MemoryStore {
         Ok(self.state().lines.get(id).cloned())
     }
 
-    async fn lines_of_devices(&self, devices: &[DeviceId]) -> Stored<Vec<Line>> {
+    async fn lines_of_devices(&self, devices: &[DeviceId]) -> Stored<Vec<(DeviceLine, SessionState)>> {
         let state = self.state();
         let mut found: BTreeMap<&DeviceId, &Line> = BTreeMap::new();
         let rank = |line: &Line| (line.actual != LineState::Terminated, line.created, line.id.clone());
@@ -96,7 +96,8 @@ impl LineReads for MemoryStore {
                 *best = line;
             }
         }
-        Ok(found.into_values().cloned().collect())
+        let session = |line: &Line| state.sessions.get(&line.id).cloned().unwrap_or_default();
+        Ok(found.into_values().map(|line| (DeviceLine::from(line), session(line))).collect())
     }
 
     async fn line_of_imsi(&self, imsi: &str) -> Stored<Option<Line>> {

@@ -7,9 +7,9 @@ use sqlx::postgres::PgRow;
 use super::PostgresStore;
 use super::read_orders::{list_and_count, narrow};
 use super::row::{body, statement, text, texts};
-use crate::adapters::columns::signed;
+use crate::adapters::columns::{from_json, signed};
 use crate::domain::ids::{AccountId, DeviceId, LineId};
-use crate::domain::line::{Line, SessionState};
+use crate::domain::line::{DeviceLine, Line, SessionState};
 use crate::ports::relational::{LineFilter, LineReads, Page, Paged, Stored};
 
 #[async_trait]
@@ -18,11 +18,17 @@ impl LineReads for PostgresStore {
         self.one_body("read line", "SELECT body FROM lines WHERE id = $1", id.as_str()).await
     }
 
-    async fn lines_of_devices(&self, devices: &[DeviceId]) -> Stored<Vec<Line>> {
-        let sql = "SELECT DISTINCT ON (device) body FROM lines WHERE device = ANY ($1)
+    async fn lines_of_devices(&self, devices: &[DeviceId]) -> Stored<Vec<(DeviceLine, SessionState)>> {
+        let sql = "SELECT DISTINCT ON (device) lines.body, line_sessions.body AS session
+                   FROM lines LEFT JOIN line_sessions ON line_sessions.line = lines.id
+                   WHERE device = ANY ($1)
                    ORDER BY device, (state = 'terminated'), created DESC, id DESC";
         let devices = texts(devices.iter().map(DeviceId::as_str));
-        self.all("read lines of devices", statement(sql).bind(devices), body).await
+        let read = |row: &PgRow| {
+            let session: Option<&str> = row.try_get("session")?;
+            Ok((body(row)?, session.map(from_json).transpose()?.unwrap_or_default()))
+        };
+        self.all("read lines of devices", statement(sql).bind(devices), read).await
     }
 
     async fn line_of_imsi(&self, imsi: &str) -> Stored<Option<Line>> {

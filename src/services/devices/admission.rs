@@ -137,6 +137,18 @@ impl DeviceRegistry {
         Ok(self.find(Key::Id(device.clone())).await?.map(|device| device.epoch))
     }
 
+    /// Whether a device has or had `epoch`, or is not enrolled, as far as it is
+    /// remembered; false where it is not. Reads nothing.
+    pub fn remembers_epoch(&self, device: &DeviceId, epoch: u32) -> bool {
+        let known = self.known.get(&Key::Id(device.clone()), self.clock.now());
+        known.is_ok_and(|found| found.is_none_or(|device| epoch <= device.epoch))
+    }
+
+    /// The enrolment epoch of a device as the store has it at this moment.
+    pub async fn stored_epoch(&self, device: &DeviceId) -> Stored<Option<u32>> {
+        Ok(self.read(Key::Id(device.clone()), self.known.mark()).await?.map(|device| device.epoch))
+    }
+
     /// The modem has its new token: the old one may be in other hands.
     async fn end_former_token(&self, known: &Device) {
         let mut device = known.clone();

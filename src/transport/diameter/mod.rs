@@ -48,7 +48,7 @@ use crate::ports::{Clock, Ids};
 use crate::services::device_states::DeviceStates;
 use crate::telemetry::metrics;
 use crate::transport::mailbox::Mailbox;
-use crate::transport::tls::Tls;
+use crate::transport::tls::{Live, Tls};
 use crate::transport::wire::Wire;
 
 pub use elements::DiameterElements;
@@ -79,7 +79,7 @@ pub(crate) struct Node {
     dictionary: Dictionary,
     services: DiameterServices,
     peers: Peers,
-    tls: Option<Tls>,
+    tls: Option<Live<Tls>>,
     duplicates: Duplicates,
     tolerated: Tolerated,
     moves: s6a::Moves,
@@ -97,7 +97,7 @@ pub struct Listeners {
     /// TCP, port 3868.
     pub tcp: TcpListener,
     /// TLS, port 5658, where there is a certificate.
-    pub tls: Option<(TcpListener, Tls)>,
+    pub tls: Option<(TcpListener, Live<Tls>)>,
 }
 
 /// Serves peers on the listeners and keeps connections to the configured ones,
@@ -171,7 +171,7 @@ async fn accept(listener: TcpListener, node: Arc<Node>, in_tls: bool, stop: Canc
 
 async fn serve_incoming(stream: TcpStream, node: Arc<Node>, in_tls: bool, place: Place, stop: CancellationToken) {
     let _place = place;
-    let tls = node.tls.as_ref().filter(|_| in_tls).map(|tls| Arc::clone(&tls.server));
+    let tls = node.tls.as_ref().filter(|_| in_tls).map(|tls| tls.current().server);
     let wire = match tls {
         Some(config) => Wire::tls_server(stream, config),
         None => Ok(Wire::plain(stream)),
@@ -253,7 +253,7 @@ async fn connect(node: &Arc<Node>, peer: &PeerSettings, to: SocketAddr) -> Optio
     let wire = match (peer.tls, &node.tls) {
         (true, Some(tls)) => ServerName::try_from(peer.host.clone())
             .map_err(std::io::Error::other)
-            .and_then(|name| Wire::tls_client(stream, Arc::clone(&tls.client), name)),
+            .and_then(|name| Wire::tls_client(stream, tls.current().client, name)),
         (true, None) => return None,
         (false, _) => Ok(Wire::plain(stream)),
     };

@@ -195,7 +195,7 @@ impl Connection {
             }
             // The outcome of the write is unknown: nobody is answered.
             Err(ChargingError::Fatal) => return,
-            Err(ChargingError::Overloaded | ChargingError::Stopping) => {
+            Err(ChargingError::Overloaded | ChargingError::Stopping | ChargingError::Unreadable) => {
                 self.machine.send_answer(|out| {
                     waiting.to.begin(ResultCode::TOO_BUSY.into(), &origin, out).finish();
                 });

@@ -14,7 +14,7 @@ use x509_cert::der::Decode;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
-use crate::domain::device::is_certificate_name;
+use crate::domain::device::{FIRST_EPOCH, is_certificate_name};
 use crate::domain::ids::{self, CertificateName};
 use crate::services::devices::DeviceRegistry;
 use crate::services::devices::admission::Refusal;
@@ -28,6 +28,13 @@ impl Identities {
     /// Over the registry.
     pub fn new(registry: Arc<DeviceRegistry>) -> Self {
         Self { registry }
+    }
+
+    /// The enrolment epoch of a device that was let in; the first where it is not
+    /// enrolled, or the store cannot say.
+    pub async fn epoch(&self, device: &DeviceId) -> u32 {
+        let known = self.registry.epoch(&ids::DeviceId::from(device.as_str())).await;
+        known.ok().flatten().unwrap_or(FIRST_EPOCH)
     }
 
     /// The device behind a CONNECT from `peer`. `certificate` is the client's own,

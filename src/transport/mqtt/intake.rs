@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,7 +11,9 @@ use linegate_mqtt::ContentType;
 use linegate_mqtt::payload::{self, Payload, PayloadError};
 use tracing::debug;
 
+use super::unreadable::Unreadable;
 use super::usage;
+use crate::domain::device::FIRST_EPOCH;
 use crate::domain::ids::DeviceId;
 use crate::domain::line::{LineState, Presence};
 use crate::domain::rating::request::{ChargeAnswer, Outcome};
@@ -23,12 +26,16 @@ use crate::services::device_states::{Desired, DeviceStates, Report, Reported};
 use crate::services::devices::DeviceRegistry;
 use crate::telemetry::metrics;
 
+/// How long usage under an epoch that nobody remembers may wait for the store.
+const EPOCH_PATIENCE: Duration = Duration::from_secs(2);
+
 /// The one [`ModemIntake`], whatever carries the messages.
 pub struct MessageIntake {
     charging: Arc<dyn RequestIntake>,
     states: DeviceStates,
     registry: Arc<DeviceRegistry>,
     clock: Arc<dyn Clock>,
+    unreadable: Unreadable,
     settings: IntakeSettings,
 }
 
@@ -40,11 +47,15 @@ pub struct IntakeSettings {
     pub gateway: String,
     /// Seconds after which a desired state lapses that was sent; 0 is never.
     pub desired_expiry_s: u32,
+    /// Unreadable usage payloads of one device that are kept in each minute.
+    pub unreadable_per_minute_max: u32,
+    /// Receipts for one usage message at most.
+    pub receipts_per_message_max: usize,
 }
 
 impl MessageIntake {
     /// Usage goes to `charging`, everything else to `states`; `registry` knows the
-    /// enrolment epoch that a modem is told. A desired state lapses `desired_expiry_s` seconds after it was sent; 0 is never.
+    /// enrolment epoch that a modem is told, and that its usage may be under.
     pub fn new(
         charging: Arc<dyn RequestIntake>,
         states: DeviceStates,
@@ -52,13 +63,18 @@ impl MessageIntake {
         clock: Arc<dyn Clock>,
         settings: IntakeSettings,
     ) -> Self {
-        Self { charging, states, registry, clock, settings }
+        let unreadable = Unreadable::new(settings.unreadable_per_minute_max);
+        Self { charging, states, registry, clock, unreadable, settings }
     }
 
-    fn usage(&self, message: &ModemMessage, reply: Reply) {
+    fn usage(&self, message: ModemMessage, reply: Reply) {
         let received = self.clock.now();
         let usage = match payload::Usage::decode(&message.payload, content_type(message.format)) {
             Ok(usage) => usage,
+            Err(_) if !self.unreadable.admit(&message.device, received) => {
+                count(message.topic, "unreadable_over_limit");
+                return reply.to.reply(reply.tag, Err(ChargingError::Unreadable));
+            }
             Err(error) => {
                 count(message.topic, "unreadable");
                 let record =
@@ -67,17 +83,18 @@ impl MessageIntake {
             }
         };
         count(message.topic, "taken");
-        let submit = |record, reply| self.charging.submit(usage::from_modem(&message.device, record, received), reply);
-        match usage.records() {
-            [] => reply.to.reply(reply.tag, Ok(ChargeAnswer::bare(Outcome::Success))),
-            [record] => submit(record, reply),
-            records => {
-                let batch: Arc<dyn Replies> = Arc::new(Batch::new(records.len(), reply));
-                for record in records {
-                    submit(record, Reply { tag: 0, to: Arc::clone(&batch) });
-                }
-            }
+        let newest = usage.records().iter().map(|record| record.epoch).max().unwrap_or(FIRST_EPOCH);
+        let batch = UsageBatch { charging: Arc::clone(&self.charging), device: message.device, usage, received };
+        if newest <= message.epoch.max(FIRST_EPOCH) || self.registry.remembers_epoch(&batch.device, newest) {
+            return batch.submit(u32::MAX, reply);
         }
+        // Seldom: the device has invented it, or was enrolled anew at another gateway.
+        let registry = Arc::clone(&self.registry);
+        tokio::spawn(async move {
+            let enrolled = tokio::time::timeout(EPOCH_PATIENCE, registry.stored_epoch(&batch.device)).await;
+            // Usage does not wait for a relational store that is away.
+            batch.submit(enrolled.ok().and_then(Result::ok).flatten().unwrap_or(u32::MAX), reply);
+        });
     }
 
     /// Reported state and presence are seldom: each waits in a task of its own.
@@ -156,14 +173,17 @@ impl MessageIntake {
 impl ModemIntake for MessageIntake {
     fn take(&self, message: ModemMessage, reply: Reply) {
         match message.topic {
-            ModemTopic::Usage => self.usage(&message, reply),
+            ModemTopic::Usage => self.usage(message, reply),
             ModemTopic::Reported | ModemTopic::Status => self.state(&message, reply),
         }
     }
 
     fn receipts(&self, message: &ModemMessage) -> Vec<Bytes> {
         let usage = payload::Usage::decode(&message.payload, content_type(message.format));
-        usage.map(|usage| usage::receipts(usage.records())).unwrap_or_default()
+        let Ok(usage) = usage else { return Vec::new() };
+        let (receipts, left_out) = usage::receipts(usage.records(), self.settings.receipts_per_message_max);
+        metrics().broker_messages.with_label_values(&["receipt", "left_out"]).inc_by(left_out as u64);
+        receipts
     }
 
     async fn came(&self, device: &DeviceId) -> Stored<Option<DesiredMessage>> {
@@ -224,6 +244,37 @@ fn count(topic: ModemTopic, outcome: &str) {
         ModemTopic::Status => "status",
     };
     metrics().mqtt_publishes.with_label_values(&[topic, outcome]).inc();
+}
+
+/// The usage of one message.
+struct UsageBatch {
+    charging: Arc<dyn RequestIntake>,
+    device: DeviceId,
+    usage: payload::Usage,
+    received: Timestamp,
+}
+
+impl UsageBatch {
+    /// Hands the records in; those under an epoch above `enrolled` go to suspense.
+    fn submit(&self, enrolled: u32, reply: Reply) {
+        let submit = |record: &payload::UsageRecord, reply| match record.epoch > enrolled {
+            true => {
+                let record = usage::above_enrolment(&self.device, record, enrolled, self.received);
+                self.charging.suspend(record, reply);
+            }
+            false => self.charging.submit(usage::from_modem(&self.device, record, self.received), reply),
+        };
+        match self.usage.records() {
+            [] => reply.to.reply(reply.tag, Ok(ChargeAnswer::bare(Outcome::Success))),
+            [record] => submit(record, reply),
+            records => {
+                let batch: Arc<dyn Replies> = Arc::new(Batch::new(records.len(), reply));
+                for record in records {
+                    submit(record, Reply { tag: 0, to: Arc::clone(&batch) });
+                }
+            }
+        }
+    }
 }
 
 /// One answer for the records of one message: the last one's, or the first error.

@@ -12,6 +12,9 @@ mod connection;
 mod identity;
 mod intake;
 mod registry;
+#[cfg(test)]
+mod tests;
+mod unreadable;
 mod usage;
 
 use std::net::SocketAddr;
@@ -32,7 +35,7 @@ use crate::domain::ids::DeviceId;
 use crate::ports::modem::{ModemIntake, Modems};
 use crate::services::devices::{DeviceSettings, EnrolmentMode};
 use crate::telemetry::metrics;
-use crate::transport::tls::ServerTlsSettings;
+use crate::transport::tls::{Live, ServerTlsSettings};
 use crate::transport::wire::Wire;
 
 pub use identity::Identities;
@@ -45,6 +48,10 @@ use registry::Registry;
 pub struct MqttSettings {
     /// Address and port; port 0 takes any free one.
     pub listen: SocketAddr,
+    /// Threads that serve modems; 0 is one for each core.
+    pub threads: usize,
+    /// How far those threads give way to charging, 0 (not at all) to 19: their nice value.
+    pub niceness: u8,
     /// Connections at most; one more is closed at once.
     pub connections_max: usize,
     /// Milliseconds from the first byte to a whole CONNECT.
@@ -55,6 +62,14 @@ pub struct MqttSettings {
     pub receive_max: u16,
     /// Payload bytes of one connection that may wait for their commit; reading stops at it.
     pub unacknowledged_bytes_max: usize,
+    /// Messages to one modem that wait for its acknowledgements; past it a desired
+    /// state is not sent.
+    pub queue_messages_max: usize,
+    /// User properties of one packet that are read; more are passed over.
+    pub user_properties_max: usize,
+    /// Unreadable usage payloads of one device that are kept in each minute; past it
+    /// its connection ends without their acknowledgement (0x99).
+    pub unreadable_per_minute_max: u32,
     /// Longest life of a session after its connection, seconds.
     pub session_expiry_s: u32,
     /// Longest keep alive that a modem may ask for, seconds; 0 leaves it to the modem.
@@ -118,7 +133,7 @@ pub struct MqttListeners {
     /// Plain TCP.
     pub tcp: TcpListener,
     /// TLS, where it is set up.
-    pub tls: Option<(TcpListener, Arc<ServerConfig>)>,
+    pub tls: Option<(TcpListener, Live<Arc<ServerConfig>>)>,
 }
 
 /// Sessions that live on without their connection, and the connections
@@ -153,6 +168,8 @@ pub fn start(
         connect_timeout: Duration::from_millis(settings.connect_timeout_ms),
         packet_bytes_max: settings.packet_bytes_max,
         receive_max: settings.receive_max,
+        queue_messages_max: settings.queue_messages_max,
+        user_properties_max: settings.user_properties_max,
         session_expiry_secs_max: settings.session_expiry_s,
         keep_alive_secs_max: settings.keep_alive_max_s,
         ..Limits::default()
@@ -170,7 +187,7 @@ pub fn start(
 
 async fn accept(
     listener: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Live<Arc<ServerConfig>>>,
     server: Arc<Server>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -195,7 +212,7 @@ async fn accept(
 fn admit(
     stream: TcpStream,
     peer: SocketAddr,
-    tls: Option<&Arc<ServerConfig>>,
+    tls: Option<&Live<Arc<ServerConfig>>>,
     server: &Arc<Server>,
     stop: &CancellationToken,
     tasks: &TaskTracker,
@@ -208,7 +225,7 @@ fn admit(
     // Small packets both ways: waiting to fill a segment only adds latency.
     let _ignored = stream.set_nodelay(true);
     let wire = match tls {
-        Some(config) => Wire::tls_server(stream, Arc::clone(config)),
+        Some(config) => Wire::tls_server(stream, config.current()),
         None => Ok(Wire::plain(stream)),
     };
     if let Ok(wire) = wire {

@@ -5,11 +5,12 @@
 //! (MQTT 5 section 3.1.4, reason 0x8E) and goes on with the session. A device
 //! that comes back in time has never been away.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use ahash::HashMap;
 use linegate_mqtt::session::SessionState;
 use tokio::sync::oneshot;
 
@@ -27,8 +28,8 @@ pub enum ToModem {
     Desired,
     /// The device may not be connected as it is.
     Expelled,
-    /// Another connection of the device takes over, and goes on with the session.
-    TakenOver(oneshot::Sender<SessionState>),
+    /// Another connection of the device takes over; the session goes on with it.
+    TakenOver,
 }
 
 /// How a connection is reached.
@@ -91,9 +92,19 @@ type Generation = u64;
 struct Device {
     generation: Generation,
     link: Option<Arc<Link>>,
-    kept: Option<SessionState>,
+    /// The connection has its session, if there was one.
+    has_claimed: bool,
+    kept: Option<Box<SessionState>>,
+    owed: Option<Box<Owed>>,
     gone_at: Option<Due>,
     expires_at: Option<Due>,
+}
+
+/// A session that a former connection has not left behind yet.
+struct Owed {
+    by: Generation,
+    /// Tells the newest connection that it is there.
+    left: oneshot::Sender<()>,
 }
 
 /// A device's connection, as the registry knows it.
@@ -104,21 +115,11 @@ pub struct Entry {
     generation: Generation,
 }
 
-/// A session to go on with.
-pub enum Kept {
-    /// There is none.
-    None,
-    /// The device was away.
-    Here(SessionState),
-    /// The device's former connection hands it over.
-    Coming(oneshot::Receiver<SessionState>),
-}
-
 /// How a device left.
 pub struct Leave {
     /// Its session.
     pub session: SessionState,
-    /// How long that lives on.
+    /// How long that lives on; zero ends it with its connection.
     pub expiry: Duration,
     /// When it is given up, unless it comes back.
     pub gone_after: Duration,
@@ -162,52 +163,74 @@ impl Registry {
         }
     }
 
-    /// Makes `link` the device's own, sends the former one away and gives the
-    /// session that was kept.
-    pub fn take_over(&self, device: &DeviceId, link: Arc<Link>) -> (Entry, Kept) {
+    /// Makes `link` the device's own and sends the former one away. Where that one
+    /// leaves a session, the receiver tells when it has; then, or when nobody waits
+    /// any longer, [`Registry::claim`] gives it.
+    pub fn take_over(&self, device: &DeviceId, link: Arc<Link>) -> (Entry, Option<oneshot::Receiver<()>>) {
         let mut devices = self.lock();
         let devices = &mut *devices;
         devices.next += 1;
         let known = devices.known.entry(device.clone()).or_default();
-        known.generation = devices.next;
+        let former = std::mem::replace(&mut known.generation, devices.next);
         known.gone_at.take().map(|due| devices.leaving.remove(&due));
-        known.expires_at.take().map(|due| devices.expiring.remove(&due));
-        let kept = match known.link.replace(link) {
-            Some(former) => {
-                let (to, session) = oneshot::channel();
-                let _ending = former.mailbox.send(ToModem::TakenOver(to));
-                Kept::Coming(session)
+        // One that had not come to its session has none to leave: what is kept, or
+        // owed by another one before it, is this one's.
+        let mut by = known.owed.take().map(|owed| owed.by);
+        match known.link.replace(link) {
+            Some(link) => {
+                by = by.or(known.has_claimed.then_some(former));
+                let _ending = link.mailbox.send(ToModem::TakenOver);
             }
-            None => {
-                devices.connected += 1;
-                known.kept.take().map_or(Kept::None, Kept::Here)
-            }
-        };
+            None => devices.connected += 1,
+        }
+        known.has_claimed = false;
+        let coming = by.map(|by| {
+            let (left, coming) = oneshot::channel();
+            known.owed = Some(Box::new(Owed { by, left }));
+            coming
+        });
         let entry = Entry { device: device.clone(), generation: known.generation };
         devices.count();
-        (entry, kept)
+        (entry, coming)
     }
 
-    /// Ends a connection and keeps its session. Nothing happens where a newer one
-    /// has taken over.
+    /// The session that a connection goes on with. It is the connection's own from
+    /// here on; one that comes later is dropped.
+    pub fn claim(&self, entry: &Entry) -> Option<SessionState> {
+        let mut devices = self.lock();
+        let devices = &mut *devices;
+        let known = devices.known.get_mut(&entry.device).filter(|known| known.generation == entry.generation)?;
+        known.has_claimed = true;
+        known.owed = None;
+        known.expires_at.take().map(|due| devices.expiring.remove(&due));
+        let session = known.kept.take().map(|session| *session);
+        devices.count();
+        session
+    }
+
+    /// Ends a connection and keeps its session: for the connection that has taken
+    /// over, or the one that comes next.
     pub fn leave(&self, entry: &Entry, leave: Leave, kept_max: usize, now: Instant) {
         let mut devices = self.lock();
         let devices = &mut *devices;
-        let Some(known) = devices.known.get_mut(&entry.device).filter(|known| known.generation == entry.generation)
-        else {
-            return;
-        };
-        known.link = None;
-        devices.connected -= 1;
+        let Some(known) = devices.known.get_mut(&entry.device) else { return };
         devices.next += 1;
         let number = devices.next;
         let due = |after| (now + after, number);
-        devices.leaving.insert(due(leave.gone_after), entry.device.clone());
-        known.gone_at = Some(due(leave.gone_after));
+        if known.generation == entry.generation {
+            known.link = None;
+            devices.connected -= 1;
+            devices.leaving.insert(due(leave.gone_after), entry.device.clone());
+            known.gone_at = Some(due(leave.gone_after));
+        } else {
+            let Some(owed) = known.owed.take_if(|owed| owed.by == entry.generation) else { return };
+            let _gone = owed.left.send(());
+        }
         if !leave.expiry.is_zero() {
+            known.expires_at.take().map(|due| devices.expiring.remove(&due));
             devices.expiring.insert(due(leave.expiry), entry.device.clone());
             known.expires_at = Some(due(leave.expiry));
-            known.kept = Some(leave.session);
+            known.kept = Some(Box::new(leave.session));
         }
         if devices.expiring.len() > kept_max {
             // the session that would end first makes room
@@ -284,18 +307,25 @@ mod tests {
         }
     }
 
+    /// A connection that has its session, and whether there was one.
+    fn come(registry: &Registry) -> (Entry, bool) {
+        let (entry, _) = registry.take_over(&"m".into(), Arc::default());
+        let session = registry.claim(&entry);
+        (entry, session.is_some())
+    }
+
     #[test]
     fn a_device_that_comes_back_in_time_was_never_away() {
         let (registry, start) = (Registry::default(), SystemClock::instant());
-        let (entry, _) = registry.take_over(&"m".into(), Arc::default());
+        let (entry, _) = come(&registry);
         registry.leave(&entry, leave(60, 10), 100, start);
         assert!(registry.sweep(start + Duration::from_secs(9)).is_empty());
-        let (entry, kept) = registry.take_over(&"m".into(), Arc::default());
-        assert!(matches!(kept, Kept::Here(_)));
+        let (entry, had_session) = come(&registry);
+        assert!(had_session);
         assert!(registry.sweep(start + Duration::from_secs(100)).is_empty());
         registry.leave(&entry, leave(60, 10), 100, start);
         assert_eq!(registry.sweep(start + Duration::from_secs(10)), ["m".into()]);
-        assert!(matches!(registry.take_over(&"m".into(), Arc::default()).1, Kept::Here(_)));
+        assert!(come(&registry).1);
     }
 
     #[test]
@@ -303,12 +333,68 @@ mod tests {
         let (registry, start) = (Registry::default(), SystemClock::instant());
         let link = Arc::<Link>::default();
         let (former, _) = registry.take_over(&"m".into(), Arc::clone(&link));
-        let (_newer, kept) = registry.take_over(&"m".into(), Arc::default());
-        assert!(matches!(kept, Kept::Coming(_)));
-        assert!(matches!(link.mailbox.take().as_slice(), [ToModem::TakenOver(_)]));
+        registry.claim(&former);
+        let (newer, coming) = registry.take_over(&"m".into(), Arc::default());
+        let mut coming = coming.unwrap();
+        assert!(matches!(link.mailbox.take().as_slice(), [ToModem::TakenOver]));
+        assert!(coming.try_recv().is_err(), "not yet");
         registry.leave(&former, leave(60, 0), 100, start);
+        assert!(coming.try_recv().is_ok());
+        assert!(registry.claim(&newer).is_some());
         assert!(registry.sweep(start + Duration::from_secs(1)).is_empty());
-        assert_eq!(registry.lock().connected, 1);
+        let devices = registry.lock();
+        assert_eq!((devices.connected, devices.expiring.len()), (1, 0));
+    }
+
+    /// Whichever is first, the end of the old link or the takeover.
+    #[test]
+    fn a_session_goes_on_where_the_old_link_ends_at_the_moment_of_a_takeover() {
+        for takeover_first in [true, false] {
+            let (registry, start) = (Registry::default(), SystemClock::instant());
+            let link = Arc::<Link>::default();
+            let (former, _) = registry.take_over(&"m".into(), Arc::clone(&link));
+            registry.claim(&former);
+            let end = || {
+                // it looks at its mail no more
+                link.mailbox.close();
+                registry.leave(&former, leave(60, 10), 100, start);
+            };
+            if !takeover_first {
+                end();
+            }
+            let (newer, coming) = registry.take_over(&"m".into(), Arc::default());
+            if takeover_first {
+                end();
+                assert!(coming.unwrap().try_recv().is_ok());
+            }
+            assert!(registry.claim(&newer).is_some(), "takeover first: {takeover_first}");
+            assert!(registry.sweep(start + Duration::from_secs(10)).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_session_passes_by_a_connection_that_ends_before_it_has_it() {
+        let (registry, start) = (Registry::default(), SystemClock::instant());
+        let (first, _) = come(&registry);
+        let (second, _) = registry.take_over(&"m".into(), Arc::default());
+        let (third, coming) = registry.take_over(&"m".into(), Arc::default());
+        registry.leave(&second, leave(0, 0), 100, start);
+        assert!(registry.claim(&second).is_none());
+        registry.leave(&first, leave(60, 0), 100, start);
+        assert!(coming.unwrap().try_recv().is_ok());
+        // refused after all, and the next one comes
+        registry.leave(&third, leave(0, 10), 100, start);
+        assert!(come(&registry).1);
+    }
+
+    #[test]
+    fn a_session_that_ends_with_its_connection_is_not_handed_over() {
+        let (registry, start) = (Registry::default(), SystemClock::instant());
+        let (former, _) = come(&registry);
+        let (newer, coming) = registry.take_over(&"m".into(), Arc::default());
+        registry.leave(&former, leave(0, 0), 100, start);
+        assert!(coming.unwrap().try_recv().is_ok(), "nobody waits for nothing");
+        assert!(registry.claim(&newer).is_none());
     }
 
     #[test]
@@ -319,7 +405,10 @@ mod tests {
             registry.leave(&entry, leave(expiry, 0), 2, start);
             registry.sweep(start);
         }
-        let kept = |name: &str| matches!(registry.take_over(&name.into(), Arc::default()).1, Kept::Here(_));
+        let kept = |name: &str| {
+            let (entry, _) = registry.take_over(&name.into(), Arc::default());
+            registry.claim(&entry).is_some()
+        };
         assert_eq!([kept("a"), kept("b"), kept("c")], [true, false, true]);
     }
 

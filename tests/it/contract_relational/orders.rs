@@ -215,7 +215,14 @@ pub(crate) async fn the_newest_living_line_has_the_identifier(store: &Store) {
     }
     let by_imsi = store.line_of_imsi("450080000000001").await.unwrap().unwrap();
     let by_device = store.lines_of_devices(&["m-1".into(), "m-2".into(), "m-3".into()]).await.unwrap();
-    assert_eq!((by_imsi.id.as_str(), by_device.len(), by_device[0].id.as_str()), ("l-2", 1, "l-2"));
+    let [(line, session)] = by_device.as_slice() else { panic!("{by_device:?}") };
+    assert_eq!((by_imsi.id.as_str(), line.id.as_str()), ("l-2", "l-2"));
+    let device = line.profile.device.as_ref().map(|device| device.as_str());
+    assert_eq!((line.actual, device), (LineState::Suspended, Some("m-1")));
+    assert_eq!(*session, SessionState::default());
+    let online = SessionState { modem_online: true, ..SessionState::default() };
+    store.save(vec![Write::Sessions(vec![("l-2".into(), online.clone())])]).await.unwrap();
+    assert_eq!(store.lines_of_devices(&["m-1".into()]).await.unwrap()[0].1, online);
     assert_eq!(store.line_of_imsi("1").await.unwrap(), None);
 }
 
