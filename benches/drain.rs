@@ -47,7 +47,7 @@ async fn run(records: usize, lines: usize) {
     let cpu = cpu_micros();
     let (mut after, mut read) = (0, 0);
     loop {
-        let entries = hot.log_after(after, 64).await.unwrap();
+        let entries = hot.log_after(0, after, 64).await.unwrap();
         let Some(last) = entries.last() else { break };
         after = last.position;
         read += entries.iter().map(|entry| entry.records.len()).sum::<usize>();

@@ -79,6 +79,8 @@ fn main() {
                     record_count: records.len() as u32,
                     opened: Vec::new(),
                     closed: Vec::new(),
+                    named: Vec::new(),
+                    unnamed: Vec::new(),
                 }
             });
             each.collect()

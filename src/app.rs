@@ -28,6 +28,7 @@ use self::modem_threads::ModemThreads;
 use self::seams::{AccountsSeam, ChargingSeam, EveryTransport, ImportsSeam, MonthSeam};
 use self::stores::RelationalStore;
 use crate::adapters::broker::{self, BrokerModems, BrokerServices, BrokerSettings};
+use crate::adapters::file_journal::FileJournal;
 use crate::adapters::pdf::PdfDocuments;
 use crate::adapters::sms::HttpSmsGateway;
 use crate::adapters::smtp::SmtpMailer;
@@ -323,7 +324,10 @@ impl Gateway {
         if tokio::time::timeout(DRAIN_PATIENCE, self.connections.wait()).await.is_err() {
             warn!(left = self.connections.len(), "connections did not end in time");
         }
-        self.charging.shutdown().await;
+        // A store that is away keeps it waiting; what is not answered comes again.
+        if tokio::time::timeout(DRAIN_PATIENCE, self.charging.shutdown()).await.is_err() {
+            warn!("charging did not end in time");
+        }
         // What charging has logged goes on to the relational store before the end.
         self.stop.drain.cancel();
         self.stop.http.cancel();
@@ -350,7 +354,8 @@ async fn build(
     let ids: Arc<dyn Ids> = Arc::new(SeededIds::from_os());
     let tariff: SharedTariff = Arc::new(tariff(config)?);
     let documents = Arc::new(PdfDocuments::new(&config.documents, config.billing.calendar()?)?);
-    let hot = stores::open_hot(config).await?;
+    let hot = stores::open_hot(config, &*clock, &*ids).await?;
+    stores::check_pair(config, &*hot, &*store).await?;
     let drain = Arc::new(Drain::new(Arc::clone(&hot), Arc::clone(&store), config.drain.clone()));
     drain.check().await?;
     let newest_closed = store.newest_closed().await.context("read the newest closed month")?;
@@ -359,6 +364,9 @@ async fn build(
         Charging::start(Arc::clone(&hot), Arc::clone(&tariff), of_charging, settings, newest_closed)
             .await
             .context("recover charging")?;
+
+    let journal = FileJournal::open(&config.data.folder.join("outage.journal"))?;
+    tasks.spawn(charging.bridge_outages(Arc::new(journal), stop.drain.clone())?);
 
     let peers = Peers::new(&config.diameter, clock.now().millis() / 1000, ids.jitter(u64::MAX));
     let modems = ModemRegistry::default();
@@ -460,8 +468,26 @@ fn spawn_services(built: &Built, mode: Mode, stop: &Stops, tasks: &TaskTracker) 
     let (drain, drain_stop) = (Arc::clone(&built.drain), stop.drain.clone());
     tasks.spawn(async move { drain.run(drain_stop).await });
     if mode == Mode::Serve {
+        let (charging, store) = (built.charging.clone(), Arc::clone(&built.store));
+        tasks.spawn(watch_closes(charging, store, stop.services.clone()));
         tasks.spawn(Arc::clone(&built.engine).run(stop.services.clone()));
         tasks.spawn(Arc::clone(&built.outbox).run(stop.services.clone()));
+    }
+}
+
+/// Hears of months that another gateway on the stores has closed.
+async fn watch_closes(charging: Charging, store: Arc<dyn Relational>, stop: CancellationToken) {
+    const PAUSE: Duration = Duration::from_secs(10);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+        match store.newest_closed().await {
+            Ok(Some(cycle)) => charging.closed_elsewhere(cycle),
+            Ok(None) => {}
+            Err(error) => warn!(%error, "read the newest closed month"),
+        }
     }
 }
 

@@ -124,6 +124,12 @@ metrics! {
     hot_losses: IntCounter = counter("linegate_hot_losses_total", "Times that Redis was found without writes that it had acknowledged.");
     shard_queue: IntGaugeVec = gauges("linegate_shard_queue_requests", "Requests that wait for their shard.", &["shard"]);
     shard_refused: IntCounter = counter("linegate_shard_refused_total", "Requests refused because a shard's queue was full.");
+    lookups: IntCounterVec = counters("linegate_account_lookups_total", "Sessions and lines that were not known here and were looked for in the store that gateways share, by outcome (found, missed, failed, refused).", &["outcome"]);
+    hot_conflicts: IntCounter = counter("linegate_hot_conflicts_total", "Account changes that another gateway was ahead of: decided again.");
+    outage_requests: IntCounterVec = counters("linegate_outage_requests_total", "Requests that came while the hot store was away, by source and what became of them (refused, waited, journalled; and later settled or suspended).", &["source", "outcome"]);
+    outage_journal: IntGauge = gauge("linegate_outage_journal_requests", "Requests that were answered while the hot store was away and are not settled yet.");
+    outage_journal_age: IntGauge = gauge("linegate_outage_journal_age_seconds", "Age of the oldest of them.");
+    outage_granted: IntGauge = gauge("linegate_outage_granted_octets", "Octets granted from the local allowance and not settled yet.");
     sweeps_refused: IntCounter = counter("linegate_session_sweeps_refused_total", "Restarted clients whose lost sessions are not searched for, because too many wait for it.");
     accounts: IntGauge = gauge("linegate_accounts", "Charging accounts.");
     accounts_cached: IntGauge = gauge("linegate_accounts_cached", "Charging accounts in memory; the others are in the hot store alone.");

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use crate::domain::ids::{AccountId, SessionId};
 use crate::domain::time::Timestamp;
 use crate::ports::hot::{
-    AccountVisitor, Batch, Change, Committed, HotError, HotStore, LogEntry, Position, StoredAccount, decode_records,
+    AccountVisitor, Batch, Change, Committed, HotError, HotStore, LogEntry, LogNo, Position, StoredAccount,
+    decode_records,
 };
 
 /// Everything in one map; nothing survives it.
@@ -106,11 +107,11 @@ impl HotStore for MemoryHot {
         Ok(self.state().sessions.get(session).cloned())
     }
 
-    async fn log_after(&self, position: Position, limit: usize) -> Result<Vec<LogEntry>, HotError> {
+    async fn log_after(&self, _: LogNo, position: Position, limit: usize) -> Result<Vec<LogEntry>, HotError> {
         Ok(self.state().log.range(position + 1..).take(limit).map(|(_, entry)| entry.clone()).collect())
     }
 
-    async fn drained_through(&self, position: Position) -> Result<(), HotError> {
+    async fn drained_through(&self, _: LogNo, position: Position) -> Result<(), HotError> {
         let mut state = self.state();
         state.log = state.log.split_off(&(position + 1));
         Ok(())

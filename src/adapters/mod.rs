@@ -3,6 +3,7 @@
 
 pub mod broker;
 mod columns;
+pub mod file_journal;
 pub mod fjall;
 pub mod memory;
 pub mod memory_hot;

@@ -8,11 +8,14 @@
 //! Guarantees:
 //!
 //! - [`HotStore::commit`] is one durable write for the whole batch, or one for
-//!   each slot on a shared engine. What it reports as [`Change::Applied`] is on
+//!   each log that it touches. What it reports as [`Change::Applied`] is on
 //!   disk: the account's whole new state and its records together, or neither.
 //! - A change is applied when the stored version is the one that it was decided
 //!   on (`previous`, 0 for a new account); else it is a [`Change::Conflict`] and
 //!   nothing of it is kept. Other changes of the batch are not affected.
+//! - On a shared store a change whose version is the previous one is compared
+//!   alone: an answer that changes nothing is right only while the account is as
+//!   it was read.
 //! - A batch is known by writer and number: committing it again, because the
 //!   reply was lost, applies nothing twice and gives the same outcomes. Numbers
 //!   of a writer rise by one.
@@ -29,10 +32,13 @@ use async_trait::async_trait;
 
 use crate::domain::ids::{AccountId, SessionId};
 use crate::domain::time::Timestamp;
-use crate::domain::usage::UsageRecord;
+use crate::domain::usage::{Identifier, UsageRecord};
 
-/// Where an entry stands in the log; 0 is before the first.
+/// Where an entry stands in its log; 0 is before the first.
 pub type Position = u64;
+
+/// Which log: a store has one, or several that rise each by itself.
+pub type LogNo = u8;
 
 /// What one writer wants durable together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -59,7 +65,8 @@ pub struct AccountChange {
     pub account: AccountId,
     /// The version it was decided on; 0 for a new account.
     pub previous: u64,
-    /// The version it becomes; higher than `previous`.
+    /// The version it becomes; higher than `previous`, and never given twice to one
+    /// account with different states.
     pub version: u64,
     /// The whole new state, encoded.
     pub state: Vec<u8>,
@@ -71,6 +78,28 @@ pub struct AccountChange {
     pub opened: Vec<SessionId>,
     /// Sessions whose keys are forgotten.
     pub closed: Vec<SessionId>,
+    /// Identifiers that the account's lines took.
+    pub named: Vec<Identifier>,
+    /// Identifiers of lines that are forgotten.
+    pub unnamed: Vec<Identifier>,
+}
+
+impl AccountChange {
+    /// One that changes nothing: the version is compared alone.
+    pub fn check(account: AccountId, version: u64) -> Self {
+        Self {
+            account,
+            previous: version,
+            version,
+            state: Vec::new(),
+            records: Vec::new(),
+            record_count: 0,
+            opened: Vec::new(),
+            closed: Vec::new(),
+            named: Vec::new(),
+            unnamed: Vec::new(),
+        }
+    }
 }
 
 /// What became of one change.
@@ -150,15 +179,47 @@ pub trait HotStore: Send + Sync + 'static {
     /// The account that a session belongs to.
     async fn account_of_session(&self, session: &SessionId) -> Result<Option<AccountId>, HotError>;
 
-    /// Entries after `position` in order, `limit` of them at most; fewer than
+    /// Accounts whose lines took an identifier last, on a shared store: one for each
+    /// log at most. An embedded store has no other writer, and none to tell.
+    async fn accounts_of_identifier(&self, _identifier: &Identifier) -> Result<Vec<AccountId>, HotError> {
+        Ok(Vec::new())
+    }
+
+    /// Whether other gateways write here, too: what is in memory may be old.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// The store's own name, where it is no part of the data folder.
+    fn id(&self) -> Option<&str> {
+        None
+    }
+
+    /// How many logs there are; the same for all time.
+    fn logs(&self) -> LogNo {
+        1
+    }
+
+    /// Entries of a log after `position` in order, `limit` of them at most; fewer than
     /// `limit` means that there are no more. Positions may have gaps.
-    async fn log_after(&self, position: Position, limit: usize) -> Result<Vec<LogEntry>, HotError>;
+    async fn log_after(&self, log: LogNo, position: Position, limit: usize) -> Result<Vec<LogEntry>, HotError>;
 
-    /// Everything up to `position` is in the relational store: it may be trimmed.
-    async fn drained_through(&self, position: Position) -> Result<(), HotError>;
+    /// Everything of a log up to `position` is in the relational store: it may be trimmed.
+    async fn drained_through(&self, log: LogNo, position: Position) -> Result<(), HotError>;
 
-    /// The newest position.
+    /// Entries of a log that are not drained, where it is drained to `drained`; roughly.
+    fn undrained(&self, _log: LogNo, drained: Position) -> u64 {
+        self.last_position().saturating_sub(drained)
+    }
+
+    /// The newest position of any log.
     fn last_position(&self) -> Position;
+
+    /// Whether a log ends before what was drained from it. A shared store has lost
+    /// writes then: it says so, and goes on behind.
+    async fn is_behind(&self, _log: LogNo, drained: Position) -> Result<bool, HotError> {
+        Ok(self.last_position() < drained)
+    }
 
     /// When the newest batch was made, before this process opened the store.
     fn last_commit_at(&self) -> Option<Timestamp>;
@@ -166,6 +227,11 @@ pub trait HotStore: Send + Sync + 'static {
     /// Why no more usage may be taken in, where it may not: little free space
     /// on the disk, or a log that has reached its limit because nothing drains it.
     fn refuses(&self) -> Option<&'static str>;
+
+    /// Whether that is because its server does not answer, and will by itself.
+    fn is_away(&self) -> bool {
+        false
+    }
 }
 
 /// Appends one record to a buffer.

@@ -10,6 +10,7 @@ pub mod delivery;
 pub mod documents;
 pub mod hot;
 pub mod intake;
+pub mod journal;
 pub mod modem;
 pub mod network;
 pub mod relational;

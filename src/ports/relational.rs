@@ -15,6 +15,8 @@
 //! - Where gateways share a store, what is due (sagas, messages) is given to one of
 //!   them for a while. That saves work; versions and ids guard what is done twice.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use serde_json::Value;
 
@@ -34,6 +36,7 @@ use crate::domain::scheduling::{Appointment, Call, CallState, Slot, Worker};
 use crate::domain::settlement::Settlement;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::UsageRecord;
+use crate::ports::hot::LogNo;
 use crate::saga::record::{SagaEvent, SagaRecord};
 
 /// One change; a [`Relational::save`] takes several as one transaction.
@@ -78,9 +81,14 @@ pub enum Write {
     Listener(Listener),
     /// Removes; nothing when it is not there.
     RemoveListener(ListenerId),
-    /// Appends drained usage and moves the drain cursor to `position`, where
-    /// the stored cursor is lower; else nothing (the drain was repeated).
+    /// Appends drained usage and moves a log's drain cursor from `after` to `position`.
+    /// Nothing where the cursor is there already (the drain was repeated); a conflict where
+    /// it is anywhere else: another gateway drains the log, too.
     Drain {
+        /// Which of the hot store's logs.
+        log: LogNo,
+        /// The cursor that the records were read after.
+        after: u64,
         /// Hot-log position up to which everything is in this store, inclusive.
         position: u64,
         /// What the log held: rated and reconciled ones are appended, suspense is unique by key and rating group.
@@ -460,8 +468,13 @@ pub trait OutboxReads: Send + Sync {
 /// Usage, bills, settlement.
 #[async_trait]
 pub trait BillingReads: Send + Sync {
-    /// Position of this gateway's hot log up to which usage is in this store, inclusive; 0 at first.
-    async fn drain_cursor(&self) -> Stored<u64>;
+    /// For each log of the hot store the position up to which its usage is in this store,
+    /// inclusive; a log of which nothing was drained is left out.
+    async fn drain_cursors(&self) -> Stored<BTreeMap<LogNo, u64>>;
+    /// The furthest of them; 0 at first.
+    async fn drain_cursor(&self) -> Stored<u64> {
+        Ok(self.drain_cursors().await?.into_values().max().unwrap_or(0))
+    }
     /// Usage records, newest first.
     async fn usage(&self, filter: &UsageFilter, page: Page) -> Stored<Paged<UsageRecord>>;
     /// Rated usage of a cycle's bills, summed, for accounts in `[from, to]`, ascending by account.
@@ -497,19 +510,19 @@ pub trait Relational: OrderReads + LineReads + DeviceReads + WorkReads + OutboxR
 /// What takes over what was charged: the part of a relational store that the drain uses.
 #[async_trait]
 pub trait UsageSink: Send + Sync + 'static {
-    /// Position in the hot log up to which everything was taken, as [`BillingReads::drain_cursor`].
-    async fn taken_through(&self) -> Stored<u64>;
-    /// Takes the records up to `position`, or ignores them where it is not ahead of the cursor.
-    async fn take(&self, position: u64, records: Vec<UsageRecord>) -> Stored<()>;
+    /// For each log of the hot store how far it was taken, as [`BillingReads::drain_cursors`].
+    async fn taken_through(&self) -> Stored<BTreeMap<LogNo, u64>>;
+    /// Carries out [`Write::Drain`]s: every one, or none.
+    async fn take(&self, drained: Vec<Write>) -> Stored<()>;
 }
 
 #[async_trait]
 impl<S: Relational + ?Sized> UsageSink for S {
-    async fn taken_through(&self) -> Stored<u64> {
-        self.drain_cursor().await
+    async fn taken_through(&self) -> Stored<BTreeMap<LogNo, u64>> {
+        self.drain_cursors().await
     }
 
-    async fn take(&self, position: u64, records: Vec<UsageRecord>) -> Stored<()> {
-        self.save(vec![Write::Drain { position, records }]).await
+    async fn take(&self, drained: Vec<Write>) -> Stored<()> {
+        self.save(drained).await
     }
 }

@@ -1,25 +1,28 @@
 //! The drain: moves what was charged from the hot log into the relational store.
 //!
-//! Exactly once: records and cursor are saved in one transaction, and the store
-//! ignores a batch that is not ahead of its cursor. The hot store hears of it
-//! afterwards and trims its log. Does **not** judge or sum records.
+//! Exactly once: records and cursor are saved in one transaction, guarded by the
+//! cursor that the records were read after. Where gateways share both stores, each
+//! drains: of two that read the same entries one is refused, and leaves the log to
+//! the other for a while. The hot store hears of it afterwards and trims its log.
+//! Does **not** judge or sum records.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::ports::hot::{HotError, HotStore, LogEntry, Position};
-use crate::ports::relational::{Relational, StoreError, UsageSink};
+use crate::ports::hot::{HotError, HotStore, LogEntry, LogNo, Position};
+use crate::ports::relational::{Relational, StoreError, UsageSink, Write};
 use crate::telemetry::metrics;
 
 /// How fast the drain goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DrainSettings {
-    /// Log entries read at once.
+    /// Log entries read at once, over all logs.
     pub batch_entries: usize,
     /// Records after which a transaction is closed; one entry may exceed it.
     pub batch_records: usize,
@@ -27,13 +30,18 @@ pub struct DrainSettings {
     pub idle_ms: u64,
     /// Pause after a failed try, milliseconds.
     pub retry_ms: u64,
+    /// Pause of a gateway that found another one draining, milliseconds.
+    pub yield_ms: u64,
 }
 
 impl Default for DrainSettings {
     fn default() -> Self {
-        Self { batch_entries: 64, batch_records: 2000, idle_ms: 200, retry_ms: 1000 }
+        Self { batch_entries: 64, batch_records: 2000, idle_ms: 200, retry_ms: 1000, yield_ms: 500 }
     }
 }
+
+/// Entries read of each log at least, where there are many: they are small then.
+const LOG_ENTRIES_MIN: usize = 8;
 
 /// Why a step failed; both are tried again by [`Drain::run`].
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +68,7 @@ pub enum DrainError {
     Stopped(Position),
 }
 
-/// The drain; one runs at a time, more would only repeat its work.
+/// The drain; one runs at a time in a process.
 pub struct Drain<S: UsageSink + ?Sized = dyn Relational> {
     hot: Arc<dyn HotStore>,
     relational: Arc<S>,
@@ -69,8 +77,13 @@ pub struct Drain<S: UsageSink + ?Sized = dyn Relational> {
     hurry: Notify,
 }
 
+/// Rounds over every log, each up to where it ended then.
 #[derive(Debug, Default)]
 struct Reached {
+    begun: u64,
+    /// The newest round that found every log drained.
+    finished: u64,
+    /// The furthest that any log is drained.
     position: Position,
     stopped: bool,
 }
@@ -94,6 +107,9 @@ impl<S: UsageSink + ?Sized> Drain<S> {
                 Ok(0) if stop.is_cancelled() => return,
                 Ok(0) => self.settings.idle_ms,
                 Ok(_) => continue,
+                Err(DrainError::Relational(StoreError::Conflict { .. })) if !stop.is_cancelled() => {
+                    self.settings.yield_ms
+                }
                 Err(error) => {
                     tracing::warn!(%error, "tried again soon");
                     if stop.is_cancelled() {
@@ -112,26 +128,35 @@ impl<S: UsageSink + ?Sized> Drain<S> {
     }
 
     /// Whether the two stores belong together: a log that ends before what was
-    /// drained from it is another one, and its records would be passed over.
+    /// drained from it is another one, and its records would be passed over. A store
+    /// of its own name ([`HotStore::id`]) is known by that, and has lost writes then.
     ///
     /// # Errors
     /// [`DrainError::Strangers`] when they do not.
     pub async fn check(&self) -> Result<(), DrainError> {
-        let cursor = self.relational.taken_through().await.map_err(DrainError::Relational)?;
-        let last = self.hot.last_position();
-        if last < cursor { Err(DrainError::Strangers { last, cursor }) } else { Ok(()) }
+        let cursors = self.relational.taken_through().await.map_err(DrainError::Relational)?;
+        for (log, cursor) in cursors.into_iter().filter(|(log, _)| *log < self.hot.logs()) {
+            let is_behind = self.hot.is_behind(log, cursor).await.map_err(DrainError::Hot)?;
+            if is_behind && self.hot.id().is_none() {
+                return Err(DrainError::Strangers { last: self.hot.last_position(), cursor });
+            }
+        }
+        Ok(())
     }
 
-    /// Waits until the running drain has passed `position`.
+    /// Waits until the running drain has passed `position`, and everything that the logs
+    /// hold at this moment: of several, one may be further than another.
     ///
     /// # Errors
     /// [`DrainError::Stopped`] when the drain is gone before that.
     pub async fn drain_until(&self, position: Position) -> Result<(), DrainError> {
         let mut reached = self.reached.subscribe();
+        let begun = reached.borrow().begun;
+        let is_there = |r: &Reached| r.finished > begun && r.position >= position;
         self.hurry.notify_one();
-        let seen = reached.wait_for(|r| r.position >= position || r.stopped).await;
+        let seen = reached.wait_for(|r| is_there(r) || r.stopped).await;
         match seen {
-            Ok(reached) if reached.position >= position => Ok(()),
+            Ok(reached) if is_there(&reached) => Ok(()),
             Ok(_) | Err(_) => Err(DrainError::Stopped(position)),
         }
     }
@@ -142,40 +167,70 @@ impl<S: UsageSink + ?Sized> Drain<S> {
         Ok(())
     }
 
-    /// Moves one batch; says how many entries it was.
+    /// Moves one batch of each log; says how many entries it was.
     pub async fn step(&self) -> Result<usize, DrainError> {
-        let cursor = self.relational.taken_through().await.map_err(DrainError::Relational)?;
-        let limit = self.settings.batch_entries.max(1);
-        let entries = self.hot.log_after(cursor, limit).await.map_err(DrainError::Hot)?;
-        let lag = self.hot.last_position().saturating_sub(cursor);
+        let mut round = 0;
+        self.reached.send_modify(|reached| {
+            reached.begun += 1;
+            round = reached.begun;
+        });
+        let cursors = self.relational.taken_through().await.map_err(DrainError::Relational)?;
+        let limit = (self.settings.batch_entries / usize::from(self.hot.logs())).max(LOG_ENTRIES_MIN);
+        let reading = (0..self.hot.logs()).map(|log| {
+            let after = cursors.get(&log).copied().unwrap_or(0);
+            async move { Ok((log, after, self.hot.log_after(log, after, limit).await?)) }
+        });
+        let read = try_join_all(reading).await.map_err(DrainError::Hot)?;
+        let lag: u64 = read.iter().map(|(log, after, _)| self.hot.undrained(*log, *after)).sum();
         metrics().drain_lag.set(i64::try_from(lag).unwrap_or(i64::MAX));
-        let count = entries.len();
-        let mut position = cursor;
-        let mut records = Vec::new();
-        for LogEntry { position: at, records: some } in entries {
-            position = at;
-            records.extend(some);
-            if records.len() >= self.settings.batch_records.max(1) {
-                self.save(position, std::mem::take(&mut records)).await?;
+        let count = read.iter().map(|(.., entries)| entries.len()).sum();
+        let is_all = read.iter().all(|(.., entries)| entries.len() < limit);
+        let moved = self.save_all(read).await?;
+        let furthest = moved.iter().map(|(_, position)| *position).max().unwrap_or(0);
+        for (log, position) in moved {
+            self.hot.drained_through(log, position).await.map_err(DrainError::Hot)?;
+        }
+        self.reached.send_modify(|reached| {
+            reached.position = reached.position.max(furthest);
+            if is_all {
+                reached.finished = round;
             }
-        }
-        if count > 0 {
-            self.save(position, records).await?;
-        }
-        self.hot.drained_through(position).await.map_err(DrainError::Hot)?;
-        self.reached.send_if_modified(|reached| {
-            let is_further = position > reached.position;
-            reached.position = reached.position.max(position);
-            is_further
         });
         Ok(count)
     }
 
-    async fn save(
+    /// Saves what was read, in transactions of a bounded size; gives how far each log came.
+    async fn save_all(
         &self,
-        position: Position,
-        records: Vec<crate::domain::usage::UsageRecord>,
-    ) -> Result<(), DrainError> {
-        self.relational.take(position, records).await.map_err(DrainError::Relational)
+        read: Vec<(LogNo, Position, Vec<LogEntry>)>,
+    ) -> Result<Vec<(LogNo, Position)>, DrainError> {
+        let records_max = self.settings.batch_records.max(1);
+        let (mut writes, mut waiting, mut moved) = (Vec::new(), 0, Vec::new());
+        for (log, mut after, entries) in read {
+            let mut records = Vec::new();
+            let mut position = after;
+            for LogEntry { position: at, records: some } in entries {
+                position = at;
+                waiting += some.len();
+                records.extend(some);
+                if waiting >= records_max {
+                    writes.push(Write::Drain { log, after, position, records: std::mem::take(&mut records) });
+                    self.save(std::mem::take(&mut writes)).await?;
+                    (after, waiting) = (position, 0);
+                }
+            }
+            if position > after {
+                writes.push(Write::Drain { log, after, position, records });
+            }
+            moved.push((log, position));
+        }
+        if !writes.is_empty() {
+            self.save(writes).await?;
+        }
+        Ok(moved)
+    }
+
+    async fn save(&self, writes: Vec<Write>) -> Result<(), DrainError> {
+        self.relational.take(writes).await.map_err(DrainError::Relational)
     }
 }

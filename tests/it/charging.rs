@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use linegate::adapters::fjall::{FjallHot, FjallSettings};
 use linegate::adapters::memory_hot::MemoryHot;
+use linegate::adapters::redis::RedisHot;
 use linegate::adapters::system::ManualClock;
 use linegate::domain::account::{AccountCommand, CommandAnswer};
 use linegate::domain::ids::{AccountId, Apn, CustomerId, LineId, PlanId, SessionId};
@@ -20,6 +21,7 @@ use linegate::telemetry::metrics;
 use tokio::sync::mpsc;
 
 use crate::contract_hot::record;
+use crate::redis_hot::{RedisServer, open_redis};
 
 fn tariff() -> SharedTariff {
     let usage = UsagePrice { tiers: vec![Tier { from_octets: 0, price: 3, per_octets: 100_000 }], cap_octets: None };
@@ -147,7 +149,7 @@ fn file(n: usize, id: &str, octets: u64) -> ChargeRequest {
 }
 
 async fn logged(hot: &dyn HotStore) -> Vec<UsageRecord> {
-    hot.log_after(0, 10_000).await.unwrap().into_iter().flat_map(|e| e.records).collect()
+    hot.log_after(0, 0, 10_000).await.unwrap().into_iter().flat_map(|e| e.records).collect()
 }
 
 fn fjall(folder: &tempfile::TempDir) -> Arc<FjallHot> {
@@ -449,4 +451,72 @@ async fn accounts_beyond_the_limit_are_left_to_the_store_and_come_back() {
         assert_eq!(view.closed_through, "2026-10".parse().unwrap());
     }
     gateway.tasks.shutdown().await;
+}
+
+/// Two gateways on one Redis, and the stores that they stand on.
+async fn two_on_redis(server: &RedisServer) -> ([Gateway; 2], [Arc<RedisHot>; 2]) {
+    let stores = [Arc::new(open_redis(server).await), Arc::new(open_redis(server).await)];
+    let [left, right] = &stores;
+    ([start(left.clone()).await, start(right.clone()).await], stores)
+}
+
+#[tokio::test]
+async fn a_gateway_learns_of_lines_and_sessions_that_another_one_opened() {
+    let server = RedisServer::start("always");
+    let ([left, right], _stores) = two_on_redis(&server).await;
+    left.open(1).await;
+    let opened = right.charging.charge(gy(1, Phase::Initial, 0, None)).await.unwrap();
+    assert_eq!(opened.outcome, Outcome::Success, "the line is looked for by its IMSI");
+    // The other gateway has the account, and not the session; the request names no subscriber.
+    let update = left.charging.charge(gy(1, Phase::Update, 1, Some(1_000))).await.unwrap();
+    assert_eq!((update.outcome, update.repeated), (Outcome::Success, false));
+    // A repeat at the first one finds the answer, and a newer report is counted.
+    let repeat = right.charging.charge(gy(1, Phase::Update, 1, Some(1_000))).await.unwrap();
+    assert!(repeat.repeated && repeat.groups == update.groups, "{repeat:?}");
+    right.charging.charge(gy(1, Phase::Terminate, 2, Some(500))).await.unwrap();
+    assert_eq!((left.octets(1).await, right.octets(1).await), (1_500, 1_500));
+    let unknown = right.charging.charge(gy(7, Phase::Initial, 0, None)).await.unwrap();
+    assert_eq!(unknown.outcome, Outcome::UnknownSubscriber);
+}
+
+#[tokio::test]
+async fn nothing_is_decided_on_what_another_gateway_has_changed() {
+    let server = RedisServer::start("always");
+    let ([left, right], _stores) = two_on_redis(&server).await;
+    left.open(1).await;
+    left.charging.charge(gy(1, Phase::Initial, 0, None)).await.unwrap();
+    right.charging.charge(gy(1, Phase::Update, 1, Some(1_000))).await.unwrap();
+    let suspend = |state| AccountCommand::Reach {
+        key: format!("{state:?}"),
+        line: LineId::from("l1"),
+        state,
+        at: at("10-10T12:00:00"),
+    };
+    right.charging.command(&account(1), suspend(LineState::Suspended)).await.unwrap();
+    // Nothing of the account changes by the refusal: it has to be refused all the same.
+    let mut another = gy(1, Phase::Initial, 0, None);
+    another.session = Some(SessionId::from("pgw;another"));
+    another.key = RecordKey::Gy(SessionId::from("pgw;another"), 0);
+    let refused = left.charging.charge(another).await.unwrap();
+    assert_eq!(refused.groups[0].outcome, Outcome::ServiceDenied, "{refused:?}");
+    left.charging.command(&account(1), suspend(LineState::Active)).await.unwrap();
+    let last = gy(1, Phase::Terminate, 2, Some(77));
+    let (a, b) = tokio::join!(left.charging.charge(last.clone()), right.charging.charge(last));
+    let repeated = [a.unwrap().repeated, b.unwrap().repeated];
+    assert_eq!(repeated.iter().filter(|r| **r).count(), 1, "one of two is the repeat: {repeated:?}");
+    assert_eq!((left.octets(1).await, right.octets(1).await), (1_077, 1_077));
+}
+
+#[tokio::test]
+async fn a_close_takes_the_accounts_of_every_gateway() {
+    let server = RedisServer::start("always");
+    let ([left, right], stores) = two_on_redis(&server).await;
+    left.open(1).await;
+    right.open(2).await;
+    right.charging.charge(file(2, "row-1", 5_000)).await.unwrap();
+    let closed = left.charging.close_cycle("2026-10".parse().unwrap(), |_, _| {}).await.unwrap();
+    assert_eq!(closed.accounts, 2);
+    right.charging.charge(file(2, "row-2", 7_000)).await.unwrap();
+    let late: Vec<_> = logged(&*stores[0]).await.into_iter().map(|r| (r.octets, r.late_for.is_some())).collect();
+    assert_eq!(late, [(5_000, false), (7_000, true)]);
 }

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use linegate::adapters::fjall::{FjallHot, FjallSettings};
 use linegate::adapters::memory_hot::MemoryHot;
+use linegate::adapters::redis::RedisSettings;
 use linegate::domain::ids::{AccountId, SessionId};
 use linegate::domain::time::Timestamp;
-use linegate::domain::usage::{RecordKey, SuspenseReason, UsageOutcome, UsageRecord};
+use linegate::domain::usage::{Identifier, RecordKey, SuspenseReason, UsageOutcome, UsageRecord};
 use linegate::ports::hot::{AccountChange, Batch, Change, HotStore, StoredAccount, encode_record};
 
-use crate::redis_hot::{RedisServer, open_redis};
+use crate::redis_cluster::RedisCluster;
+use crate::redis_hot::{RedisServer, open_at, open_redis};
 
 pub fn record(name: &str) -> UsageRecord {
     UsageRecord {
@@ -46,14 +48,11 @@ fn encoded(names: &[&str]) -> (Vec<u8>, u32) {
 pub(crate) fn change(account: &str, previous: u64, state: &str, records: &[&str]) -> AccountChange {
     let (records, record_count) = encoded(records);
     AccountChange {
-        account: AccountId::from(account),
-        previous,
         version: previous + 1,
         state: state.as_bytes().to_vec(),
         records,
         record_count,
-        opened: Vec::new(),
-        closed: Vec::new(),
+        ..AccountChange::check(AccountId::from(account), previous)
     }
 }
 
@@ -72,10 +71,18 @@ pub(crate) async fn states(hot: &dyn HotStore) -> Vec<(String, u64, String)> {
     all
 }
 
+/// What every log holds after a position, by position; sorted where there are several logs.
 pub(crate) async fn logged(hot: &dyn HotStore, after: u64) -> Vec<String> {
-    let entries = hot.log_after(after, 1000).await.unwrap();
-    assert!(entries.windows(2).all(|w| w[0].position < w[1].position));
-    entries.into_iter().flat_map(|e| e.records).map(|r| r.detail.unwrap()).collect()
+    let mut records = Vec::new();
+    for log in 0..hot.logs() {
+        let entries = hot.log_after(log, after, 1000).await.unwrap();
+        assert!(entries.windows(2).all(|w| w[0].position < w[1].position));
+        records.extend(entries.into_iter().flat_map(|e| e.records).map(|r| r.detail.unwrap()));
+    }
+    if hot.logs() > 1 {
+        records.sort();
+    }
+    records
 }
 
 pub(crate) fn owned(states: &[(&str, u64, &str)]) -> Vec<(String, u64, String)> {
@@ -93,6 +100,8 @@ enum Place {
     Nowhere,
     Folder(tempfile::TempDir),
     Server(RedisServer),
+    /// One cluster for many stores, each with its prefix.
+    Cluster(Arc<RedisCluster>, &'static str),
 }
 
 fn small() -> FjallSettings {
@@ -113,6 +122,11 @@ impl Subject {
         all
     }
 
+    async fn on_cluster(cluster: &Arc<RedisCluster>, prefix: &'static str) -> Self {
+        let place = Place::Cluster(Arc::clone(cluster), prefix);
+        Self { hot: Some(place.open().await), place }
+    }
+
     fn hot(&self) -> &dyn HotStore {
         self.hot.as_ref().unwrap().as_ref()
     }
@@ -120,6 +134,7 @@ impl Subject {
     async fn reopen(&mut self) {
         match &mut self.place {
             Place::Nowhere => return,
+            Place::Cluster(..) => {}
             Place::Folder(_) => self.hot = None,
             Place::Server(server) => server.restart(),
         }
@@ -133,72 +148,123 @@ impl Place {
             Self::Nowhere => Arc::new(MemoryHot::new()),
             Self::Folder(folder) => Arc::new(fjall(folder.path())),
             Self::Server(server) => Arc::new(open_redis(server).await),
+            Self::Cluster(cluster, prefix) => {
+                let settings = RedisSettings { prefix: (*prefix).to_owned(), ..RedisSettings::default() };
+                Arc::new(open_at(&cluster.url(), settings).await.unwrap())
+            }
         }
     }
 }
 
-#[tokio::test]
-async fn a_commit_keeps_accounts_and_records_together() {
-    for mut subject in Subject::all().await {
-        let first = batch(1, vec![change("a", 0, "a1", &["r1", "r2"]), change("b", 0, "b1", &[])], &["loose"]);
-        let committed = subject.hot().commit(&first).await.unwrap();
-        assert_eq!(committed.changes, vec![Change::Applied; 2]);
-        let second = subject.hot().commit(&batch(2, vec![change("a", 1, "a2", &["r3"])], &[])).await.unwrap();
-        assert!(second.position > committed.position);
-        for _ in 0..2 {
-            let hot = subject.hot();
-            assert_eq!(states(hot).await, owned(&[("a", 2, "a2"), ("b", 1, "b1")]));
-            assert_eq!(logged(hot, 0).await, ["r1", "r2", "loose", "r3"]);
-            assert_eq!(logged(hot, committed.position).await, ["r3"]);
-            assert_eq!(hot.last_position(), second.position);
-            let one = hot.account(&AccountId::from("a")).await.unwrap().unwrap();
-            assert_eq!((one.version, one.state), (2, b"a2".to_vec()));
-            assert_eq!(hot.account(&AccountId::from("nobody")).await.unwrap(), None);
-            subject.reopen().await;
-        }
+/// A store with several logs tells no order between them.
+fn in_order<const N: usize>(subject: &Subject, mut records: [&'static str; N]) -> [&'static str; N] {
+    if subject.hot().logs() > 1 {
+        records.sort_unstable();
     }
+    records
 }
 
-#[tokio::test]
-async fn a_change_decided_on_another_version_conflicts_alone() {
-    for mut subject in Subject::all().await {
+macro_rules! contract {
+    ($($check:ident),+ $(,)?) => {
+        mod on_one_server {
+            $(#[tokio::test]
+            async fn $check() {
+                for subject in super::Subject::all().await {
+                    super::$check(subject).await;
+                }
+            })+
+        }
+
+        #[tokio::test]
+        async fn the_contract_holds_on_a_cluster() {
+            let cluster = Arc::new(RedisCluster::start(&[]));
+            $($check(Subject::on_cluster(&cluster, stringify!($check)).await).await;)+
+        }
+    };
+}
+
+contract! {
+    a_commit_keeps_accounts_and_records_together,
+    a_change_decided_on_another_version_conflicts_alone,
+    a_batch_committed_again_after_a_lost_reply_applies_nothing_twice,
+    sessions_are_found_until_they_are_closed,
+    a_shared_store_compares_versions_alone_and_finds_accounts_by_identifier,
+}
+
+async fn a_shared_store_compares_versions_alone_and_finds_accounts_by_identifier(subject: Subject) {
+    let hot = subject.hot();
+    if !hot.is_shared() {
+        return;
+    }
+    let imsi = Identifier::Imsi("450080000000001".to_owned());
+    let mut opening = change("a", 0, "a1", &[]);
+    opening.named = vec![imsi.clone()];
+    hot.commit(&batch(1, vec![opening, change("b", 0, "b1", &[])], &[])).await.unwrap();
+    assert_eq!(hot.accounts_of_identifier(&imsi).await.unwrap(), [AccountId::from("a")]);
+    let mut kept = AccountChange::check("a".into(), 1);
+    (kept.records, kept.record_count) = encoded(&["kept"]);
+    let mut lost = AccountChange::check("b".into(), 7);
+    (lost.records, lost.record_count) = encoded(&["lost"]);
+    let committed = hot.commit(&batch(2, vec![kept, lost], &[])).await.unwrap();
+    assert_eq!(committed.changes, [Change::Applied, Change::Conflict]);
+    assert_eq!(states(hot).await, owned(&[("a", 1, "a1"), ("b", 1, "b1")]));
+    assert_eq!(logged(hot, 0).await, ["kept"]);
+    let mut ending = change("a", 1, "a2", &[]);
+    ending.unnamed = vec![imsi.clone()];
+    hot.commit(&batch(3, vec![ending], &[])).await.unwrap();
+    assert_eq!(hot.accounts_of_identifier(&imsi).await.unwrap(), []);
+}
+
+async fn a_commit_keeps_accounts_and_records_together(mut subject: Subject) {
+    let first = batch(1, vec![change("a", 0, "a1", &["r1", "r2"]), change("b", 0, "b1", &[])], &["loose"]);
+    let committed = subject.hot().commit(&first).await.unwrap();
+    assert_eq!(committed.changes, vec![Change::Applied; 2]);
+    let second = subject.hot().commit(&batch(2, vec![change("a", 1, "a2", &["r3"])], &[])).await.unwrap();
+    assert!(second.position > committed.position);
+    for _ in 0..2 {
         let hot = subject.hot();
-        hot.commit(&batch(1, vec![change("a", 0, "a1", &[])], &[])).await.unwrap();
-        let mixed = vec![change("a", 0, "stale", &["lost"]), change("b", 0, "b1", &["kept"])];
-        let committed = hot.commit(&batch(2, mixed, &[])).await.unwrap();
-        assert_eq!(committed.changes, vec![Change::Conflict, Change::Applied]);
+        assert_eq!(states(hot).await, owned(&[("a", 2, "a2"), ("b", 1, "b1")]));
+        assert_eq!(logged(hot, 0).await, in_order(&subject, ["r1", "r2", "loose", "r3"]));
+        assert_eq!(logged(hot, committed.position).await, ["r3"]);
+        assert_eq!(hot.last_position(), second.position);
+        let one = hot.account(&AccountId::from("a")).await.unwrap().unwrap();
+        assert_eq!((one.version, one.state), (2, b"a2".to_vec()));
+        assert_eq!(hot.account(&AccountId::from("nobody")).await.unwrap(), None);
         subject.reopen().await;
-        assert_eq!(states(subject.hot()).await, owned(&[("a", 1, "a1"), ("b", 1, "b1")]));
-        assert_eq!(logged(subject.hot(), 0).await, ["kept"]);
     }
 }
 
-#[tokio::test]
-async fn a_batch_committed_again_after_a_lost_reply_applies_nothing_twice() {
-    for subject in Subject::all().await {
-        let hot = subject.hot();
-        let lost = batch(1, vec![change("a", 0, "a1", &["once"])], &["loose"]);
-        let first = hot.commit(&lost).await.unwrap();
-        assert_eq!(hot.commit(&lost).await.unwrap(), first);
-        assert_eq!(logged(hot, 0).await, ["once", "loose"]);
-    }
+async fn a_change_decided_on_another_version_conflicts_alone(mut subject: Subject) {
+    let hot = subject.hot();
+    hot.commit(&batch(1, vec![change("a", 0, "a1", &[])], &[])).await.unwrap();
+    let mixed = vec![change("a", 0, "stale", &["lost"]), change("b", 0, "b1", &["kept"])];
+    let committed = hot.commit(&batch(2, mixed, &[])).await.unwrap();
+    assert_eq!(committed.changes, vec![Change::Conflict, Change::Applied]);
+    subject.reopen().await;
+    assert_eq!(states(subject.hot()).await, owned(&[("a", 1, "a1"), ("b", 1, "b1")]));
+    assert_eq!(logged(subject.hot(), 0).await, ["kept"]);
 }
 
-#[tokio::test]
-async fn sessions_are_found_until_they_are_closed() {
-    for mut subject in Subject::all().await {
-        let (one, two) = (SessionId::from("s1"), SessionId::from("s2"));
-        let mut opening = change("a", 0, "a1", &[]);
-        opening.opened = vec![one.clone(), two.clone()];
-        subject.hot().commit(&batch(1, vec![opening], &[])).await.unwrap();
-        let mut closing = change("a", 1, "a2", &[]);
-        closing.closed = vec![one.clone()];
-        subject.hot().commit(&batch(2, vec![closing], &[])).await.unwrap();
-        for _ in 0..2 {
-            assert_eq!(subject.hot().account_of_session(&one).await.unwrap(), None);
-            assert_eq!(subject.hot().account_of_session(&two).await.unwrap(), Some(AccountId::from("a")));
-            subject.reopen().await;
-        }
+async fn a_batch_committed_again_after_a_lost_reply_applies_nothing_twice(subject: Subject) {
+    let hot = subject.hot();
+    let lost = batch(1, vec![change("a", 0, "a1", &["once"])], &["loose"]);
+    let first = hot.commit(&lost).await.unwrap();
+    assert_eq!(hot.commit(&lost).await.unwrap(), first);
+    assert_eq!(logged(hot, 0).await, in_order(&subject, ["once", "loose"]));
+}
+
+async fn sessions_are_found_until_they_are_closed(mut subject: Subject) {
+    let (one, two) = (SessionId::from("s1"), SessionId::from("s2"));
+    let mut opening = change("a", 0, "a1", &[]);
+    opening.opened = vec![one.clone(), two.clone()];
+    subject.hot().commit(&batch(1, vec![opening], &[])).await.unwrap();
+    let mut closing = change("a", 1, "a2", &[]);
+    closing.closed = vec![one.clone()];
+    subject.hot().commit(&batch(2, vec![closing], &[])).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(subject.hot().account_of_session(&one).await.unwrap(), None);
+        assert_eq!(subject.hot().account_of_session(&two).await.unwrap(), Some(AccountId::from("a")));
+        subject.reopen().await;
     }
 }
 
@@ -209,11 +275,11 @@ async fn what_is_drained_and_in_a_snapshot_leaves_the_log_and_the_rest_stays() {
     for n in 1..=5 {
         hot.commit(&batch(n, vec![change("a", n - 1, &format!("a{n}"), &[&format!("r{n}")])], &[])).await.unwrap();
     }
-    hot.drained_through(2).await.unwrap();
+    hot.drained_through(0, 2).await.unwrap();
     assert_eq!(logged(&hot, 0).await.len(), 5, "no snapshot holds the account yet");
     hot.snapshot().unwrap();
     assert_eq!(logged(&hot, 0).await, ["r3", "r4", "r5"]);
-    hot.drained_through(5).await.unwrap();
+    hot.drained_through(0, 5).await.unwrap();
     assert_eq!(logged(&hot, 0).await, ["r5"], "the last entry stays: it holds the position");
     drop(hot);
     let hot = fjall(folder.path());
@@ -289,6 +355,6 @@ async fn intake_is_refused_when_space_or_the_log_run_out() {
     assert!(hot.refuses().is_some(), "the log holds what it may");
     hot.commit(&batch(2, vec![], &[])).await.unwrap();
     hot.snapshot().unwrap();
-    hot.drained_through(2).await.unwrap();
+    hot.drained_through(0, 2).await.unwrap();
     assert_eq!(hot.refuses(), None);
 }

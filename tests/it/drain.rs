@@ -29,7 +29,7 @@ async fn stored(relational: &MemoryStore) -> u64 {
 }
 
 fn small() -> DrainSettings {
-    DrainSettings { batch_entries: 3, batch_records: 4, idle_ms: 1, retry_ms: 1 }
+    DrainSettings { batch_entries: 3, batch_records: 4, idle_ms: 1, retry_ms: 1, yield_ms: 1 }
 }
 
 #[tokio::test]
@@ -42,7 +42,7 @@ async fn every_record_arrives_once_and_the_log_is_let_go() {
         assert_eq!(stored(&relational).await, 20);
     }
     assert_eq!(relational.drain_cursor().await.unwrap(), hot.last_position());
-    assert!(hot.log_after(0, 100).await.unwrap().is_empty());
+    assert!(hot.log_after(0, 0, 100).await.unwrap().is_empty());
     fill(&hot, 11, 1).await;
     Drain::new(hot.clone(), relational.clone(), small()).drain_all().await.unwrap();
     assert_eq!(stored(&relational).await, 22);

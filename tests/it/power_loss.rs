@@ -52,7 +52,7 @@ async fn a_log_cut_at_every_byte_after_its_last_sync_recovers_to_what_was_acknow
         hot.commit(&batch(n, vec![changed], &[])).await.unwrap();
         if n == 3 {
             hot.snapshot().unwrap();
-            hot.drained_through(2).await.unwrap();
+            hot.drained_through(0, 2).await.unwrap();
         }
     }
     let synced = written(folder.path()).len();
@@ -60,7 +60,7 @@ async fn a_log_cut_at_every_byte_after_its_last_sync_recovers_to_what_was_acknow
     copy_rest(folder.path(), rest.path());
     let name = journal(folder.path()).file_name().unwrap().to_owned();
     // Not synced, so it may be lost; then a batch of some size, in the middle of its write.
-    hot.drained_through(3).await.unwrap();
+    hot.drained_through(0, 3).await.unwrap();
     let mut next = change("a", 8, "a9", &["r9", "r10"]);
     next.opened = vec![SessionId::from("s9")];
     next.closed = vec![SessionId::from("s1")];

@@ -5,7 +5,6 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use linegate::adapters::redis::{Durability, RedisHot, RedisSettings};
@@ -13,16 +12,16 @@ use linegate::domain::ids::AccountId;
 use linegate::domain::time::Timestamp;
 use linegate::ports::hot::{Change, HotError, HotStore};
 use linegate::telemetry::metrics;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::contract_hot::{batch, change, logged, owned, states};
 use crate::diameter_node::certificates;
-use crate::support::{Gateway, Ports, Running, free_port, pause, tail, wait_for};
+use crate::proxy::Proxy;
+use crate::support::{Gateway, Ports, Running, free_port, pause, signal, tail, wait_for};
 
 /// A redis-server of this test: Debian's, or the one that `LINEGATE_TEST_REDIS_SERVER` names.
 pub(crate) struct RedisServer {
     process: Option<Running>,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     arguments: Vec<String>,
     folder: tempfile::TempDir,
 }
@@ -33,14 +32,14 @@ impl RedisServer {
         Self::start_in(tempfile::tempdir().unwrap(), &["--appendfsync", appendfsync])
     }
 
-    fn start_in(folder: tempfile::TempDir, arguments: &[&str]) -> Self {
+    pub(crate) fn start_in(folder: tempfile::TempDir, arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|a| (*a).to_owned()).collect();
         let mut server = Self { process: None, address: free_port(), arguments, folder };
         server.run();
         server
     }
 
-    fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         let log = self.folder.path().join("redis.log");
         let program = std::env::var_os("LINEGATE_TEST_REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
         let mut command = Command::new(program);
@@ -55,8 +54,18 @@ impl RedisServer {
     }
 
     /// SIGKILL, as a power cut would.
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.process.take().unwrap().kill();
+    }
+
+    /// SIGSTOP: it is there and says nothing.
+    pub(crate) fn freeze(&self) {
+        signal(self.process.as_ref().unwrap().pid(), "STOP");
+    }
+
+    /// SIGCONT.
+    pub(crate) fn thaw(&self) {
+        signal(self.process.as_ref().unwrap().pid(), "CONT");
     }
 
     /// SIGKILL, and up again on the same files.
@@ -70,7 +79,7 @@ impl RedisServer {
     }
 
     /// One command on its own connection; the start of the raw answer.
-    fn say(&self, command: &str) -> Option<String> {
+    pub(crate) fn say(&self, command: &str) -> Option<String> {
         let mut stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(2)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
         stream.write_all(format!("{command}\r\n").as_bytes()).ok()?;
@@ -80,71 +89,33 @@ impl RedisServer {
     }
 }
 
+pub(crate) async fn open_at(url: &str, settings: RedisSettings) -> Result<RedisHot, HotError> {
+    RedisHot::open(url, settings, "store-of-the-test").await
+}
+
 pub(crate) async fn open_redis(server: &RedisServer) -> RedisHot {
-    RedisHot::open(&server.url(), RedisSettings::default()).await.unwrap()
+    open_at(&server.url(), RedisSettings::default()).await.unwrap()
 }
 
 async fn refusal(server: &RedisServer, settings: RedisSettings) -> String {
-    match RedisHot::open(&server.url(), settings).await {
+    match open_at(&server.url(), settings).await {
         Ok(_) => panic!("the server was taken"),
         Err(error) => error.to_string(),
-    }
-}
-
-/// Passes bytes on; told to, it swallows the next reply and ends the connection.
-struct Wire {
-    address: SocketAddr,
-    loses_reply: Arc<AtomicBool>,
-}
-
-impl Wire {
-    async fn to(server: SocketAddr) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (address, loses_reply) = (listener.local_addr().unwrap(), Arc::new(AtomicBool::new(false)));
-        let loses = Arc::clone(&loses_reply);
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(carry(client, server, Arc::clone(&loses)));
-            }
-        });
-        Self { address, loses_reply }
-    }
-}
-
-async fn carry(mut client: tokio::net::TcpStream, server: SocketAddr, loses_reply: Arc<AtomicBool>) {
-    let mut server = tokio::net::TcpStream::connect(server).await.unwrap();
-    let (mut request, mut reply) = (vec![0; 65_536], vec![0; 65_536]);
-    loop {
-        tokio::select! {
-            read = client.read(&mut request) => match read {
-                Ok(length) if length > 0 => server.write_all(&request[..length]).await.unwrap(),
-                _ => return,
-            },
-            read = server.read(&mut reply) => match read {
-                Ok(length) if length > 0 => {
-                    if loses_reply.swap(false, Ordering::SeqCst) {
-                        return;
-                    }
-                    client.write_all(&reply[..length]).await.unwrap();
-                }
-                _ => return,
-            },
-        }
     }
 }
 
 #[tokio::test]
 async fn a_batch_whose_reply_was_lost_is_applied_once() {
     let server = RedisServer::start("always");
-    let wire = Wire::to(server.address).await;
-    let hot = RedisHot::open(&format!("redis://{}/", wire.address), RedisSettings::default()).await.unwrap();
+    let wire = Proxy::to(server.address);
+    let hot = open_at(&format!("redis://{}/", wire.address), RedisSettings::default()).await.unwrap();
     hot.commit(&batch(1, vec![change("a", 0, "a1", &["r1"])], &[])).await.unwrap();
-    wire.loses_reply.store(true, Ordering::SeqCst);
+    wire.lose_reply();
     let mixed = vec![change("a", 1, "a2", &["r2"]), change("a0", 4, "stale", &["lost"])];
     let committed = hot.commit(&batch(2, mixed, &["loose"])).await.unwrap();
-    assert!(!wire.loses_reply.load(Ordering::SeqCst), "no reply was lost");
+    assert!(!wire.loses_reply(), "no reply was lost");
     assert_eq!(committed.changes, [Change::Applied, Change::Conflict]);
-    assert_eq!(committed.position, 2);
+    assert_eq!(committed.position, 2000, "positions follow the time");
     assert_eq!(logged(&hot, 0).await, ["r1", "r2", "loose"]);
     assert_eq!(states(&hot).await, owned(&[("a", 2, "a2")]));
 }
@@ -187,7 +158,7 @@ async fn a_server_killed_between_two_commits_is_waited_for_and_loses_nothing() {
 async fn an_outage_past_its_bound_leaves_the_outcome_unknown() {
     let mut server = RedisServer::start("always");
     let settings = RedisSettings { outage_ms_max: 200, ..RedisSettings::default() };
-    let hot = RedisHot::open(&server.url(), settings).await.unwrap();
+    let hot = open_at(&server.url(), settings).await.unwrap();
     hot.commit(&batch(1, vec![], &["r1"])).await.unwrap();
     server.kill();
     let read = hot.account(&AccountId::from("a")).await.unwrap_err();
@@ -207,7 +178,7 @@ async fn a_server_without_memory_is_waited_for_and_its_log_can_be_trimmed() {
     let of_task = Arc::clone(&hot);
     let commit = tokio::spawn(async move { of_task.commit(&batch(2, vec![], &["r2"])).await });
     wait_for("intake to be refused", Duration::from_secs(10), || hot.refuses().is_some(), String::new);
-    hot.drained_through(1).await.unwrap();
+    hot.drained_through(0, 1000).await.unwrap();
     assert!(!commit.is_finished());
     server.say("CONFIG SET maxmemory 0").unwrap();
     commit.await.unwrap().unwrap();
@@ -226,7 +197,7 @@ async fn a_server_that_lost_acknowledged_writes_is_found_out() {
     let changes = vec![change("a", 3, "a", &["r4"]), change("b", 0, "b1", &["r5"])];
     let committed = hot.commit(&batch(4, changes, &[])).await.unwrap();
     assert_eq!(committed.changes, [Change::Conflict, Change::Applied]);
-    assert_eq!(committed.position, 4, "positions go on: the drain has passed the old ones");
+    assert_eq!(committed.position, 4000, "positions go on: the drain has passed the old ones");
     assert_eq!(metrics().hot_losses.get(), before + 1);
     hot.commit(&batch(5, vec![change("a", 0, "a1", &[])], &[])).await.unwrap();
     assert_eq!(metrics().hot_losses.get(), before + 1, "it is reported once");
@@ -238,7 +209,7 @@ async fn durable_refuses_a_server_that_does_not_sync_every_write() {
     let reason = refusal(&server, RedisSettings::default()).await;
     assert!(reason.contains("appendfsync is no") && reason.contains("set appendfsync always"), "{reason}");
     let relaxed = RedisSettings { durability: Durability::Relaxed, ..RedisSettings::default() };
-    let hot = RedisHot::open(&server.url(), relaxed).await.unwrap();
+    let hot = open_at(&server.url(), relaxed).await.unwrap();
     hot.commit(&batch(1, vec![], &["r1"])).await.unwrap();
     assert_eq!(metrics().hot_relaxed.get(), 1);
     server.say("CONFIG SET appendonly no").unwrap();
@@ -254,10 +225,10 @@ async fn everysec_is_durable_only_where_waitaof_waits_for_the_disk() {
         assert!(reason.contains("appendfsync is everysec"), "{reason}");
         return;
     }
-    let wire = Wire::to(server.address).await;
-    let hot = RedisHot::open(&format!("redis://{}/", wire.address), RedisSettings::default()).await.unwrap();
+    let wire = Proxy::to(server.address);
+    let hot = open_at(&format!("redis://{}/", wire.address), RedisSettings::default()).await.unwrap();
     hot.commit(&batch(1, vec![], &["r1"])).await.unwrap();
-    wire.loses_reply.store(true, Ordering::SeqCst);
+    wire.lose_reply();
     hot.commit(&batch(2, vec![], &["r2"])).await.unwrap();
     server.restart();
     assert_eq!(logged(&hot, 0).await, ["r1", "r2"]);
@@ -279,22 +250,22 @@ async fn a_newer_format_and_a_server_that_evicts_are_refused_by_name() {
 async fn what_is_drained_leaves_the_log_and_makes_room() {
     let server = RedisServer::start("always");
     let settings = RedisSettings { log_records_max: 4, ..RedisSettings::default() };
-    let hot = RedisHot::open(&server.url(), settings.clone()).await.unwrap();
+    let hot = open_at(&server.url(), settings.clone()).await.unwrap();
     for n in 1..=2 {
         let changes = vec![change("a", n - 1, &format!("a{n}"), &[&format!("r{n}")])];
         assert_eq!(hot.refuses(), None);
         hot.commit(&batch(n, changes, &[&format!("loose{n}")])).await.unwrap();
     }
     assert!(hot.refuses().is_some(), "the log holds what it may");
-    let reopened = RedisHot::open(&server.url(), settings).await.unwrap();
+    let reopened = open_at(&server.url(), settings).await.unwrap();
     assert!(reopened.refuses().is_some(), "and that is known after a start");
-    hot.drained_through(1).await.unwrap();
+    hot.drained_through(0, 1000).await.unwrap();
     assert_eq!(hot.refuses(), None);
     assert_eq!(logged(&hot, 0).await, ["r2", "loose2"]);
-    hot.drained_through(2).await.unwrap();
+    hot.drained_through(0, 2000).await.unwrap();
     assert_eq!(logged(&hot, 0).await, Vec::<String>::new());
     let reopened = open_redis(&server).await;
-    assert_eq!((reopened.last_position(), reopened.last_commit_at()), (2, Some(Timestamp(2))));
+    assert_eq!((reopened.last_position(), reopened.last_commit_at()), (2000, Some(Timestamp(2))));
     assert_eq!(states(&reopened).await, owned(&[("a", 2, "a2")]));
 }
 
@@ -302,7 +273,7 @@ async fn what_is_drained_leaves_the_log_and_makes_room() {
 async fn every_account_is_read_once_over_many_pages() {
     let server = RedisServer::start("always");
     let settings = RedisSettings { scan_accounts: 10, ..RedisSettings::default() };
-    let hot = RedisHot::open(&server.url(), settings).await.unwrap();
+    let hot = open_at(&server.url(), settings).await.unwrap();
     let names: Vec<String> = (0..3000).map(|n| format!("account-{n:04}")).collect();
     let changes = names.iter().map(|name| change(name, 0, "state", &["r"])).collect();
     let committed = hot.commit(&batch(1, changes, &[])).await.unwrap();
@@ -318,12 +289,12 @@ async fn a_user_with_few_rights_is_enough() {
     assert_eq!(server.say(&format!("ACL SETUSER gateway on >secret {rights}")).as_deref(), Some("+OK\r\n"));
     server.say("CONFIG SET requirepass another").unwrap();
     let url = format!("redis://gateway:secret@{}/", server.address);
-    let hot = RedisHot::open(&url, RedisSettings::default()).await.unwrap();
+    let hot = open_at(&url, RedisSettings::default()).await.unwrap();
     hot.commit(&batch(1, vec![change("a", 0, "a1", &["r1"])], &[])).await.unwrap();
     assert_eq!(logged(&hot, 0).await, ["r1"]);
-    hot.drained_through(1).await.unwrap();
+    hot.drained_through(0, 1000).await.unwrap();
     let wrong = format!("redis://gateway:wrong@{}/", server.address);
-    let reason = RedisHot::open(&wrong, RedisSettings::default()).await.err().unwrap().to_string();
+    let reason = open_at(&wrong, RedisSettings::default()).await.err().unwrap().to_string();
     assert!(!reason.contains("wrong@"), "{reason}");
 }
 
@@ -337,13 +308,20 @@ fn a_gateway_reaches_redis_in_tls() {
     let server = RedisServer::start_in(
         tempfile::tempdir().unwrap(),
         &[
-            &["--appendfsync", "always", "--tls-port", &tls_port, "--tls-auth-clients", "no"][..],
+            &["--appendfsync", "always", "--tls-port", &tls_port, "--tls-auth-clients", "yes"][..],
             &["--tls-cert-file", &certificate, "--tls-key-file", &key, "--tls-ca-cert-file", &authority],
         ]
         .concat(),
     );
-    let url = format!("rediss://localhost:{tls_port}/");
-    let settings = [("LINEGATE__HOT__URL", url.as_str()), ("SSL_CERT_FILE", authority.as_str())];
+    assert_eq!(server.say("ACL SETUSER gateway on >secret ~* +@all").as_deref(), Some("+OK\r\n"));
+    server.say("CONFIG SET requirepass another").unwrap();
+    let url = format!("rediss://gateway:secret@localhost:{tls_port}/");
+    let settings = [
+        ("LINEGATE__HOT__URL", url.as_str()),
+        ("LINEGATE__HOT__REDIS__TLS_CA_FILE", authority.as_str()),
+        ("LINEGATE__HOT__REDIS__TLS_CERTIFICATE", certificate.as_str()),
+        ("LINEGATE__HOT__REDIS__TLS_KEY", key.as_str()),
+    ];
     let gateway = Gateway::start(folder.path(), Ports::free(), &settings);
     assert_eq!(gateway.metric("linegate_hot_redis_up{link=\"reads\"}"), 1);
     assert_eq!(gateway.terminate(), Some(0));

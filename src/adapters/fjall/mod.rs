@@ -28,7 +28,8 @@ use crate::adapters::system::SystemClock;
 use crate::domain::ids::{AccountId, SessionId};
 use crate::domain::time::Timestamp;
 use crate::ports::hot::{
-    AccountVisitor, Batch, Change, Committed, HotError, HotStore, LogEntry, Position, StoredAccount, decode_records,
+    AccountVisitor, Batch, Change, Committed, HotError, HotStore, LogEntry, LogNo, Position, StoredAccount,
+    decode_records,
 };
 use crate::telemetry::metrics;
 
@@ -432,11 +433,11 @@ impl HotStore for FjallHot {
         Ok(value.and_then(|v| std::str::from_utf8(&v).ok().map(AccountId::from)))
     }
 
-    async fn log_after(&self, position: Position, limit: usize) -> Result<Vec<LogEntry>, HotError> {
+    async fn log_after(&self, _: LogNo, position: Position, limit: usize) -> Result<Vec<LogEntry>, HotError> {
         self.inner.log_after(position, limit)
     }
 
-    async fn drained_through(&self, position: Position) -> Result<(), HotError> {
+    async fn drained_through(&self, _: LogNo, position: Position) -> Result<(), HotError> {
         self.inner.drained_through(position)
     }
 

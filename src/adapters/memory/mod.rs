@@ -29,6 +29,7 @@ use crate::domain::ordering::Order;
 use crate::domain::scheduling::{Appointment, Call, Slot, Worker};
 use crate::domain::settlement::Settlement;
 use crate::domain::usage::UsageRecord;
+use crate::ports::hot::LogNo;
 use crate::ports::relational::{
     CloseRun, IdempotencyRecord, Listener, OutboxEntry, Relational, StoreError, Stored, Write,
 };
@@ -114,6 +115,6 @@ struct State {
 /// The store's own two cursors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Cursor {
-    Drain,
+    Drain(LogNo),
     FanOut,
 }

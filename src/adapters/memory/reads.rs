@@ -21,6 +21,7 @@ use crate::domain::scheduling::{Appointment, Call, CallState, Slot, Worker};
 use crate::domain::settlement::Settlement;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{UsageOutcome, UsageRecord};
+use crate::ports::hot::LogNo;
 use crate::ports::relational::{
     BillingReads, CloseRun, CloseState, DeliveryState, DeviceReads, IdempotencyRecord, LineFilter, LineReads, Listener,
     OrderFilter, OrderReads, OutboxEntry, OutboxReads, Page, Paged, Stored, StreamedHappening, UsageFilter, UsageTotal,
@@ -279,8 +280,13 @@ impl OutboxReads for MemoryStore {
 
 #[async_trait]
 impl BillingReads for MemoryStore {
-    async fn drain_cursor(&self) -> Stored<u64> {
-        Ok(self.state().cursors.get(&Cursor::Drain).copied().unwrap_or(0))
+    async fn drain_cursors(&self) -> Stored<BTreeMap<LogNo, u64>> {
+        let state = self.state();
+        let of_logs = state.cursors.iter().filter_map(|(cursor, position)| match cursor {
+            Cursor::Drain(log) => Some((*log, *position)),
+            Cursor::FanOut => None,
+        });
+        Ok(of_logs.collect())
     }
 
     async fn usage(&self, filter: &UsageFilter, page: Page) -> Stored<Paged<UsageRecord>> {

@@ -11,6 +11,7 @@ use crate::domain::ledger::Posting;
 use crate::domain::notification::Message;
 use crate::domain::scheduling::Slot;
 use crate::domain::usage::{UsageOutcome, UsageRecord};
+use crate::ports::hot::LogNo;
 use crate::ports::relational::{DeliveryState, OutboxEntry, StoreError, Stored, Write};
 use crate::saga::record::{SagaEvent, SagaRecord};
 
@@ -79,7 +80,7 @@ impl Transaction<'_> {
             Write::Delivery(id, delivery) => self.delivery(&id, delivery),
             Write::Listener(listener) => self.put(|s| &mut s.listeners, listener.id.clone(), listener),
             Write::RemoveListener(id) => self.remove(|s| &mut s.listeners, id),
-            Write::Drain { position, records } => self.drain(position, records),
+            Write::Drain { log, after, position, records } => self.drain(log, after, position, records)?,
             Write::Invoices { series, invoices } => self.invoices(&series, invoices)?,
             Write::Settlement(settlement) => self.put(|s| &mut s.settlements, settlement.cycle, settlement),
             Write::CloseRun(run) => guarded!(self, close_runs, "close run", run, cycle),
@@ -158,14 +159,19 @@ impl Transaction<'_> {
         }
     }
 
-    fn drain(&mut self, position: u64, records: Vec<UsageRecord>) {
-        if self.state.cursors.get(&Cursor::Drain).copied().unwrap_or(0) >= position {
-            return;
+    fn drain(&mut self, log: LogNo, after: u64, position: u64, records: Vec<UsageRecord>) -> Stored<()> {
+        let cursor = self.state.cursors.get(&Cursor::Drain(log)).copied().unwrap_or(0);
+        if cursor >= position {
+            return Ok(());
         }
-        self.put(|s| &mut s.cursors, Cursor::Drain, position);
+        if cursor != after {
+            return Err(StoreError::Conflict { what: format!("cursor drain/{log}") });
+        }
+        self.put(|s| &mut s.cursors, Cursor::Drain(log), position);
         for record in records {
             self.usage(record);
         }
+        Ok(())
     }
 
     fn usage(&mut self, record: UsageRecord) {

@@ -1,10 +1,13 @@
 //! Reads of usage, bills and settlement.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
+use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder, Row};
 
 use super::PostgresStore;
-use super::apply::drain_cursor;
+use super::apply::log_of_cursor;
 use super::read_orders::{list_and_count, narrow};
 use super::row::{body, count, id, maybe_cycle, statement, text, usage_record};
 use crate::adapters::columns::posting;
@@ -14,12 +17,19 @@ use crate::domain::ids::{AccountId, CustomerId, InvoiceId};
 use crate::domain::ledger::Posting;
 use crate::domain::settlement::Settlement;
 use crate::domain::usage::UsageRecord;
+use crate::ports::hot::LogNo;
 use crate::ports::relational::{BillingReads, CloseRun, CloseState, Page, Paged, Stored, UsageFilter, UsageTotal};
 
 #[async_trait]
 impl BillingReads for PostgresStore {
-    async fn drain_cursor(&self) -> Stored<u64> {
-        self.position(&drain_cursor(&self.hot_log)).await
+    async fn drain_cursors(&self) -> Stored<BTreeMap<LogNo, u64>> {
+        let query = statement("SELECT name, position FROM cursors");
+        let read = |row: &PgRow| Ok((row.try_get("name")?, count(row, "position")?));
+        let rows: Vec<(String, u64)> = self.all("read drain cursors", query, read).await?;
+        Ok(rows
+            .into_iter()
+            .filter_map(|(name, position)| Some((log_of_cursor(&self.hot_log, &name)?, position)))
+            .collect())
     }
 
     async fn usage(&self, filter: &UsageFilter, page: Page) -> Stored<Paged<UsageRecord>> {

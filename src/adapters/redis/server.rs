@@ -5,12 +5,8 @@ use std::collections::HashMap;
 use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, InfoDict};
 
-use super::keys::Keys;
 use super::link::{DiskSync, Trouble};
 use super::settings::{Durability, RedisSettings};
-
-/// Format of the whole store.
-const FORMAT: u64 = 1;
 
 /// Oldest server: flags of scripts came with it.
 const VERSION_MIN: (u32, u32) = (7, 0);
@@ -23,7 +19,6 @@ const VERSION_WAITAOF: (u32, u32) = (7, 2);
 pub(super) async fn check(
     connection: &mut MultiplexedConnection,
     settings: &RedisSettings,
-    keys: &Keys,
 ) -> Result<DiskSync, Trouble> {
     let info: InfoDict = redis::cmd("INFO").query_async(connection).await.map_err(|e| Trouble::of_connecting(&e))?;
     let text = |name: &str| info.get::<String>(name).unwrap_or_default();
@@ -34,9 +29,6 @@ pub(super) async fn check(
     if version < VERSION_MIN {
         return refuse(format!("the server has version {}; it has to be 7.0 or newer", text("redis_version")));
     }
-    if text("cluster_enabled") == "1" {
-        return refuse("the server is part of a Redis Cluster, which is not served: name a single server".to_owned());
-    }
     if text("role") != "master" {
         return Err(Trouble::Passes("the server is a replica, and takes no writes".to_owned()));
     }
@@ -46,7 +38,6 @@ pub(super) async fn check(
             "the server throws accounts away when memory is short: set maxmemory-policy noeviction, not {policy}"
         ));
     }
-    check_format(connection, keys).await?;
     match settings.durability {
         Durability::Relaxed => Ok(DiskSync::Implied),
         Durability::Durable if text("aof_enabled") != "1" => {
@@ -82,23 +73,6 @@ async fn appendfsync(connection: &mut MultiplexedConnection) -> Result<String, T
             "the server does not tell its appendfsync ({error}): let this user CONFIG GET, or set \
              hot.redis.durability = \"relaxed\""
         )),
-    }
-}
-
-async fn check_format(connection: &mut MultiplexedConnection, keys: &Keys) -> Result<(), Trouble> {
-    let connecting = |e: redis::RedisError| Trouble::of_connecting(&e);
-    let mut ask = redis::cmd("HGET");
-    ask.arg(&keys.meta).arg("format");
-    let found: Option<u64> = ask.query_async(connection).await.map_err(connecting)?;
-    match found {
-        Some(FORMAT) => Ok(()),
-        Some(other) => refuse(format!("the store under {} has format {other}, this program reads {FORMAT}", keys.meta)),
-        // Two gateways that find nothing at the same moment write the same.
-        None => {
-            let mut note = redis::cmd("HSET");
-            note.arg(&keys.meta).arg("format").arg(FORMAT);
-            note.exec_async(connection).await.map_err(connecting)
-        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Settings of the Redis hot store.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 /// What an acknowledgement is worth when the server or its machine fails.
@@ -22,6 +24,20 @@ pub struct RedisSettings {
     pub durability: Durability,
     /// What keys begin with. Gateways of one name share accounts.
     pub prefix: String,
+    /// PEM file of the authorities of the servers' certificates, for `rediss://`;
+    /// empty trusts the system's.
+    pub tls_ca_file: PathBuf,
+    /// PEM files of our own certificate with its chain, and of its key, where the
+    /// servers ask for one; both empty or none.
+    pub tls_certificate: PathBuf,
+    /// See `tls_certificate`.
+    pub tls_key: PathBuf,
+    /// More nodes of a Cluster, `host:port`, asked where the one of the URL is away
+    /// at the start.
+    pub nodes: Vec<String>,
+    /// Replicas that have to have a write before it counts (WAIT). 0 waits for none,
+    /// and a failover may lose what the replica had not got: that is found out.
+    pub replicas_min: u32,
     /// Longest wait for a connection, milliseconds.
     pub connect_timeout_ms: u64,
     /// Longest wait for a reply, milliseconds; a disk that syncs slowly needs more.
@@ -44,11 +60,16 @@ impl Default for RedisSettings {
         Self {
             durability: Durability::Durable,
             prefix: "linegate".to_owned(),
+            tls_ca_file: PathBuf::new(),
+            tls_certificate: PathBuf::new(),
+            tls_key: PathBuf::new(),
+            nodes: Vec::new(),
+            replicas_min: 0,
             connect_timeout_ms: 2000,
             reply_timeout_ms: 5000,
             retry_ms_min: 50,
             retry_ms_max: 1000,
-            outage_ms_max: 60_000,
+            outage_ms_max: 3_600_000,
             log_records_max: 20_000_000,
             scan_accounts: 1000,
         }

@@ -3,7 +3,7 @@
 --
 -- KEYS  meta, log
 -- ARGV  the position that is drained, the one after it
--- gives records that the log still holds
+-- gives records and entries that the log still holds
 local meta, log = KEYS[1], KEYS[2]
 local newest = redis.call('XREVRANGE', log, ARGV[1], '-', 'COUNT', 1)[1]
 if newest then
@@ -12,4 +12,4 @@ if newest then
     redis.call('XTRIM', log, 'MINID', ARGV[2])
 end
 local state = redis.call('HMGET', meta, 'records', 'trimmed')
-return tonumber(state[1] or 0) - tonumber(state[2] or 0)
+return {tonumber(state[1] or 0) - tonumber(state[2] or 0), redis.call('XLEN', log)}

@@ -124,7 +124,7 @@ impl Used {
 }
 
 /// One service or rating group of a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupRequest {
     /// Rating-Group (RFC 8506 section 8.29), 0 where the source has none.
     pub rating_group: u32,
@@ -140,7 +140,7 @@ pub struct GroupRequest {
 }
 
 /// One request, from any source.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChargeRequest {
     /// What makes it the same request when it comes again.
     pub key: RecordKey,

@@ -5,7 +5,7 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 
 use ahash::RandomState;
 
-use crate::domain::account::{Account, AccountLimits, BadAccount};
+use crate::domain::account::{Account, AccountLimits, BadAccount, stable_hash};
 use crate::domain::ids::AccountId;
 use crate::domain::time::Timestamp;
 use crate::ports::hot::AccountChange;
@@ -58,6 +58,7 @@ struct Idle {
     state: Option<Box<[u8]>>,
     /// As in [`Slot`].
     scheduled: Timestamp,
+    open_sessions: u32,
     /// Whether it was opened since it was last looked at for room.
     used: bool,
 }
@@ -86,10 +87,14 @@ impl Accounts {
         }
     }
 
-    /// Puts an account in as an open one.
+    /// Puts an account in as an open one, in the place of what was known of it.
     pub(super) fn insert(&mut self, account: Account, changed: bool) {
         if changed {
             self.recovered.push(account.id.clone());
+        }
+        if let Some(slot) = self.slots.get_mut(&account.id) {
+            (slot.account, slot.pending, slot.in_flight, slot.used) = (account, None, false, true);
+            return;
         }
         let id = account.id.clone();
         let before = self.idle.remove(&id);
@@ -97,9 +102,8 @@ impl Accounts {
         self.packed_count -= usize::from(was_packed);
         let scheduled = before.map_or(Timestamp::MAX, |idle| idle.scheduled);
         let slot = Slot { account, pending: None, in_flight: false, scheduled, used: true, was_packed };
-        if self.slots.insert(id.clone(), slot).is_none() {
-            self.open.push_back(id);
-        }
+        self.slots.insert(id.clone(), slot);
+        self.open.push_back(id);
     }
 
     /// Puts a durable account in as it is stored: packed where there is room.
@@ -112,7 +116,8 @@ impl Accounts {
             self.packed.push_back(id.clone());
             self.packed_count += 1;
         }
-        self.idle.insert(id, Idle { state, scheduled, used: false });
+        let open_sessions = open_sessions(account) as u32;
+        self.idle.insert(id, Idle { state, scheduled, open_sessions, used: false });
     }
 
     /// Opens an account where it is in memory.
@@ -135,8 +140,20 @@ impl Accounts {
         }
     }
 
-    /// Drops what is known of an account that is not open.
-    pub(super) fn forget_idle(&mut self, id: &AccountId) {
+    /// Whether there is an account of that name, in memory or not.
+    pub(super) fn contains(&self, id: &AccountId) -> bool {
+        self.slots.contains_key(id) || self.idle.contains_key(id)
+    }
+
+    /// The account's open sessions, as far as is known; `None` where there is none of that name.
+    pub(super) fn open_sessions(&self, id: &AccountId) -> Option<usize> {
+        let idle = || self.idle.get(id).map(|idle| idle.open_sessions as usize);
+        self.slots.get(id).map(|slot| open_sessions(&slot.account)).or_else(idle)
+    }
+
+    /// Drops what is known of an account.
+    pub(super) fn remove(&mut self, id: &AccountId) {
+        self.slots.remove(id);
         if let Some(Idle { state: Some(_), .. }) = self.idle.remove(id) {
             self.packed_count -= 1;
         }
@@ -178,7 +195,12 @@ impl Accounts {
     fn pack(&mut self, id: AccountId) {
         let Some(slot) = self.slots.remove(&id) else { return };
         let state = slot.account.encode(Vec::with_capacity(256)).into_boxed_slice();
-        let idle = Idle { state: Some(state), scheduled: slot.scheduled, used: slot.was_packed };
+        let idle = Idle {
+            state: Some(state),
+            scheduled: slot.scheduled,
+            open_sessions: open_sessions(&slot.account) as u32,
+            used: slot.was_packed,
+        };
         self.packed_count += 1;
         if !slot.was_packed {
             self.packed.push_back(id.clone());
@@ -227,23 +249,51 @@ impl Accounts {
     }
 }
 
+/// How many sessions of an account are open.
+pub(super) fn open_sessions(account: &Account) -> usize {
+    account.sessions.iter().filter(|session| session.is_open()).count()
+}
+
 /// The account's change in the pending batch, made at the first use.
 pub(super) fn change_of<'c>(slot: &mut Slot, changes: &'c mut Vec<AccountChange>) -> &'c mut AccountChange {
+    let change = check_of(slot, changes);
+    change.version = change.previous + 1;
+    change
+}
+
+/// The account's place in the pending batch, where its version is compared and, unless
+/// something changes it, nothing more.
+pub(super) fn check_of<'c>(slot: &mut Slot, changes: &'c mut Vec<AccountChange>) -> &'c mut AccountChange {
     let at = *slot.pending.get_or_insert_with(|| {
-        let previous = slot.account.version;
-        changes.push(AccountChange {
-            account: slot.account.id.clone(),
-            previous,
-            version: previous + 1,
-            state: Vec::new(),
-            records: Vec::new(),
-            record_count: 0,
-            opened: Vec::new(),
-            closed: Vec::new(),
-        });
+        let version = slot.account.version;
+        changes.push(AccountChange::check(slot.account.id.clone(), version));
         changes.len() - 1
     });
     &mut changes[at]
+}
+
+/// Versions for a store that gateways share: the upper bits count, the lower ones
+/// differ each time. A store that has lost writes gives counts again, and a state
+/// that was read before the loss must not pass for the one that has its count now.
+pub(super) struct Versions {
+    seed: u64,
+    given: u64,
+}
+
+impl Versions {
+    const LOW_BITS: u32 = 20;
+
+    /// `seed` differs for each task that gives versions.
+    pub(super) fn new(seed: u64) -> Self {
+        Self { seed, given: 0 }
+    }
+
+    pub(super) fn after(&mut self, previous: u64) -> u64 {
+        self.given += 1;
+        let mark = stable_hash(&(self.seed ^ self.given.rotate_left(32)).to_be_bytes());
+        let low = mark & ((1 << Self::LOW_BITS) - 1);
+        ((previous >> Self::LOW_BITS) + 1) << Self::LOW_BITS | low
+    }
 }
 
 /// Notes when the shard has to look at the account for what expires.

@@ -149,11 +149,16 @@ impl Directory {
     }
 
     pub(super) fn forget_line(&self, line: &LineCharging) {
-        for (identifier, _) in &line.identifiers {
+        self.forget_names(line.identifiers.iter().map(|(identifier, _)| identifier), &line.id);
+    }
+
+    /// Identifiers that do not name the line any more.
+    pub(super) fn forget_names<'i>(&self, identifiers: impl IntoIterator<Item = &'i Identifier>, line: &LineId) {
+        for identifier in identifiers {
             let name = Name::from(identifier);
             let mut piece = write(self.piece(&self.identifiers, &name));
             let Some(holders) = piece.get(&name) else { continue };
-            let kept = Holders::of(holders.without(&line.id));
+            let kept = Holders::of(holders.without(line));
             replace(&mut piece, name, kept);
         }
     }

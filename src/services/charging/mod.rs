@@ -16,6 +16,8 @@ mod committer;
 mod counters;
 mod directory;
 mod loads;
+mod lookups;
+mod outage;
 mod recovery;
 mod settings;
 mod shard;
@@ -26,10 +28,13 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use futures_util::future::select_all;
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use self::outage::{OfflinePolicy, OnlinePolicy, OutageSettings};
 pub use self::settings::ChargingSettings;
 
 use self::directory::Directory;
-use self::shard::{Answer, CloseProgress, Work};
+use self::lookups::Lookups;
+use self::outage::Outage;
+use self::shard::{Answer, CloseProgress, Foresee, Work};
 use crate::domain::account::{AccountCommand, AccountView, CommandAnswer, slot_of, stable_hash};
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{AccountId, LineId};
@@ -38,7 +43,7 @@ use crate::domain::tariff::SharedTariff;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{Identifier, SuspenseReason, UsageOutcome, UsageRecord, UsageSource};
 use crate::ports::Clock;
-use crate::ports::hot::{HotStore, Position};
+use crate::ports::hot::{HotError, HotStore, Position};
 pub use crate::ports::intake::{ChargingError, Replies, Reply, RequestIntake};
 use crate::telemetry::metrics;
 
@@ -73,6 +78,8 @@ const FATAL: u8 = 2;
 pub(in crate::services::charging) struct Shared {
     queues: Box<[Queue]>,
     directory: Directory,
+    lookups: Lookups,
+    outage: Outage,
     hot: Arc<dyn HotStore>,
     tariff: SharedTariff,
     clock: Arc<dyn Clock>,
@@ -83,6 +90,8 @@ pub(in crate::services::charging) struct Shared {
 
 struct Queue {
     to: mpsc::UnboundedSender<Work>,
+    /// Does not wait behind what waits for the store; bounded by the journal of an outage.
+    urgent: mpsc::UnboundedSender<Foresee>,
     waiting: AtomicUsize,
 }
 
@@ -144,6 +153,7 @@ impl Charging {
     /// Carries a command out on an account, in the order of its queue; durable
     /// when it returns. Idempotent by the command's key.
     pub async fn command(&self, account: &AccountId, command: AccountCommand) -> Result<CommandAnswer, ChargingError> {
+        self.refresh(account).await.map_err(unread)?;
         let (to, answer) = oneshot::channel();
         self.enqueue_control(account, Work::Command { account: account.clone(), command, to })?;
         answer.await.unwrap_or(Err(ChargingError::Fatal))
@@ -154,8 +164,11 @@ impl Charging {
         self.shared.directory.line_of(identifier, at)
     }
 
-    /// An account as it stands in memory; `None` when there is none.
+    /// An account as it stands, or as it was when the store went away; `None` when there is none.
     pub async fn view(&self, account: &AccountId) -> Result<Option<AccountView>, ChargingError> {
+        if !self.shared.hot.is_away() {
+            self.refresh(account).await.map_err(unread)?;
+        }
         let (to, answer) = oneshot::channel();
         self.enqueue_control(account, Work::View { account: account.clone(), to })?;
         answer.await.unwrap_or(Err(ChargingError::Fatal))
@@ -170,6 +183,7 @@ impl Charging {
         mut progress: impl FnMut(u64, u64) + Send,
     ) -> Result<ClosedCycle, ChargingError> {
         self.check_running()?;
+        self.load_missing().await.map_err(unread)?;
         let (to, mut reports) = mpsc::unbounded_channel();
         for queue in &self.shared.queues {
             queue.waiting.fetch_add(1, Ordering::Relaxed);
@@ -195,6 +209,14 @@ impl Charging {
         Ok(ClosedCycle { accounts: done, position: position.max(self.shared.hot.last_position()) })
     }
 
+    /// Another gateway on the store has closed `cycle`: accounts that are made later begin
+    /// behind it.
+    pub fn closed_elsewhere(&self, cycle: CycleId) {
+        for queue in &self.shared.queues {
+            queue.push(Work::ClosedElsewhere { cycle });
+        }
+    }
+
     /// Why usage is refused altogether at this moment, where it is.
     pub fn refuses(&self) -> Option<&'static str> {
         match self.shared.state.load(Ordering::Acquire) {
@@ -212,20 +234,34 @@ impl Charging {
         }
     }
 
-    /// Finds the account and puts the request into its shard's queue.
+    /// Brings a request to its shard, or does what the settings say while the store is away.
     fn route(&self, request: ChargeRequest, reply: Answer) {
+        let taken = if self.shared.hot.is_away() { self.bridge(request, reply) } else { self.hold(request, reply) };
+        if let Some((request, reply)) = taken {
+            self.route_to_store(request, reply);
+        }
+    }
+
+    /// Finds the account and puts the request into its shard's queue.
+    fn route_to_store(&self, request: ChargeRequest, reply: Answer) {
+        match self.resolve(&request) {
+            Some((account, line)) => self.admit(request, account, line, reply),
+            None if self.shared.hot.is_shared() => self.look_up(request, reply),
+            None => self.answer_unknown(&request, reply),
+        }
+    }
+
+    /// The account that a request is for, and the line where its names tell it.
+    fn resolve(&self, request: &ChargeRequest) -> Option<(AccountId, Option<LineId>)> {
         let directory = &self.shared.directory;
         if let Some(account) = request.session.as_ref().and_then(|session| directory.account_of(session)) {
             // A Gy session may have the same Session-Id as an Rf session that is yet to begin.
             let opens = request.key.source() == UsageSource::Rf;
-            let line = opens.then(|| self.find_line(&request)).flatten();
+            let line = opens.then(|| self.find_line(request)).flatten();
             let line = line.filter(|(_, of)| *of == account).map(|(line, _)| line);
-            return self.admit(request, account, line, reply);
+            return Some((account, line));
         }
-        match self.find_line(&request) {
-            Some((line, account)) => self.admit(request, account, Some(line), reply),
-            None => self.answer_unknown(&request, reply),
-        }
+        self.find_line(request).map(|(line, account)| (account, Some(line)))
     }
 
     /// The line by the usage's own time, with room for an element's slower clock.
@@ -256,7 +292,7 @@ impl Charging {
     fn admit(&self, request: ChargeRequest, account: AccountId, line: Option<LineId>, reply: Answer) {
         let queue = self.queue_of(&account);
         let room = self.shared.settings.queue_room(request.phase);
-        if let Err(error) = self.may_take(queue, room) {
+        if let Err(error) = self.may_take(queue, room, request.key.source()) {
             return reply.send(Err(error));
         }
         queue.push(Work::Charge { request, account, line, reply });
@@ -266,7 +302,7 @@ impl Charging {
         let Some(first) = records.first() else { return reply.send(Ok(answer)) };
         let hash = stable_hash(first.key.to_string().as_bytes());
         let queue = &self.shared.queues[(hash % self.shared.queues.len() as u64) as usize];
-        if let Err(error) = self.may_take(queue, self.shared.settings.queue_room(Phase::Event)) {
+        if let Err(error) = self.may_take(queue, self.shared.settings.queue_room(Phase::Event), first.key.source()) {
             return reply.send(Err(error));
         }
         queue.push(Work::Loose { records, answer, reply });
@@ -284,13 +320,18 @@ impl Charging {
         Ok(())
     }
 
-    fn may_take(&self, queue: &Queue, room: usize) -> Result<(), ChargingError> {
+    fn may_take(&self, queue: &Queue, room: usize, source: UsageSource) -> Result<(), ChargingError> {
         self.check_running()?;
-        if queue.waiting.load(Ordering::Relaxed) >= room || self.shared.hot.refuses().is_some() {
+        if queue.waiting.load(Ordering::Relaxed) >= room || self.keeps_out(source) {
             metrics().shard_refused.inc();
             return Err(ChargingError::Overloaded);
         }
         Ok(())
+    }
+
+    fn keeps_out(&self, source: UsageSource) -> bool {
+        let hot = &self.shared.hot;
+        hot.refuses().is_some() && !(hot.is_away() && self.may_wait(source))
     }
 
     fn queue_of(&self, account: &AccountId) -> &Queue {
@@ -345,6 +386,12 @@ impl Queue {
         // A closed queue drops the work: its waiters hear of the end by that.
         let _ = self.to.send(work);
     }
+}
+
+/// An account could not be read: nothing moved.
+fn unread(error: HotError) -> ChargingError {
+    tracing::warn!(%error, "read an account");
+    ChargingError::Overloaded
 }
 
 /// The shard that owns an account: the same for all time for a number of shards.

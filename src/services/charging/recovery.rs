@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize};
 use std::time::Duration;
 
+use ahash::RandomState;
 use tokio::sync::{mpsc, watch};
 
-use super::accounts::{Accounts, CacheLimits};
+use super::accounts::{Accounts, CacheLimits, Versions, open_sessions};
 use super::committer;
 use super::directory::Directory;
-use super::shard::{Shard, Work};
+use super::lookups::Lookups;
+use super::outage::Outage;
+use super::shard::{Receivers, Shard};
 use super::{Charging, ChargingError, ChargingSettings, ChargingTasks, Queue, RUNNING, Shared, shard_of};
 use crate::domain::account::Account;
 use crate::domain::cycle::CycleId;
@@ -33,10 +36,10 @@ pub(super) async fn start(
     let now = clock.now();
     let directory = Directory::new();
     let accounts = load(hot.as_ref(), &directory, shards, &settings, now).await?;
-    let (queues, receivers): (Vec<Queue>, Vec<mpsc::UnboundedReceiver<Work>>) = (0..shards)
+    let (queues, receivers): (Vec<Queue>, Vec<Receivers>) = (0..shards)
         .map(|_| {
-            let (to, from) = mpsc::unbounded_channel();
-            (Queue { to, waiting: AtomicUsize::new(0) }, from)
+            let ((to, work), (urgent, foresee)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+            (Queue { to, urgent, waiting: AtomicUsize::new(0) }, Receivers { work, foresee })
         })
         .unzip();
     let (fatal, fatal_heard) = watch::channel(None);
@@ -46,13 +49,15 @@ pub(super) async fn start(
         hot,
         tariff,
         clock,
+        lookups: Lookups::new(&settings),
+        outage: Outage::default(),
         settings,
         state: AtomicU8::new(RUNNING),
         fatal,
     });
     let (to_committer, packages) = mpsc::unbounded_channel();
-    // Fresh for each start: two starts are never within one millisecond of each other.
-    let writer = u64::try_from(now.millis()).unwrap_or(0);
+    // Fresh for each start, and for each gateway: the hasher is seeded by the system.
+    let writer = RandomState::new().hash_one(now.millis());
     let committer = committer::start(packages, Arc::clone(&shared), writer).map_err(|error| {
         tracing::error!(%error, "start the committer's thread");
         ChargingError::Fatal
@@ -62,7 +67,9 @@ pub(super) async fn start(
         .zip(receivers)
         .enumerate()
         .map(|(index, (accounts, queue))| {
-            let shard = Shard::new(index, Arc::clone(&shared), accounts, queue, to_committer.clone(), newest_closed);
+            let versions = Versions::new(writer.wrapping_add(index as u64));
+            let shard =
+                Shard::new(index, Arc::clone(&shared), accounts, queue, to_committer.clone(), newest_closed, versions);
             tokio::spawn(shard.run())
         })
         .collect();
@@ -92,7 +99,7 @@ async fn load(
             account.version = stored.version;
             let lengthened = last_alive.is_some_and(|at| account.lengthen_reservations(at, downtime));
             directory.add_account(&account);
-            sessions += account.sessions.iter().filter(|session| session.is_open()).count();
+            sessions += open_sessions(&account);
             let shard = &mut accounts[shard_of(&account.id, shards)];
             if lengthened {
                 shard.insert(account, true);

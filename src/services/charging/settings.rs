@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::outage::OutageSettings;
 use crate::domain::rating::RatingSettings;
 use crate::domain::rating::request::Phase;
 
@@ -34,6 +35,15 @@ pub struct ChargingSettings {
     pub loads_max: usize,
     /// Requests that may wait in one shard for accounts that are read; more are refused.
     pub load_requests_max: usize,
+    /// Accounts that may be looked for at once on a store that gateways share, where a
+    /// request names a session or line that is not known here.
+    pub lookups_max: usize,
+    /// How long what was not found is taken for unknown, milliseconds.
+    pub lookup_missed_ms: u64,
+    /// What was not found and is remembered; the oldest goes first.
+    pub lookups_missed_max: usize,
+    /// What is done while the hot store is away.
+    pub outage: OutageSettings,
     /// How records are judged.
     pub rating: RatingSettings,
 }
@@ -52,6 +62,10 @@ impl Default for ChargingSettings {
             accounts_cached_max: 2_000_000,
             loads_max: 64,
             load_requests_max: 10_000,
+            lookups_max: 256,
+            lookup_missed_ms: 1000,
+            lookups_missed_max: 100_000,
+            outage: OutageSettings::default(),
             rating: RatingSettings::default(),
         }
     }

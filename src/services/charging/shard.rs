@@ -6,6 +6,7 @@
 //! pending when they were decided.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,18 +14,18 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
-use super::accounts::{Accounts, Expiries, Place, change_of, schedule};
+use super::accounts::{Accounts, Expiries, Place, Versions, change_of, check_of, open_sessions, schedule};
 use super::committer::Package;
 use super::counters::{count_record, count_repeated};
 use super::loads::{Loaded, Loads, read_account};
-use super::{ChargingError, FATAL, Reply, Shared};
-use crate::domain::account::{Account, AccountCommand, AccountView, CommandAnswer, Session};
+use super::{Charging, ChargingError, FATAL, Reply, Shared};
+use crate::domain::account::{Account, AccountCommand, AccountView, BadAccount, CommandAnswer, LineCharging, Session};
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{AccountId, LineId, SessionId};
 use crate::domain::rating::apply;
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, Outcome};
 use crate::domain::time::Timestamp;
-use crate::domain::usage::{SuspenseReason, UsageRecord, UsageSource};
+use crate::domain::usage::{Identifier, SuspenseReason, UsageRecord, UsageSource};
 use crate::ports::hot::{AccountChange, Change, HotError, Position, StoredAccount, encode_record};
 use crate::telemetry::metrics;
 
@@ -81,6 +82,19 @@ pub(super) enum Work {
         peer: Arc<str>,
         before: Timestamp,
     },
+    /// An account as the store that gateways share has it.
+    Know {
+        stored: StoredAccount,
+        done: oneshot::Sender<()>,
+    },
+    /// Asks which of these accounts are not here.
+    Missing {
+        accounts: Vec<AccountId>,
+        to: oneshot::Sender<Vec<AccountId>>,
+    },
+    ClosedElsewhere {
+        cycle: CycleId,
+    },
     /// The shard's own: an account has something that expires, is to be closed, or may have
     /// sessions that its client has lost.
     Expire {
@@ -108,7 +122,13 @@ impl Work {
             | Work::Expire { account }
             | Work::CloseOne { account, .. }
             | Work::Sweep { account, .. } => Some(account),
-            Work::Loose { .. } | Work::Close { .. } | Work::SessionsLost { .. } | Work::Stop => None,
+            Work::Loose { .. }
+            | Work::Close { .. }
+            | Work::SessionsLost { .. }
+            | Work::Know { .. }
+            | Work::Missing { .. }
+            | Work::ClosedElsewhere { .. }
+            | Work::Stop => None,
         }
     }
 
@@ -123,6 +143,26 @@ impl Work {
         }
         None
     }
+}
+
+/// What comes past the queue.
+pub(super) enum Foresee {
+    /// Asks what a request would be answered, after those that were foreseen before it; `None`
+    /// where the account is not here.
+    Request {
+        request: Box<ChargeRequest>,
+        account: AccountId,
+        line: Option<LineId>,
+        to: oneshot::Sender<Option<ChargeAnswer>>,
+    },
+    /// What was foreseen has been charged.
+    Forget,
+}
+
+/// Where a shard's work comes from.
+pub(super) struct Receivers {
+    pub(super) work: mpsc::UnboundedReceiver<Work>,
+    pub(super) foresee: mpsc::UnboundedReceiver<Foresee>,
 }
 
 /// Who waits for a batch, with what it takes to decide again after a conflict.
@@ -205,6 +245,9 @@ pub(super) struct Shard {
     /// Accounts in memory, as the metric has them.
     counted: usize,
     queue: mpsc::UnboundedReceiver<Work>,
+    foresee: mpsc::UnboundedReceiver<Foresee>,
+    /// Accounts as they would be, had requests been charged that the store is away for.
+    shadows: HashMap<AccountId, Account>,
     committer: mpsc::UnboundedSender<Package>,
     pending: Pending,
     in_flight: Option<InFlight>,
@@ -213,6 +256,7 @@ pub(super) struct Shard {
     /// The newest cycle closed for everybody: an account that is made later begins behind it.
     closed_through: Option<CycleId>,
     expiries: Expiries,
+    versions: Versions,
     last_write: Timestamp,
     stopping: bool,
 }
@@ -222,9 +266,10 @@ impl Shard {
         index: usize,
         shared: Arc<Shared>,
         accounts: Accounts,
-        queue: mpsc::UnboundedReceiver<Work>,
+        receivers: Receivers,
         committer: mpsc::UnboundedSender<Package>,
         closed_through: Option<CycleId>,
+        versions: Versions,
     ) -> Self {
         let last_write = shared.clock.now();
         Self {
@@ -233,7 +278,9 @@ impl Shard {
             accounts,
             loads: Loads::default(),
             counted: 0,
-            queue,
+            queue: receivers.work,
+            foresee: receivers.foresee,
+            shadows: HashMap::new(),
             committer,
             pending: Pending::default(),
             in_flight: None,
@@ -241,6 +288,7 @@ impl Shard {
             sweeps: Vec::new(),
             closed_through,
             expiries: Expiries::new(),
+            versions,
             last_write,
             stopping: false,
         }
@@ -274,6 +322,7 @@ impl Shard {
                         }
                         Err(_) => return,
                     },
+                Some(asked) = self.foresee.recv() => self.look_ahead(asked),
                 taken = self.queue.recv_many(&mut works, room), if room > 0 && !(self.stopping && self.queue.is_empty()) => {
                     self.shared.queues[self.index].waiting.fetch_sub(taken, Ordering::Relaxed);
                     gauge.set(i64::try_from(self.queue.len()).unwrap_or(i64::MAX));
@@ -298,10 +347,28 @@ impl Shard {
         self.stopping && is_idle && self.queue.is_empty() && self.closing.is_empty()
     }
 
+    fn look_ahead(&mut self, asked: Foresee) {
+        let Foresee::Request { request, account, line, to } = asked else { return self.shadows.clear() };
+        if !self.shadows.contains_key(&account) {
+            // Nothing is foreseen of one that the store alone has.
+            if let Err(error) = self.bring(&account) {
+                return self.fail(&error);
+            }
+            if let Some(slot) = self.accounts.slots.get(&account) {
+                self.shadows.insert(account.clone(), slot.account.clone());
+            }
+        }
+        let (tariff, settings) = (&self.shared.tariff, &self.shared.settings.rating);
+        let shadow = self.shadows.get_mut(&account);
+        let now = self.shared.clock.now();
+        let answer = shadow.map(|shadow| apply(shadow, line.as_ref(), &request, tariff, settings, now).answer);
+        let _waits_no_more = to.send(answer);
+    }
+
     /// Does a work, now or when its account is there.
     fn work(&mut self, work: Work, now: Timestamp) {
         let place = match work.account() {
-            Some(id) => self.accounts.bring(id),
+            Some(id) => self.bring(id),
             None => Ok(Place::Here),
         };
         match place {
@@ -312,11 +379,15 @@ impl Shard {
                     self.wait(own);
                 }
             }
-            Err(error) => {
-                let reason = error.to_string();
-                self.fail(&HotError::Fatal { operation: "open a packed account", reason });
-            }
+            Err(error) => self.fail(&error),
         }
+    }
+
+    /// Opens an account where it is in memory.
+    fn bring(&mut self, id: &AccountId) -> Result<Place, HotError> {
+        let failed =
+            |error: BadAccount| HotError::Fatal { operation: "open a packed account", reason: error.to_string() };
+        self.accounts.bring(id).map_err(failed)
     }
 
     fn wait(&mut self, work: Work) {
@@ -332,8 +403,10 @@ impl Shard {
         // It may have come another way meanwhile.
         if !self.accounts.slots.contains_key(&id) {
             match stored {
+                // Others may have changed it since it was left to a store that they share.
+                Some(stored) if self.shared.hot.is_shared() => self.put(stored)?,
                 Some(stored) => self.accounts.insert(decode(&stored)?, false),
-                None => self.accounts.forget_idle(&id),
+                None => self.forget_account(&id)?,
             }
         }
         let now = self.shared.clock.now();
@@ -369,6 +442,17 @@ impl Shard {
             Work::Expire { account } => self.expire(&account, now),
             Work::CloseOne { account, cycle } => self.close_one(&account, cycle),
             Work::Sweep { account, peer, before } => self.sweep(&account, &peer, before),
+            Work::Know { stored, done } => {
+                if let Err(error) = self.know(stored) {
+                    tracing::error!(%error, "take over an account");
+                }
+                let _waits_no_more = done.send(());
+            }
+            Work::Missing { accounts, to } => {
+                let missing = accounts.into_iter().filter(|id| !self.accounts.contains(id));
+                let _ = to.send(missing.collect());
+            }
+            Work::ClosedElsewhere { cycle } => self.closed_through = self.closed_through.max(Some(cycle)),
             Work::Stop => {
                 self.stopping = true;
                 self.queue.close();
@@ -409,12 +493,19 @@ impl Shard {
                 metrics().sessions.dec();
             }
             schedule(slot, &mut self.expiries, &settings.limits);
+        } else if shared.hot.is_shared() {
+            // The answer is right while the account is as we know it.
+            check_of(slot, &mut self.pending.changes);
         }
         if let Some(reason) = applied.suspend {
-            return self.suspend_whole(&request, reason, (account, line), reply);
+            return self.suspend_whole(request, reason, (account, line), reply);
         }
         if applied.answer.outcome == Outcome::UnknownSubscriber {
-            return self.nobody(&request, applied.answer, reply);
+            if !shared.hot.is_shared() {
+                return self.nobody(&request, applied.answer, reply);
+            }
+            // The line went while the store alone had the account: the next request looks for it.
+            line.iter().for_each(|line| shared.directory.forget_names(&request.subscribers, line));
         }
         self.pending.waiting.push(Waiting::Charge { work: (request, account, line), answer: applied.answer, reply });
     }
@@ -430,19 +521,29 @@ impl Shard {
         self.suspend(&records, answer, reply);
     }
 
-    /// The account is known and cannot take the request: what it reports is kept.
+    /// The account is known and cannot take the request: what it reports is kept, with
+    /// the account's change, so that it is not kept where that conflicts.
     fn suspend_whole(
         &mut self,
-        request: &ChargeRequest,
+        request: ChargeRequest,
         reason: SuspenseReason,
         (account, line): (AccountId, Option<LineId>),
         reply: Answer,
     ) {
-        let (mut records, answer) = super::suspend_whole(request, reason, self.shared.tariff.version);
+        let (mut records, answer) = super::suspend_whole(&request, reason, self.shared.tariff.version);
         for record in records.iter_mut().filter(|_| reason != SuspenseReason::UnknownLine) {
             (record.account, record.line) = (Some(account.clone()), line.clone());
         }
-        self.suspend(&records, answer, reply);
+        let Some(slot) = self.accounts.slots.get_mut(&account).filter(|_| self.shared.hot.is_shared()) else {
+            return self.suspend(&records, answer, reply);
+        };
+        let change = check_of(slot, &mut self.pending.changes);
+        for record in &records {
+            encode_record(record, &mut change.records);
+            count_record(record);
+        }
+        change.record_count += records.len() as u32;
+        self.pending.waiting.push(Waiting::Charge { work: (request, account, line), answer, reply });
     }
 
     fn suspend(&mut self, records: &[UsageRecord], answer: ChargeAnswer, reply: Answer) {
@@ -490,8 +591,13 @@ impl Shard {
             self.shared.directory.add_line(&account, line);
         }
         if commanded.changed {
-            change_of(slot, &mut self.pending.changes);
+            let change = change_of(slot, &mut self.pending.changes);
+            let changed = commanded.lines_changed.iter().filter_map(|id| slot.account.line(id));
+            change.named.extend(changed.flat_map(identifiers));
+            change.unnamed.extend(commanded.lines_forgotten.iter().flat_map(identifiers));
             schedule(slot, &mut self.expiries, &settings.limits);
+        } else if self.shared.hot.is_shared() {
+            check_of(slot, &mut self.pending.changes);
         }
         self.pending.waiting.push(Waiting::Command { account, command, answer: commanded.answer, to });
     }
@@ -599,7 +705,8 @@ impl Shard {
             for line in &forgotten {
                 self.shared.directory.forget_line(line);
             }
-            change_of(slot, &mut self.pending.changes);
+            let change = change_of(slot, &mut self.pending.changes);
+            change.unnamed.extend(forgotten.iter().flat_map(identifiers));
         }
     }
 
@@ -619,6 +726,12 @@ impl Shard {
         for change in &mut pending.changes {
             let slot = self.accounts.slots.get_mut(&change.account).expect("a changed account is in its shard");
             (slot.pending, slot.in_flight) = (None, true);
+            if change.version == change.previous {
+                continue;
+            }
+            if self.shared.hot.is_shared() {
+                change.version = self.versions.after(change.previous);
+            }
             slot.account.version = change.version;
             change.state = slot.account.encode(Vec::with_capacity(512));
         }
@@ -658,6 +771,7 @@ impl Shard {
                 release(waiting, position);
             }
         }
+        metrics().hot_conflicts.inc_by(conflicts.len() as u64);
         self.reload(&conflicts, again).await
     }
 
@@ -680,16 +794,16 @@ impl Shard {
         }
         for id in conflicts {
             let stored = read_account(&self.shared, id).await?;
-            self.forget_account(id);
-            if let Some(stored) = stored {
-                self.put(stored)?;
+            match stored {
+                Some(stored) => self.put(stored)?,
+                None => self.forget_account(id)?,
             }
         }
         let now = self.shared.clock.now();
         for waiting in again {
             match waiting {
                 Waiting::Charge { work: (request, account, line), reply, .. } => {
-                    self.charge(request, account, line, reply, now);
+                    self.charge_again(request, account, line, reply, now);
                 }
                 Waiting::Command { account, command, to, .. } => self.command(account, command, to, now),
                 Waiting::Close { cycle, .. } => {
@@ -704,30 +818,75 @@ impl Shard {
         Ok(())
     }
 
+    /// What the newer state says of whom the request is for may differ, too.
+    fn charge_again(
+        &mut self,
+        request: ChargeRequest,
+        account: AccountId,
+        line: Option<LineId>,
+        reply: Answer,
+        now: Timestamp,
+    ) {
+        let charging = Charging { shared: Arc::clone(&self.shared) };
+        match charging.resolve(&request) {
+            Some((of, line)) if of == account => self.charge(request, account, line, reply, now),
+            Some((of, line)) => charging.admit(request, of, line, reply),
+            None => self.charge(request, account, line, reply, now),
+        }
+    }
+
+    /// Takes an account as the store has it, where that is newer than what is here. What
+    /// is changed here at this moment is loaded when it conflicts.
+    fn know(&mut self, stored: StoredAccount) -> Result<(), HotError> {
+        self.bring(&stored.account)?;
+        let is_newer = self
+            .accounts
+            .slots
+            .get(&stored.account)
+            .is_none_or(|slot| slot.pending.is_none() && slot.account.version < stored.version);
+        if is_newer { self.put(stored) } else { Ok(()) }
+    }
+
+    /// Opens an account as the store has it, in the place of what was known of it.
     fn put(&mut self, stored: StoredAccount) -> Result<(), HotError> {
         let account = decode(&stored)?;
+        self.bring(&account.id)?;
+        let known = self.accounts.open_sessions(&account.id);
+        self.forget_names(&account.id);
         self.shared.directory.add_account(&account);
-        let open = account.sessions.iter().filter(|s| s.is_open()).count();
-        metrics().sessions.add(open as i64);
-        metrics().accounts.inc();
+        metrics().sessions.add(open_sessions(&account) as i64 - known.unwrap_or(0) as i64);
+        metrics().accounts.add(i64::from(known.is_none()));
         self.accounts.insert(account, false);
+        let limits = &self.shared.settings.rating.limits;
         let slot = self.accounts.slots.get_mut(&stored.account).expect("it was put there");
-        schedule(slot, &mut self.expiries, &self.shared.settings.rating.limits);
+        // What was known may have expired later.
+        if slot.account.next_tick(limits).is_some_and(|at| at < slot.scheduled) {
+            slot.scheduled = Timestamp::MAX;
+        }
+        schedule(slot, &mut self.expiries, limits);
         Ok(())
     }
 
-    /// Drops an account from memory, with what it is found by.
-    fn forget_account(&mut self, id: &AccountId) {
-        let Some(slot) = self.accounts.slots.remove(id) else { return };
+    /// Drops an account, with what it is found by.
+    fn forget_account(&mut self, id: &AccountId) -> Result<(), HotError> {
+        self.bring(id)?;
+        let Some(open) = self.accounts.open_sessions(id) else { return Ok(()) };
+        self.forget_names(id);
+        self.accounts.remove(id);
+        metrics().sessions.sub(open as i64);
+        metrics().accounts.dec();
+        Ok(())
+    }
+
+    /// Nothing is found by what an open account says any more.
+    fn forget_names(&self, id: &AccountId) {
+        let Some(slot) = self.accounts.slots.get(id) else { return };
         for line in &slot.account.lines {
             self.shared.directory.forget_line(line);
         }
         for session in &slot.account.sessions {
             self.shared.directory.forget_session(&session.id);
         }
-        let open = slot.account.sessions.iter().filter(|s| s.is_open()).count();
-        metrics().sessions.sub(open as i64);
-        metrics().accounts.dec();
     }
 
     /// An account cannot be read: its requests would be answered as nobody's.
@@ -789,6 +948,10 @@ fn decode(stored: &StoredAccount) -> Result<Account, HotError> {
     })?;
     account.version = stored.version;
     Ok(account)
+}
+
+fn identifiers(line: &LineCharging) -> impl Iterator<Item = Identifier> {
+    line.identifiers.iter().map(|(identifier, _)| identifier.clone())
 }
 
 fn ends(state: crate::domain::line::LineState) -> bool {

@@ -12,7 +12,11 @@ use super::sample::{at, invoice, october, usage};
 use super::{ALL, Store, check_conflict};
 
 fn drain(position: u64, records: &[UsageRecord]) -> Vec<Write> {
-    vec![Write::Drain { position, records: records.to_vec() }]
+    drain_after(position - 1, position, records)
+}
+
+fn drain_after(after: u64, position: u64, records: &[UsageRecord]) -> Vec<Write> {
+    vec![Write::Drain { log: 0, after, position, records: records.to_vec() }]
 }
 
 fn suspense(key: &str, group: u32, reason: SuspenseReason) -> UsageRecord {
@@ -45,21 +49,33 @@ async fn totals(store: &Store) -> Vec<(String, String, u64, i64, u64)> {
 pub(crate) async fn a_repeated_drain_changes_nothing(store: &Store) {
     assert_eq!(store.drain_cursor().await.unwrap(), 0);
     let first = [usage("1", "a", 100, 3), usage("2", "a", 50, 3)];
-    store.save(drain(2, &first)).await.unwrap();
-    store.save(drain(2, &first)).await.unwrap();
+    store.save(drain_after(0, 2, &first)).await.unwrap();
+    store.save(drain_after(0, 2, &first)).await.unwrap();
     store.save(drain(1, &[usage("0", "a", 1, 1)])).await.unwrap();
     assert_eq!(store.drain_cursor().await.unwrap(), 2);
-    store.save(drain(5, &[usage("3", "a", 7, 0)])).await.unwrap();
-    store.save(drain(9, &[])).await.unwrap();
+    store.save(drain_after(2, 5, &[usage("3", "a", 7, 0)])).await.unwrap();
+    store.save(drain_after(5, 9, &[])).await.unwrap();
     assert_eq!(store.drain_cursor().await.unwrap(), 9);
     assert_eq!(store.usage(&UsageFilter::default(), ALL).await.unwrap().total, 3);
     assert_eq!(totals(store).await, [("a".to_owned(), "iot-payg".to_owned(), 157, 6, 3)]);
     // Refused together with something else, it leaves no trace.
-    let mut refused = drain(20, &[usage("4", "a", 7, 0)]);
+    let mut refused = drain_after(9, 20, &[usage("4", "a", 7, 0)]);
     refused.push(Write::HoldSlot("none".into()));
     check_conflict(store.save(refused).await, "none");
     assert_eq!(store.drain_cursor().await.unwrap(), 9);
     assert_eq!(store.usage(&UsageFilter::default(), ALL).await.unwrap().total, 3);
+}
+
+pub(crate) async fn of_two_drains_of_a_log_one_is_refused(store: &Store) {
+    store.save(drain_after(0, 4, &[usage("1", "a", 100, 3), usage("2", "a", 50, 3)])).await.unwrap();
+    // It read the same entries, and one more.
+    let slower = drain_after(0, 6, &[usage("1", "a", 100, 3), usage("2", "a", 50, 3), usage("3", "a", 7, 1)]);
+    check_conflict(store.save(slower).await, "drain");
+    store.save(drain_after(4, 6, &[usage("3", "a", 7, 1)])).await.unwrap();
+    let other_log = Write::Drain { log: 63, after: 0, position: 2, records: vec![usage("4", "a", 9, 1)] };
+    store.save(vec![other_log]).await.unwrap();
+    assert_eq!(store.drain_cursors().await.unwrap().into_iter().collect::<Vec<_>>(), [(0, 6), (63, 2)]);
+    assert_eq!(store.usage(&UsageFilter::default(), ALL).await.unwrap().total, 4);
 }
 
 pub(crate) async fn usage_comes_back_as_it_was(store: &Store) {

@@ -7,7 +7,7 @@ mod concurrency;
 mod devices;
 mod orders;
 mod outbox;
-mod postgres;
+pub(crate) mod postgres;
 mod sample;
 mod speed;
 mod sqlite;
@@ -60,6 +60,7 @@ macro_rules! every_contract {
             outbox: listeners_are_replaced_and_removed,
             outbox: small_values_and_cursors_are_kept,
             billing: a_repeated_drain_changes_nothing,
+            billing: of_two_drains_of_a_log_one_is_refused,
             billing: usage_comes_back_as_it_was,
             billing: usage_is_summed_by_account_line_plan_and_late_cycle,
             billing: suspense_is_kept_once_by_key_and_rating_group,

@@ -62,7 +62,7 @@ impl Server {
         }
     }
 
-    fn url(&self, database: &str) -> String {
+    pub(crate) fn url(&self, database: &str) -> String {
         format!("postgres://linegate@127.0.0.1:{}/{database}", self.port)
     }
 
@@ -77,7 +77,7 @@ impl Server {
     }
 
     /// An empty database; gives its name.
-    async fn fresh_database(&self) -> String {
+    pub(crate) async fn fresh_database(&self) -> String {
         let name = format!("store_{}", self.databases.fetch_add(1, Ordering::SeqCst));
         let mut connection = self.connect("postgres").await;
         let sql = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
@@ -258,9 +258,14 @@ async fn numbers_and_places_are_given_out_once(server: &Server) {
 
 async fn each_hot_log_has_its_own_cursor(server: &Server) {
     let [left, right] = two_gateways(server).await;
-    left.save(vec![Write::Drain { position: 9, records: vec![usage("1", "a", 10, 1)] }]).await.unwrap();
+    left.save(vec![Write::Drain { log: 0, after: 0, position: 9, records: vec![usage("1", "a", 10, 1)] }])
+        .await
+        .unwrap();
     assert_eq!((left.drain_cursor().await.unwrap(), right.drain_cursor().await.unwrap()), (9, 0));
-    right.save(vec![Write::Drain { position: 3, records: vec![usage("2", "a", 20, 2)] }]).await.unwrap();
+    right
+        .save(vec![Write::Drain { log: 0, after: 0, position: 3, records: vec![usage("2", "a", 20, 2)] }])
+        .await
+        .unwrap();
     let totals = left.usage_totals(october(), &"a".into(), &"a".into()).await.unwrap();
     assert_eq!((totals[0].octets, totals[0].records), (30, 2));
     left.save(vec![Write::FanOutCursor(7)]).await.unwrap();
@@ -295,7 +300,7 @@ async fn what_peers_send_is_kept(server: &Server) {
     let odd = "a\0b\u{1F4F1}'\"\\";
     let record =
         UsageRecord { key: RecordKey::Gy(odd.into(), 1), detail: Some(odd.to_owned()), ..usage("", "a", 1, 1) };
-    store.save(vec![Write::Drain { position: 1, records: vec![record] }]).await.unwrap();
+    store.save(vec![Write::Drain { log: 0, after: 0, position: 1, records: vec![record] }]).await.unwrap();
     let stored = &store.usage(&UsageFilter::default(), ALL).await.unwrap().items[0];
     assert_eq!(stored.detail.as_deref(), Some("a\u{2400}b\u{1F4F1}'\"\\"));
     let session = SessionState { modem_refusal: Some(odd.to_owned()), ..SessionState::default() };

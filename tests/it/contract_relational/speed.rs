@@ -76,7 +76,7 @@ async fn relational_speed_of_bulk() {
         let records =
             (0..5000).map(|n| usage(&format!("{round}/{n}"), &format!("a-{:06}", n * 7 % 5000), 100, 3)).collect();
         let started = SystemClock::instant();
-        store.save(vec![Write::Drain { position: round + 1, records }]).await.unwrap();
+        store.save(vec![Write::Drain { log: 0, after: round, position: round + 1, records }]).await.unwrap();
         report("drained records", 5000, started);
     }
     for round in 0..4_u64 {

@@ -1,5 +1,6 @@
 //! What can go wrong, decided by the seed: the stores as the gateway sees them.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,9 +11,10 @@ use linegate::domain::ids::{AccountId, SessionId};
 use linegate::domain::time::Timestamp;
 use linegate::domain::usage::UsageRecord;
 use linegate::ports::hot::{
-    AccountVisitor, Batch, Change, Committed, HotError, HotStore, LogEntry, Position, StoredAccount, decode_records,
+    AccountVisitor, Batch, Change, Committed, HotError, HotStore, LogEntry, LogNo, Position, StoredAccount,
+    decode_records,
 };
-use linegate::ports::relational::{StoreError, Stored, UsageSink};
+use linegate::ports::relational::{StoreError, Stored, UsageSink, Write};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio_util::sync::CancellationToken;
@@ -181,14 +183,14 @@ impl HotStore for FaultyHot {
         self.inner.account_of_session(session).await
     }
 
-    async fn log_after(&self, position: Position, limit: usize) -> Result<Vec<LogEntry>, HotError> {
+    async fn log_after(&self, log: LogNo, position: Position, limit: usize) -> Result<Vec<LogEntry>, HotError> {
         self.life.point("a read of the log").await;
-        if self.life.fails() { transient("read the log") } else { self.inner.log_after(position, limit).await }
+        if self.life.fails() { transient("read the log") } else { self.inner.log_after(log, position, limit).await }
     }
 
-    async fn drained_through(&self, position: Position) -> Result<(), HotError> {
+    async fn drained_through(&self, log: LogNo, position: Position) -> Result<(), HotError> {
         self.life.point("a drained position").await;
-        if self.life.fails() { transient("note the drain") } else { self.inner.drained_through(position).await }
+        if self.life.fails() { transient("note the drain") } else { self.inner.drained_through(log, position).await }
     }
 
     fn last_position(&self) -> Position {
@@ -212,7 +214,7 @@ pub struct FaultySink<S: ?Sized> {
 
 #[async_trait]
 impl<S: UsageSink + ?Sized> UsageSink for FaultySink<S> {
-    async fn taken_through(&self) -> Stored<u64> {
+    async fn taken_through(&self) -> Stored<BTreeMap<LogNo, u64>> {
         self.life.point("a read of the cursor").await;
         match self.life.fails() {
             true => Err(StoreError::Transient { operation: "read the cursor", reason: "by the seed".to_owned() }),
@@ -220,19 +222,27 @@ impl<S: UsageSink + ?Sized> UsageSink for FaultySink<S> {
         }
     }
 
-    async fn take(&self, position: u64, records: Vec<UsageRecord>) -> Stored<()> {
+    async fn take(&self, drained: Vec<Write>) -> Stored<()> {
+        let through: Vec<_> = drained.iter().map(position_of).collect();
         self.life.point("a save that has not begun").await;
         let unknown = || StoreError::Transient { operation: "save", reason: "by the seed".to_owned() };
         if self.life.fails() {
             // Applied or not: the contract leaves it open.
             if self.life.dice.one_in(2) {
-                self.inner.take(position, records).await?;
+                self.inner.take(drained).await?;
             }
             return Err(unknown());
         }
-        self.inner.take(position, records).await?;
-        self.life.dice.note(&format!("taken through {position}"));
+        self.inner.take(drained).await?;
+        self.life.dice.note(&format!("taken through {through:?}"));
         self.life.point("a save that nobody has heard of").await;
         Ok(())
+    }
+}
+
+fn position_of(drained: &Write) -> Position {
+    match drained {
+        Write::Drain { position, .. } => *position,
+        other => panic!("the drain has saved {other:?}"),
     }
 }

@@ -161,7 +161,7 @@ enum End {
 struct Gateway {
     charging: Charging,
     tasks: ChargingTasks,
-    drain: Option<tokio::task::JoinHandle<()>>,
+    drain: tokio::task::JoinHandle<()>,
 }
 
 /// One life's processes, with the store behind their faults.
@@ -258,11 +258,8 @@ impl World {
             let clock = Arc::new(SimClock::from(self.now.plus(Duration::from_millis(1))));
             let mut gateways = Vec::new();
             let inner = self.place.open();
-            for n in 0..self.gateways {
-                // Of gateways on one store one drains.
-                gateways.push(self.start(&inner, &life, &clock, n == 0).await);
-                // A writer is named by the millisecond of its start.
-                tokio::time::sleep(Duration::from_millis(1)).await;
+            for _ in 0..self.gateways {
+                gateways.push(self.start(&inner, &life, &clock).await);
             }
             let ended = act(self, Running { gateways, inner, life, clock: Arc::clone(&clock) }).await;
             (ended, clock.now(), Some(clock.now()))
@@ -271,7 +268,7 @@ impl World {
         ended
     }
 
-    async fn start(&self, inner: &Arc<dyn HotStore>, life: &Life, clock: &Arc<SimClock>, drains: bool) -> Gateway {
+    async fn start(&self, inner: &Arc<dyn HotStore>, life: &Life, clock: &Arc<SimClock>) -> Gateway {
         let hot = Arc::new(FaultyHot {
             inner: Arc::clone(inner),
             life: life.clone(),
@@ -288,10 +285,11 @@ impl World {
             batch_records: 1 + self.dice.below(8) as usize,
             idle_ms: 50,
             retry_ms: 100,
+            yield_ms: 70,
         };
         let drain = Drain::new(hot, sink, settings);
         // It ends with the process: what it has not taken is taken by the next one.
-        let drain = drains.then(|| tokio::spawn(async move { drain.run(CancellationToken::new()).await }));
+        let drain = tokio::spawn(async move { drain.run(CancellationToken::new()).await });
         Gateway { charging, tasks, drain }
     }
 
@@ -384,7 +382,7 @@ impl World {
         Drain::new(hot.clone(), self.relational.clone(), DrainSettings::default()).drain_all().await.unwrap();
         let cursor = self.relational.drain_cursor().await.unwrap();
         assert_eq!(cursor, hot.last_position(), "the drain has passed everything");
-        assert!(hot.log_after(cursor, 1).await.unwrap().is_empty());
+        assert!(hot.log_after(0, cursor, 1).await.unwrap().is_empty());
         let page = Page { offset: 0, limit: 100_000 };
         let stored = self.relational.usage(&UsageFilter::default(), page).await.unwrap().items;
         self.records_agree(&stored);
@@ -539,7 +537,7 @@ async fn use_up(client: Arc<Mutex<Client>>, charging: Charging, life: Life, cloc
 async fn shut_down(gateways: Vec<Gateway>) {
     for gateway in gateways {
         gateway.tasks.shutdown().await;
-        gateway.drain.inspect(tokio::task::JoinHandle::abort);
+        gateway.drain.abort();
     }
 }
 

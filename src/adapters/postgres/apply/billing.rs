@@ -15,6 +15,7 @@ use crate::adapters::postgres::row::{statement, text, texts};
 use crate::domain::billing::{Invoice, InvoiceNumber};
 use crate::domain::ledger::Posting;
 use crate::domain::usage::{UsageOutcome, UsageRecord};
+use crate::ports::hot::LogNo;
 
 /// Rows in one statement; times the columns it stays under PostgreSQL's 65,535 parameters.
 const CHUNK: usize = 256;
@@ -37,14 +38,17 @@ const LEDGER_HEAD: &str = "INSERT INTO ledger (cycle, invoice, place, side, unit
 type Values<'a> = Separated<'a, Postgres, &'static str>;
 
 impl Apply<'_> {
-    pub(super) async fn drain(&mut self, position: u64, records: &[UsageRecord]) -> Applied {
+    pub(super) async fn drain(&mut self, log: LogNo, after: u64, position: u64, records: &[UsageRecord]) -> Applied {
         let advance = statement(
-            "INSERT INTO cursors (name, position) SELECT $1, $2 WHERE $2 > 0
-             ON CONFLICT (name) DO UPDATE SET position = excluded.position WHERE cursors.position < excluded.position",
+            "INSERT INTO cursors (name, position)
+             SELECT $1, $2 WHERE $2 > 0 AND ($3 = 0 OR EXISTS (SELECT 1 FROM cursors WHERE name = $1))
+             ON CONFLICT (name) DO UPDATE SET position = excluded.position WHERE cursors.position = $3",
         );
-        let cursor = drain_cursor(self.hot_log);
-        if self.execute(advance.bind(cursor).bind(signed(position))).await?.rows_affected() == 0 {
-            return Ok(());
+        let cursor = drain_cursor(self.hot_log, log);
+        let advance = advance.bind(cursor.clone()).bind(signed(position)).bind(signed(after));
+        if self.execute(advance).await?.rows_affected() == 0 {
+            let is_there = statement("UPDATE cursors SET position = position WHERE name = $1 AND position >= $2");
+            return self.guarded(is_there.bind(cursor.clone()).bind(signed(position)), "cursor", &cursor).await;
         }
         let mut new = Vec::with_capacity(records.len());
         for record in records {

@@ -12,6 +12,7 @@ use super::claim::Claim;
 use super::error::Refused;
 use super::row::{Statement, statement, text};
 use crate::adapters::columns::{json, signed};
+use crate::ports::hot::LogNo;
 use crate::ports::relational::Write;
 
 /// Result of one write.
@@ -58,7 +59,7 @@ impl<'c> Apply<'c> {
             Write::Delivery(id, delivery) => self.delivery(id, delivery).await,
             Write::Listener(listener) => self.listener(listener).await,
             Write::RemoveListener(id) => self.remove_listener(id).await,
-            Write::Drain { position, records } => self.drain(*position, records).await,
+            Write::Drain { log, after, position, records } => self.drain(*log, *after, *position, records).await,
             Write::Invoices { series, invoices } => self.invoices(series, invoices).await,
             Write::Settlement(settlement) => {
                 let upsert = statement(
@@ -108,7 +109,18 @@ impl<'c> Apply<'c> {
 /// gateway's hot log was drained.
 pub(super) const FAN_OUT: &str = "fan-out";
 
-/// The cursor of one hot log.
-pub(super) fn drain_cursor(hot_log: &str) -> String {
-    format!("drain/{hot_log}")
+/// The cursor of one log of a hot store.
+pub(super) fn drain_cursor(hot_log: &str, log: LogNo) -> String {
+    match log {
+        0 => format!("drain/{hot_log}"),
+        _ => format!("drain/{hot_log}/{log}"),
+    }
+}
+
+/// The log that a cursor belongs to, where it is one of this hot store.
+pub(in crate::adapters::postgres) fn log_of_cursor(hot_log: &str, cursor: &str) -> Option<LogNo> {
+    match cursor.strip_prefix("drain/")?.strip_prefix(hot_log)? {
+        "" => Some(0),
+        numbered => numbered.strip_prefix('/')?.parse().ok(),
+    }
 }

@@ -7,13 +7,14 @@ use std::collections::HashSet;
 
 use sqlx::{AssertSqlSafe, Row};
 
-use super::{Applied, Apply, DRAIN, bulk};
+use super::{Applied, Apply, bulk, drain_cursor};
 use crate::adapters::columns::{json, side_name, signed, unit_name, unsigned, usage_counts, usage_sums};
 use crate::adapters::sqlite::error::Refused;
 use crate::adapters::sqlite::row::{Statement, statement};
 use crate::domain::billing::{Invoice, InvoiceNumber};
 use crate::domain::ledger::Posting;
 use crate::domain::usage::{UsageOutcome, UsageRecord};
+use crate::ports::hot::LogNo;
 
 /// Rows in one statement; times the columns it stays under SQLite's 32,766 parameters.
 const CHUNK: usize = 256;
@@ -36,13 +37,17 @@ const LEDGER_HEAD: &str = "INSERT INTO ledger (cycle, invoice, place, side, unit
 const LEDGER_COLUMNS: usize = 6;
 
 impl Apply<'_> {
-    pub(super) async fn drain(&mut self, position: u64, records: &[UsageRecord]) -> Applied {
+    pub(super) async fn drain(&mut self, log: LogNo, after: u64, position: u64, records: &[UsageRecord]) -> Applied {
         let advance = statement(
-            "INSERT INTO cursors (name, position) SELECT $1, $2 WHERE $2 > 0
-             ON CONFLICT (name) DO UPDATE SET position = excluded.position WHERE cursors.position < excluded.position",
+            "INSERT INTO cursors (name, position)
+             SELECT $1, $2 WHERE $2 > 0 AND ($3 = 0 OR EXISTS (SELECT 1 FROM cursors WHERE name = $1))
+             ON CONFLICT (name) DO UPDATE SET position = excluded.position WHERE cursors.position = $3",
         );
-        if self.execute(advance.bind(DRAIN).bind(signed(position))).await?.rows_affected() == 0 {
-            return Ok(());
+        let cursor = drain_cursor(log);
+        let advance = advance.bind(cursor.clone()).bind(signed(position)).bind(signed(after));
+        if self.execute(advance).await?.rows_affected() == 0 {
+            let is_there = statement("UPDATE cursors SET position = position WHERE name = $1 AND position >= $2");
+            return self.guarded(is_there.bind(cursor.clone()).bind(signed(position)), "cursor", &cursor).await;
         }
         let mut new = Vec::with_capacity(records.len());
         for record in records {

@@ -9,6 +9,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteQueryResult};
 use super::error::Refused;
 use super::row::{Statement, statement};
 use crate::adapters::columns::{json, signed};
+use crate::ports::hot::LogNo;
 use crate::ports::relational::Write;
 
 /// Result of one write.
@@ -53,7 +54,7 @@ impl<'c> Apply<'c> {
             Write::Delivery(id, delivery) => self.delivery(&id, &delivery).await,
             Write::Listener(listener) => self.listener(&listener).await,
             Write::RemoveListener(id) => self.remove_listener(&id).await,
-            Write::Drain { position, records } => self.drain(position, &records).await,
+            Write::Drain { log, after, position, records } => self.drain(log, after, position, &records).await,
             Write::Invoices { series, invoices } => self.invoices(&series, invoices).await,
             Write::Settlement(settlement) => {
                 let upsert = statement(
@@ -100,11 +101,25 @@ impl<'c> Apply<'c> {
 
 /// Rows of the table `cursors`.
 pub(super) const FAN_OUT: &str = "fan-out";
-pub(super) const DRAIN: &str = "drain";
+/// The cursor of one log of the hot store.
+pub(super) fn drain_cursor(log: LogNo) -> String {
+    match log {
+        0 => "drain".to_owned(),
+        _ => format!("drain/{log}"),
+    }
+}
 
 /// `head ($1, …), (…)` for a bulk insert of `rows` rows of `columns` values.
 fn bulk(head: &str, columns: usize, rows: usize, tail: &str) -> String {
     let row = format!("({}),", vec!["?"; columns].join(","));
     let values = row.repeat(rows);
     format!("{head} VALUES {}{tail}", values.trim_end_matches(','))
+}
+
+/// The log that a cursor belongs to, where it is one of the hot store.
+pub(in crate::adapters::sqlite) fn log_of_cursor(cursor: &str) -> Option<LogNo> {
+    match cursor.strip_prefix("drain")? {
+        "" => Some(0),
+        numbered => numbered.strip_prefix('/')?.parse().ok(),
+    }
 }

@@ -1,0 +1,455 @@
+//! What is done with requests while the hot store is away: refused, kept waiting,
+//! or answered here and settled later, by source.
+//!
+//! A request that is answered here stands in a journal on this machine's disk
+//! before its answer leaves. When the store is back, the journal is charged as
+//! ordinary requests with their own keys: what was charged before, or comes once
+//! more, is counted once. Quota is granted from a local allowance alone, on a
+//! shadow of the account as it was last known: an account that is known here gets
+//! no more than what is left of it, and than the allowance.
+//!
+//! Invariants: nothing is answered from here that is not in the journal; an
+//! account's grants since the journal was last empty stay within the allowance,
+//! and all together within theirs; the journal is emptied only when the store has
+//! everything in it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::shard::{Answer, Foresee};
+use super::{Charging, ChargingError};
+use crate::domain::ids::{AccountId, LineId, SessionId};
+use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, Outcome, Phase};
+use crate::domain::time::Timestamp;
+use crate::domain::usage::{RecordKey, SuspenseReason, UsageSource};
+use crate::ports::journal::{Journal, JournalError};
+use crate::telemetry::metrics;
+
+/// What a Gy client hears while the hot store is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnlinePolicy {
+    /// 3004: it asks another gateway, or does what Credit-Control-Failure-Handling says.
+    Refuse,
+    /// It goes on within a local allowance. One-time events are refused all the same.
+    LocalAllowance,
+}
+
+/// What becomes of an offline source's usage while the hot store is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OfflinePolicy {
+    /// It waits for its answer until the store is back.
+    Wait,
+    /// It is journalled here and acknowledged.
+    Journal,
+}
+
+/// `[charging.outage]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OutageSettings {
+    /// What Gy clients hear.
+    pub gy: OnlinePolicy,
+    /// What becomes of Rf records.
+    pub rf: OfflinePolicy,
+    /// What becomes of modems' records.
+    pub mqtt: OfflinePolicy,
+    /// How long after the outage began more requests may begin to wait, milliseconds.
+    pub wait_ms_max: u64,
+    /// Octets that an account may be granted here in one outage.
+    pub local_allowance_octets: u64,
+    /// Octets that all accounts together may be granted.
+    pub local_allowance_total_octets: u64,
+    /// Requests that the journal may hold; more are refused.
+    pub journal_requests_max: usize,
+    /// Journalled requests that are charged at once when the store is back.
+    pub settle_requests: usize,
+    /// How often the store is looked at to settle, milliseconds.
+    pub settle_ms: u64,
+}
+
+impl Default for OutageSettings {
+    fn default() -> Self {
+        Self {
+            gy: OnlinePolicy::Refuse,
+            rf: OfflinePolicy::Wait,
+            mqtt: OfflinePolicy::Wait,
+            wait_ms_max: 60_000,
+            local_allowance_octets: 10_000_000,
+            local_allowance_total_octets: 100_000_000_000,
+            journal_requests_max: 100_000,
+            settle_requests: 512,
+            settle_ms: 500,
+        }
+    }
+}
+
+/// How long a shard may take to foresee an answer.
+const FORESEE_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Requests in one write of the journal.
+const WRITE_MAX: usize = 1024;
+
+/// What is known of an outage.
+#[derive(Default)]
+pub(super) struct Outage {
+    journal: OnceLock<mpsc::UnboundedSender<Entry>>,
+    /// Requests in the journal and on their way there.
+    depth: AtomicUsize,
+    local: Mutex<Local>,
+}
+
+#[derive(Default)]
+struct Local {
+    /// When requests were first kept from the store, in this outage.
+    since: Option<Timestamp>,
+    /// When the oldest request in the journal came.
+    oldest: Option<Timestamp>,
+    granted: HashMap<AccountId, u64>,
+    granted_total: u64,
+    /// Answers given here, for repeats.
+    answers: HashMap<RecordKey, ChargeAnswer>,
+    /// Sessions opened here.
+    sessions: HashMap<SessionId, (AccountId, Option<LineId>)>,
+    /// Requests of these sessions that came when the store was back, and the journal not settled.
+    held: Vec<(ChargeRequest, Answer)>,
+}
+
+/// A request on its way to the journal.
+struct Entry {
+    request: ChargeRequest,
+    answer: ChargeAnswer,
+    reply: Answer,
+}
+
+/// What is done with a request.
+enum Course {
+    Refuse,
+    Wait,
+    Answer,
+}
+
+impl Outage {
+    fn local(&self) -> MutexGuard<'_, Local> {
+        self.local.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn course(&self, source: UsageSource, settings: &OutageSettings, now: Timestamp) -> Course {
+        let policy = match source {
+            UsageSource::Gy if settings.gy == OnlinePolicy::LocalAllowance => Course::Answer,
+            // Whoever reads a file tries again by himself.
+            UsageSource::Gy | UsageSource::File => Course::Refuse,
+            UsageSource::Rf if settings.rf == OfflinePolicy::Journal => Course::Answer,
+            UsageSource::Modem if settings.mqtt == OfflinePolicy::Journal => Course::Answer,
+            UsageSource::Rf | UsageSource::Modem => Course::Wait,
+        };
+        let since = *self.local().since.get_or_insert(now);
+        match policy {
+            Course::Wait if now.since(since) > Duration::from_millis(settings.wait_ms_max) => Course::Refuse,
+            Course::Answer if self.journal.get().is_none() => Course::Refuse,
+            other => other,
+        }
+    }
+}
+
+impl Charging {
+    /// Holds a request back whose session the store does not know yet, but the journal;
+    /// gives any other one back.
+    pub(super) fn hold(&self, request: ChargeRequest, reply: Answer) -> Option<(ChargeRequest, Answer)> {
+        let outage = &self.shared.outage;
+        if outage.depth.load(Ordering::Acquire) == 0 {
+            return Some((request, reply));
+        }
+        let mut local = outage.local();
+        let is_local = request.session.as_ref().is_some_and(|session| local.sessions.contains_key(session));
+        if !is_local || local.held.len() >= self.shared.settings.outage.journal_requests_max {
+            return Some((request, reply));
+        }
+        local.held.push((request, reply));
+        None
+    }
+
+    /// Brings what was held back on its way: the journal is settled, or the store away again.
+    fn let_go(&self) {
+        let held = std::mem::take(&mut self.shared.outage.local().held);
+        for (request, reply) in held {
+            self.route(request, reply);
+        }
+    }
+
+    /// Whether a source's requests may wait for the store, which is away.
+    pub(super) fn may_wait(&self, source: UsageSource) -> bool {
+        let shared = &self.shared;
+        matches!(shared.outage.course(source, &shared.settings.outage, shared.clock.now()), Course::Wait)
+    }
+
+    /// Takes a request while the store is away; gives it back where it is to wait.
+    pub(super) fn bridge(&self, request: ChargeRequest, reply: Answer) -> Option<(ChargeRequest, Answer)> {
+        let (shared, source) = (&self.shared, request.key.source());
+        let count = |outcome| metrics().outage_requests.with_label_values(&[source.as_str(), outcome]).inc();
+        match shared.outage.course(source, &shared.settings.outage, shared.clock.now()) {
+            Course::Refuse => {
+                count("refused");
+                reply.send(Err(ChargingError::Overloaded));
+                None
+            }
+            Course::Wait => {
+                count("waited");
+                Some((request, reply))
+            }
+            Course::Answer => {
+                self.answer_here(request, reply);
+                None
+            }
+        }
+    }
+
+    fn answer_here(&self, request: ChargeRequest, reply: Answer) {
+        let outage = &self.shared.outage;
+        let known = outage.local().answers.get(&request.key).cloned();
+        if let Some(answer) = known {
+            return reply.send(Ok(ChargeAnswer { repeated: true, ..answer }));
+        }
+        if outage.depth.fetch_add(1, Ordering::AcqRel) >= self.shared.settings.outage.journal_requests_max {
+            return self.turn_away(&request, reply);
+        }
+        if request.key.source() != UsageSource::Gy {
+            let answer = ChargeAnswer::alike(Outcome::Success, &request);
+            return self.journal(Entry { request, answer, reply });
+        }
+        let charging = self.clone();
+        tokio::spawn(async move {
+            match charging.foresee(&request).await {
+                Some(answer) => {
+                    let answer = charging.within_allowance(&request, answer);
+                    charging.journal(Entry { request, answer, reply });
+                }
+                None => charging.turn_away(&request, reply),
+            }
+        });
+    }
+
+    /// Refuses a request that has its place in the journal.
+    fn turn_away(&self, request: &ChargeRequest, reply: Answer) {
+        self.shared.outage.depth.fetch_sub(1, Ordering::AcqRel);
+        metrics().outage_requests.with_label_values(&[request.key.source().as_str(), "refused"]).inc();
+        reply.send(Err(ChargingError::Overloaded));
+    }
+
+    /// What the account's shadow answers; `None` where nobody here knows.
+    async fn foresee(&self, request: &ChargeRequest) -> Option<ChargeAnswer> {
+        if matches!(request.phase, Phase::OneTime(_)) {
+            return None;
+        }
+        let outage = &self.shared.outage;
+        let opened_here = request.session.as_ref().and_then(|session| outage.local().sessions.get(session).cloned());
+        let (account, line) = opened_here.or_else(|| self.resolve(request))?;
+        let (to, answer) = oneshot::channel();
+        let work =
+            Foresee::Request { request: Box::new(request.clone()), account: account.clone(), line: line.clone(), to };
+        let _stopping = self.queue_of(&account).urgent.send(work);
+        let answer = tokio::time::timeout(FORESEE_PATIENCE, answer).await.ok()?.ok()?;
+        if let Some(session) = &request.session {
+            outage.local().sessions.entry(session.clone()).or_insert((account, line));
+        }
+        answer
+    }
+
+    /// Cuts what was foreseen down to what may be granted here.
+    fn within_allowance(&self, request: &ChargeRequest, mut answer: ChargeAnswer) -> ChargeAnswer {
+        let settings = &self.shared.settings.outage;
+        let mut local = self.shared.outage.local();
+        let account = request.session.as_ref().and_then(|s| local.sessions.get(s)).map(|(account, _)| account.clone());
+        let Some(account) = account else { return answer };
+        for group in &mut answer.groups {
+            let Some(grant) = &mut group.grant else { continue };
+            let given = local.granted.get(&account).copied().unwrap_or(0);
+            let left = settings.local_allowance_octets.saturating_sub(given);
+            let octets = grant.octets.min(left).min(settings.local_allowance_total_octets - local.granted_total);
+            if octets == 0 {
+                (group.grant, group.outcome) = (None, Outcome::CreditLimitReached);
+                continue;
+            }
+            if octets < grant.octets {
+                // A threshold past the grant would never be reached.
+                grant.threshold_octets = grant.threshold_octets.min(octets / 2);
+                grant.octets = octets;
+            }
+            *local.granted.entry(account.clone()).or_default() += octets;
+            local.granted_total += octets;
+        }
+        metrics().outage_granted.set(i64::try_from(local.granted_total).unwrap_or(i64::MAX));
+        answer
+    }
+
+    fn journal(&self, entry: Entry) {
+        match self.shared.outage.journal.get() {
+            Some(journal) => drop(journal.send(entry)),
+            None => self.turn_away(&entry.request, entry.reply),
+        }
+    }
+
+    /// Answers from now on what the settings say while the store is away, with what is in
+    /// `journal`; settles what it holds from an earlier run, and whatever comes, until `stop`.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn bridge_outages(
+        &self,
+        journal: Arc<dyn Journal>,
+        stop: CancellationToken,
+    ) -> Result<impl Future<Output = ()> + Send + use<>, JournalError> {
+        let left = journal.entries()?.len();
+        let outage = &self.shared.outage;
+        outage.depth.store(left, Ordering::Release);
+        if left > 0 {
+            outage.local().oldest = Some(self.shared.clock.now());
+            tracing::info!(requests = left, "the journal of an outage is settled");
+        }
+        let (to, entries) = mpsc::unbounded_channel();
+        outage.journal.get_or_init(|| to);
+        let (charging, of_writer) = (self.clone(), Arc::clone(&journal));
+        let failed = |e: std::io::Error| JournalError { operation: "start its thread", reason: e.to_string() };
+        // It goes with the process: what it has not written is not answered.
+        std::thread::Builder::new()
+            .name("outage-journal".to_owned())
+            .spawn(move || charging.write_journal(entries, of_writer.as_ref()))
+            .map_err(failed)?;
+        let charging = self.clone();
+        Ok(async move { charging.settle_until(journal, stop).await })
+    }
+
+    /// Writes what comes, many at a time, and sends the answers.
+    fn write_journal(&self, mut entries: mpsc::UnboundedReceiver<Entry>, journal: &dyn Journal) {
+        let failing = AtomicBool::new(false);
+        let mut some = Vec::with_capacity(WRITE_MAX);
+        while let Some(first) = entries.blocking_recv() {
+            some.push(first);
+            while some.len() < WRITE_MAX
+                && let Ok(more) = entries.try_recv()
+            {
+                some.push(more);
+            }
+            let encoded = some.iter().map(|e| postcard::to_stdvec(&e.request).expect("a request is plain data"));
+            let written = journal.append(&encoded.collect::<Vec<_>>());
+            if let Err(error) = &written
+                && !failing.swap(true, Ordering::Relaxed)
+            {
+                tracing::error!(%error, "requests are refused until the hot store is back");
+            }
+            for entry in some.drain(..) {
+                match written {
+                    Ok(()) => self.answer_journalled(entry),
+                    Err(_) => self.turn_away(&entry.request, entry.reply),
+                }
+            }
+            self.note_depth();
+        }
+    }
+
+    fn answer_journalled(&self, Entry { request, answer, reply }: Entry) {
+        metrics().outage_requests.with_label_values(&[request.key.source().as_str(), "journalled"]).inc();
+        let mut local = self.shared.outage.local();
+        local.oldest.get_or_insert(request.received);
+        local.answers.insert(request.key, answer.clone());
+        drop(local);
+        reply.send(Ok(answer));
+    }
+
+    fn note_depth(&self) {
+        let (outage, now) = (&self.shared.outage, self.shared.clock.now());
+        let depth = outage.depth.load(Ordering::Acquire);
+        let age = outage.local().oldest.map_or(Duration::ZERO, |oldest| now.since(oldest));
+        metrics().outage_journal.set(i64::try_from(depth).unwrap_or(i64::MAX));
+        metrics().outage_journal_age.set(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
+    }
+
+    async fn settle_until(&self, journal: Arc<dyn Journal>, stop: CancellationToken) {
+        let pause = Duration::from_millis(self.shared.settings.outage.settle_ms.max(1));
+        while !stop.is_cancelled() {
+            self.note_depth();
+            if !self.shared.hot.is_away() {
+                self.shared.outage.local().since = None;
+                if self.shared.outage.depth.load(Ordering::Acquire) > 0
+                    && let Err(error) = self.settle(&journal).await
+                {
+                    tracing::warn!(%error, "settle the journal of an outage; tried again soon");
+                }
+            } else {
+                self.let_go();
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Charges everything in the journal, in its order, and empties it.
+    async fn settle(&self, journal: &Arc<dyn Journal>) -> Result<(), JournalError> {
+        let of_reader = Arc::clone(journal);
+        let entries = blocking(move || of_reader.entries()).await?;
+        let failed = |reason: String| JournalError { operation: "settle", reason };
+        for some in entries.chunks(self.shared.settings.outage.settle_requests.max(1)) {
+            let requests = some.iter().map(|bytes| postcard::from_bytes::<ChargeRequest>(bytes));
+            let requests = requests.collect::<Result<Vec<_>, _>>().map_err(|e| failed(e.to_string()))?;
+            // Each is handed over when it is polled first: in this order.
+            let settled = join_all(requests.into_iter().map(|request| self.settle_one(request))).await;
+            settled.into_iter().collect::<Result<(), _>>().map_err(|e: ChargingError| failed(e.to_string()))?;
+        }
+        let (of_clearer, count) = (Arc::clone(journal), entries.len());
+        // Where more has come meanwhile, everything is charged again, and counted once.
+        if blocking(move || of_clearer.clear_of(count)).await? {
+            let outage = &self.shared.outage;
+            outage.depth.fetch_sub(count, Ordering::AcqRel);
+            let mut local = outage.local();
+            let held = std::mem::take(&mut local.held);
+            *local = Local { since: local.since, held, ..Local::default() };
+            drop(local);
+            self.let_go();
+            for queue in &self.shared.queues {
+                let _stopping = queue.urgent.send(Foresee::Forget);
+            }
+            metrics().outage_granted.set(0);
+            self.note_depth();
+            tracing::info!(requests = count, "the journal of an outage is settled");
+        }
+        Ok(())
+    }
+
+    /// Charges one request. Usage that the account does not take was acknowledged all the
+    /// same: it goes to suspense.
+    async fn settle_one(&self, request: ChargeRequest) -> Result<(), ChargingError> {
+        let source = request.key.source().as_str();
+        let (to, answer) = oneshot::channel();
+        self.route_to_store(request.clone(), Answer::One(to));
+        let answer = answer.await.unwrap_or(Err(ChargingError::Fatal))?;
+        let is_lost = matches!(answer.outcome, Outcome::UnknownSession | Outcome::UnknownSubscriber)
+            && request.key.source() == UsageSource::Gy;
+        if is_lost {
+            let (records, answer) =
+                super::suspend_whole(&request, SuspenseReason::UnknownLine, self.shared.tariff.version);
+            let (to, kept) = oneshot::channel();
+            self.admit_loose(records, answer, Answer::One(to));
+            kept.await.unwrap_or(Err(ChargingError::Fatal))?;
+        }
+        let outcome = if is_lost { "suspended" } else { "settled" };
+        metrics().outage_requests.with_label_values(&[source, outcome]).inc();
+        Ok(())
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, JournalError> + Send + 'static,
+) -> Result<T, JournalError> {
+    let ended = |e: tokio::task::JoinError| JournalError { operation: "run", reason: e.to_string() };
+    tokio::task::spawn_blocking(work).await.map_err(ended)?
+}
