@@ -11,7 +11,7 @@ use ahash::RandomState;
 use tokio::task::JoinSet;
 
 use super::Shared;
-use super::shard::Work;
+use super::work::Work;
 use crate::domain::ids::AccountId;
 use crate::ports::hot::{HotError, StoredAccount};
 

@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use ahash::RandomState;
 use tokio::sync::oneshot;
 
-use super::shard::{Answer, Work};
+use super::work::{Answer, Work};
 use super::{Charging, ChargingError, ChargingSettings};
 use crate::domain::ids::AccountId;
 use crate::domain::rating::request::ChargeRequest;

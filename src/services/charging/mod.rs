@@ -21,6 +21,7 @@ mod outage;
 mod recovery;
 mod settings;
 mod shard;
+mod work;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
@@ -34,7 +35,7 @@ pub use self::settings::ChargingSettings;
 use self::directory::Directory;
 use self::lookups::Lookups;
 use self::outage::Outage;
-use self::shard::{Answer, CloseProgress, Foresee, Work};
+use self::work::{Answer, CloseProgress, Foresee, Work};
 use crate::domain::account::{AccountCommand, AccountView, CommandAnswer, slot_of, stable_hash};
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{AccountId, LineId};
