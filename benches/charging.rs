@@ -1,8 +1,10 @@
 //! Credit-control requests through charging on the embedded store, without
 //! sockets: `cargo bench --bench charging -- [accounts] [requests] [outstanding]`.
+//! One account is the hot line that every connection hits.
 //!
-//! Prints requests per second, CPU time per request (user and system, every
-//! thread, from /proc/self/stat) and how the durable writes were batched.
+//! Prints memory per idle line (after a restart on the same store) and more per open
+//! session with its last answers, requests per second, CPU time per request (user and
+//! system, every thread, from /proc/self/stat) and how the durable writes were batched.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
@@ -35,16 +37,24 @@ fn main() {
 
 async fn run(accounts: usize, requests: usize, outstanding: usize) {
     let folder = tempfile::tempdir().unwrap();
-    let hot: Arc<dyn HotStore> = Arc::new(FjallHot::open(folder.path(), FjallSettings::default()).unwrap());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let open = || FjallHot::open(folder.path(), FjallSettings::default()).unwrap();
     let settings = ChargingSettings::default();
-    let (charging, tasks) = Charging::start(hot.clone(), tariff(), clock.clone(), settings, None).await.unwrap();
-    let before = resident_bytes();
+    let hot: Arc<FjallHot> = Arc::new(open());
+    let (charging, tasks) =
+        Charging::start(hot.clone(), tariff(), clock.clone(), settings.clone(), None).await.unwrap();
     open_lines(&charging, accounts, clock.as_ref()).await;
-    println!(
-        "accounts          {accounts:>12}  {} bytes each, directory and store included",
-        (resident_bytes() - before) / accounts
-    );
+    tasks.shutdown().await;
+    hot.snapshot().unwrap();
+    drop((charging, hot));
+
+    let before = resident_bytes();
+    let began = Instant::now();
+    let hot: Arc<dyn HotStore> = Arc::new(open());
+    let (charging, tasks) = Charging::start(hot.clone(), tariff(), clock.clone(), settings, None).await.unwrap();
+    println!("recovery          {:>12}  ms, {accounts} accounts from snapshots", began.elapsed().as_millis());
+    let idle = resident_bytes();
+    println!("bytes/idle line   {:>12}  directory and store included", idle.saturating_sub(before) / accounts);
 
     let (to, mut answers) = mpsc::unbounded_channel();
     let (began, cpu) = (Instant::now(), cpu_micros());
@@ -74,6 +84,10 @@ async fn run(accounts: usize, requests: usize, outstanding: usize) {
         "durable writes    {commits:>12}  {:.0} requests and {:.0} records each",
         requests as f64 / commits as f64,
         records / commits as f64
+    );
+    println!(
+        "bytes/session     {:>12}  more for each line, with its last answers and what no snapshot holds",
+        resident_bytes().saturating_sub(idle) / accounts
     );
     tasks.shutdown().await;
 }

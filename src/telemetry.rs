@@ -132,7 +132,10 @@ metrics! {
     outage_journal_age: IntGauge = gauge("linegate_outage_journal_age_seconds", "Age of the oldest of them.");
     outage_granted: IntGauge = gauge("linegate_outage_granted_octets", "Octets granted from the local allowance and not settled yet.");
     sweeps_refused: IntCounter = counter("linegate_session_sweeps_refused_total", "Restarted clients whose lost sessions are not searched for, because too many wait for it.");
-    accounts: IntGauge = gauge("linegate_accounts", "Charging accounts in memory.");
+    accounts: IntGauge = gauge("linegate_accounts", "Charging accounts.");
+    accounts_cached: IntGauge = gauge("linegate_accounts_cached", "Charging accounts in memory; the others are in the hot store alone.");
+    accounts_evicted: IntCounter = counter("linegate_accounts_evicted_total", "Charging accounts left to the hot store, because memory is for others.");
+    accounts_loaded: IntCounter = counter("linegate_accounts_loaded_total", "Charging accounts read from the hot store when they were needed.");
     sessions: IntGauge = gauge("linegate_charging_sessions", "Charging sessions open.");
     drain_lag: IntGauge = gauge("linegate_drain_lag_entries", "Hot-log entries not yet in the relational store.");
     // Orders

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::error::BoxDynError;
 
+use crate::domain::cycle::CycleId;
 use crate::domain::ids::{DeviceId, SessionId};
 use crate::domain::ledger::{LedgerSide, Posting, Unit};
 use crate::domain::scheduling::CallState;
@@ -111,30 +112,32 @@ pub(super) struct Sum {
 /// Rated usage summed by cycle, account, line, plan and cycle of late usage, in
 /// that order; a text is empty where a record has none.
 pub(super) fn usage_sums(records: &[&UsageRecord]) -> Vec<([String; 5], Sum)> {
-    let mut sums: BTreeMap<[String; 5], Sum> = BTreeMap::new();
+    let mut sums: BTreeMap<(CycleId, &str, &str, &str, Option<CycleId>), Sum> = BTreeMap::new();
     for record in records.iter().filter(|r| r.is_billed_usage()) {
         let (Some(account), Some(cycle)) = (&record.account, record.cycle) else { continue };
         let line = record.line.as_ref().map_or("", |l| l.as_str());
         let plan = record.plan.as_ref().map_or("", |p| p.as_str());
-        let late_for = record.late_for.map(|c| c.to_string()).unwrap_or_default();
-        let key = [cycle.to_string(), account.to_string(), line.to_owned(), plan.to_owned(), late_for];
-        let sum = sums.entry(key).or_default();
+        let sum = sums.entry((cycle, account.as_str(), line, plan, record.late_for)).or_default();
         sum.octets = sum.octets.saturating_add(record.octets_counted());
         sum.amount = sum.amount.saturating_add(record.amount);
         sum.records += 1;
     }
-    sums.into_iter().collect()
+    let text = |cycle: Option<CycleId>| cycle.map(|c| c.to_string()).unwrap_or_default();
+    let key = |(cycle, account, line, plan, late_for): (CycleId, &str, &str, &str, Option<CycleId>)| {
+        [text(Some(cycle)), account.to_owned(), line.to_owned(), plan.to_owned(), text(late_for)]
+    };
+    sums.into_iter().map(|(of, sum)| (key(of), sum)).collect()
 }
 
 /// Records counted by cycle, source and outcome, in that order; the cycle is
 /// empty where a record has none.
 pub(super) fn usage_counts<'r>(records: &[&'r UsageRecord]) -> BTreeMap<(String, &'r str, &'r str), u64> {
-    let mut counts = BTreeMap::new();
+    let mut counts: BTreeMap<(Option<CycleId>, &str, &str), u64> = BTreeMap::new();
     for record in records {
-        let cycle = record.cycle.map(|c| c.to_string()).unwrap_or_default();
-        *counts.entry((cycle, record.key.source().as_str(), record.outcome.as_str())).or_default() += 1;
+        *counts.entry((record.cycle, record.key.source().as_str(), record.outcome.as_str())).or_default() += 1;
     }
-    counts
+    let text = |cycle: Option<CycleId>| cycle.map(|c| c.to_string()).unwrap_or_default();
+    counts.into_iter().map(|((cycle, source, outcome), records)| ((text(cycle), source, outcome), records)).collect()
 }
 
 /// A ledger side as its column has it.

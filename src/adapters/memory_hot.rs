@@ -24,7 +24,8 @@ struct State {
     sessions: HashMap<SessionId, AccountId>,
     log: BTreeMap<Position, LogEntry>,
     position: Position,
-    last: Option<(u64, u64, Committed)>,
+    /// Each writer's newest batch by its number.
+    last: HashMap<u64, (u64, Committed)>,
     faults: Vec<HotError>,
     refuses: Option<&'static str>,
 }
@@ -52,8 +53,8 @@ impl MemoryHot {
 
 impl State {
     fn commit(&mut self, batch: &Batch) -> Result<Committed, HotError> {
-        if let Some((writer, number, committed)) = &self.last
-            && (*writer, *number) == (batch.writer, batch.number)
+        if let Some((number, committed)) = self.last.get(&batch.writer)
+            && *number == batch.number
         {
             return Ok(committed.clone());
         }
@@ -81,7 +82,7 @@ impl State {
         self.position += 1;
         self.log.insert(self.position, LogEntry { position: self.position, records });
         let committed = Committed { position: self.position, changes };
-        self.last = Some((batch.writer, batch.number, committed.clone()));
+        self.last.insert(batch.writer, (batch.number, committed.clone()));
         Ok(committed)
     }
 }

@@ -582,3 +582,23 @@ pub trait Relational: OrderReads + LineReads + DeviceReads + WorkReads + OutboxR
     /// Carries out every write, or none.
     async fn save(&self, writes: Vec<Write>) -> Stored<()>;
 }
+
+/// What takes over what was charged: the part of a relational store that the drain uses.
+#[async_trait]
+pub trait UsageSink: Send + Sync + 'static {
+    /// For each log of the hot store how far it was taken, as [`BillingReads::drain_cursors`].
+    async fn taken_through(&self) -> Stored<BTreeMap<LogNo, u64>>;
+    /// Carries out [`Write::Drain`]s: every one, or none.
+    async fn take(&self, drained: Vec<Write>) -> Stored<()>;
+}
+
+#[async_trait]
+impl<S: Relational + ?Sized> UsageSink for S {
+    async fn taken_through(&self) -> Stored<BTreeMap<LogNo, u64>> {
+        self.drain_cursors().await
+    }
+
+    async fn take(&self, drained: Vec<Write>) -> Stored<()> {
+        self.save(drained).await
+    }
+}

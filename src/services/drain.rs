@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::ports::hot::{HotError, HotStore, LogEntry, LogNo, Position};
-use crate::ports::relational::{Relational, StoreError, Write};
+use crate::ports::relational::{Relational, StoreError, UsageSink, Write};
 use crate::telemetry::metrics;
 
 /// How fast the drain goes.
@@ -69,9 +69,9 @@ pub enum DrainError {
 }
 
 /// The drain; one runs at a time in a process.
-pub struct Drain {
+pub struct Drain<S: UsageSink + ?Sized = dyn Relational> {
     hot: Arc<dyn HotStore>,
-    relational: Arc<dyn Relational>,
+    relational: Arc<S>,
     settings: DrainSettings,
     reached: watch::Sender<Reached>,
     hurry: Notify,
@@ -88,9 +88,9 @@ struct Reached {
     stopped: bool,
 }
 
-impl Drain {
+impl<S: UsageSink + ?Sized> Drain<S> {
     /// Between two stores.
-    pub fn new(hot: Arc<dyn HotStore>, relational: Arc<dyn Relational>, settings: DrainSettings) -> Self {
+    pub fn new(hot: Arc<dyn HotStore>, relational: Arc<S>, settings: DrainSettings) -> Self {
         Self { hot, relational, settings, reached: watch::Sender::default(), hurry: Notify::new() }
     }
 
@@ -119,6 +119,7 @@ impl Drain {
                 }
             };
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(Duration::from_millis(pause.max(1))) => {}
                 () = self.hurry.notified() => {}
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
@@ -133,7 +134,7 @@ impl Drain {
     /// # Errors
     /// [`DrainError::Strangers`] when they do not.
     pub async fn check(&self) -> Result<(), DrainError> {
-        let cursors = self.relational.drain_cursors().await.map_err(DrainError::Relational)?;
+        let cursors = self.relational.taken_through().await.map_err(DrainError::Relational)?;
         for (log, cursor) in cursors.into_iter().filter(|(log, _)| *log < self.hot.logs()) {
             let is_behind = self.hot.is_behind(log, cursor).await.map_err(DrainError::Hot)?;
             if is_behind && self.hot.id().is_none() {
@@ -173,7 +174,7 @@ impl Drain {
             reached.begun += 1;
             round = reached.begun;
         });
-        let cursors = self.relational.drain_cursors().await.map_err(DrainError::Relational)?;
+        let cursors = self.relational.taken_through().await.map_err(DrainError::Relational)?;
         let limit = (self.settings.batch_entries / usize::from(self.hot.logs())).max(LOG_ENTRIES_MIN);
         let reading = (0..self.hot.logs()).map(|log| {
             let after = cursors.get(&log).copied().unwrap_or(0);
@@ -230,6 +231,6 @@ impl Drain {
     }
 
     async fn save(&self, writes: Vec<Write>) -> Result<(), DrainError> {
-        self.relational.save(writes).await.map_err(DrainError::Relational)
+        self.relational.take(writes).await.map_err(DrainError::Relational)
     }
 }

@@ -23,6 +23,7 @@ use linegate::ports::hot::{HotError, HotStore};
 use linegate::ports::relational::OutboxReads;
 use linegate::services::charging::{Charging, ChargingError, ChargingSettings, ChargingTasks, Reply, RequestIntake};
 use linegate::services::drain::{Drain, DrainSettings};
+use linegate::telemetry::metrics;
 use tokio::sync::mpsc;
 
 use crate::contract_hot::record;
@@ -471,6 +472,46 @@ async fn a_suspended_line_is_found_by_its_identifiers_and_a_terminated_one_for_i
     assert_eq!(unknown, CommandAnswer::Done);
     let unknown = gateway.charging.command(&account(9), reach(LineState::Active, "10-06T00:00:00")).await.unwrap();
     assert_eq!(unknown, CommandAnswer::UnknownLine);
+}
+
+#[tokio::test]
+async fn accounts_beyond_the_limit_are_left_to_the_store_and_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let hot = fjall(&folder);
+    let settings =
+        ChargingSettings { shards: 1, accounts_open_max: 2, accounts_cached_max: 5, ..ChargingSettings::default() };
+    let gateway = start_with(hot.clone(), settings.clone()).await;
+    let counts = || (metrics().accounts_evicted.get(), metrics().accounts_loaded.get());
+    let before = counts();
+    for n in 0..40 {
+        gateway.open(n).await;
+        gateway.charging.charge(gy(n, Phase::Initial, 0, None)).await.unwrap();
+    }
+    // Each is used again when it has long been left: by its session and by its identifier.
+    for n in 0..40 {
+        let updated = gateway.charging.charge(gy(n, Phase::Update, 1, Some(1000))).await.unwrap();
+        assert_eq!(updated.outcome, Outcome::Success);
+        gateway.charging.charge(file(n, &format!("row-{n}"), 500)).await.unwrap();
+        assert!(gateway.charging.charge(gy(n, Phase::Update, 1, Some(1000))).await.unwrap().repeated);
+    }
+    let (evicted, loaded) = counts();
+    assert!(evicted >= before.0 + 40 && loaded >= before.1 + 35, "{evicted} evicted, {loaded} loaded");
+    // What expires is looked at though its account is not in memory, and a restart changes nothing.
+    gateway.clock.advance(Duration::from_secs(7300));
+    gateway.tasks.shutdown().await;
+    drop((gateway.charging, hot));
+    let gateway = start_with(fjall(&folder), settings).await;
+    for n in 0..40 {
+        assert_eq!(gateway.octets(n).await, 1000, "the file's row is reconciled, Gy charges");
+    }
+    gateway.clock.set(at("11-01T00:30:00"));
+    let closed = gateway.charging.close_cycle("2026-10".parse().unwrap(), |_, _| {}).await.unwrap();
+    assert_eq!(closed.accounts, 40);
+    for n in 0..40 {
+        let view = gateway.charging.view(&account(n)).await.unwrap().unwrap();
+        assert_eq!(view.closed_through, "2026-10".parse().unwrap());
+    }
+    gateway.tasks.shutdown().await;
 }
 
 /// Two gateways on one Redis, and the stores that they stand on.

@@ -1,11 +1,11 @@
-//! The committer: one thread that gathers the batches of all shards into one
-//! durable write after another.
+//! The committer: gathers the batches of all shards into one durable write after
+//! another. A thread of its own, because an embedded store blocks for the disk.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{FATAL, Shared};
@@ -22,10 +22,41 @@ pub(super) struct Package {
     pub(super) done: Done,
 }
 
+/// The running committer.
+pub(super) enum Running {
+    Thread(std::thread::JoinHandle<()>),
+    /// In a runtime of one thread, where nothing could run beside it: one seed, one course.
+    Task(tokio::task::JoinHandle<()>),
+}
+
+/// Starts it on the current runtime.
+pub(super) fn start(
+    packages: mpsc::UnboundedReceiver<Package>,
+    shared: Arc<Shared>,
+    writer: u64,
+) -> std::io::Result<Running> {
+    let runtime = Handle::current();
+    if runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
+        return Ok(Running::Task(tokio::spawn(run(packages, shared, writer))));
+    }
+    let thread = std::thread::Builder::new().name("hot-committer".to_owned());
+    Ok(Running::Thread(thread.spawn(move || runtime.block_on(run(packages, shared, writer)))?))
+}
+
+impl Running {
+    /// Waits until it has ended.
+    pub(super) async fn join(self) {
+        match self {
+            Running::Thread(thread) => drop(tokio::task::spawn_blocking(move || thread.join()).await),
+            Running::Task(task) => drop(task.await),
+        }
+    }
+}
+
 /// Runs until every shard has gone or the store has failed.
-pub(super) fn run(mut packages: mpsc::UnboundedReceiver<Package>, shared: &Arc<Shared>, runtime: &Handle, writer: u64) {
+async fn run(mut packages: mpsc::UnboundedReceiver<Package>, shared: Arc<Shared>, writer: u64) {
     let mut number = 0;
-    while let Some(first) = packages.blocking_recv() {
+    while let Some(first) = packages.recv().await {
         number += 1;
         let mut batch = Batch { writer, number, at: shared.clock.now(), ..Batch::default() };
         let mut waiting = Vec::with_capacity(shared.queues.len());
@@ -33,7 +64,7 @@ pub(super) fn run(mut packages: mpsc::UnboundedReceiver<Package>, shared: &Arc<S
         while let Ok(more) = packages.try_recv() {
             take(more, &mut batch, &mut waiting);
         }
-        match runtime.block_on(commit(batch, shared)) {
+        match commit(batch, &shared).await {
             Ok(committed) => release(committed, waiting),
             Err(error) => {
                 tracing::error!(%error, "nobody is answered any more; this process has to end and recover");
@@ -65,7 +96,7 @@ async fn commit(batch: Batch, shared: &Shared) -> Result<Committed, HotError> {
             Err(HotError::Transient { operation, reason }) if tries < settings.commit_tries_max => {
                 tracing::warn!(operation, reason, tries, "commit to the hot store");
                 tries += 1;
-                std::thread::sleep(Duration::from_millis(settings.commit_retry_ms));
+                tokio::time::sleep(Duration::from_millis(settings.commit_retry_ms)).await;
             }
             outcome => return outcome,
         }

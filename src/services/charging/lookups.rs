@@ -1,11 +1,11 @@
 //! Looking for what another gateway knows: sessions, lines and accounts on a store
 //! that gateways share.
 //!
-//! Each gateway holds every account that it has met in memory and hears nothing
-//! of what the others write. What is old here is found out when a batch
-//! conflicts; what is not here at all is looked for in the store. What is not
-//! there either is taken for unknown for a moment, so that requests for nobody do
-//! not load the store.
+//! Each gateway knows every account that it has met, in memory or as one that it
+//! left to the store, and hears nothing of what the others write. What is old here
+//! is found out when a batch conflicts, or when the account is read again; what is
+//! not here at all is looked for in the store. What is not there either is taken
+//! for unknown for a moment, so that requests for nobody do not load the store.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use ahash::RandomState;
 use tokio::sync::oneshot;
 
-use super::shard::{Answer, Work};
+use super::work::{Answer, Work};
 use super::{Charging, ChargingError, ChargingSettings};
 use crate::domain::ids::AccountId;
 use crate::domain::rating::request::ChargeRequest;

@@ -15,12 +15,14 @@ mod accounts;
 mod committer;
 mod counters;
 mod directory;
+mod loads;
 mod lookups;
 mod outage;
 mod recovery;
 mod recycle;
 mod settings;
 mod shard;
+mod work;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
@@ -34,7 +36,7 @@ pub use self::settings::ChargingSettings;
 use self::directory::Directory;
 use self::lookups::Lookups;
 use self::outage::Outage;
-use self::shard::{Answer, CloseProgress, Foresee, Work};
+use self::work::{Answer, CloseProgress, Foresee, Work};
 use crate::domain::account::{AccountCommand, AccountView, CommandAnswer, slot_of, stable_hash};
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{AccountId, LineId};
@@ -68,7 +70,7 @@ pub struct ChargingTasks {
     shared: Arc<Shared>,
     fatal: watch::Receiver<Option<String>>,
     shards: Vec<tokio::task::JoinHandle<()>>,
-    committer: std::thread::JoinHandle<()>,
+    committer: committer::Running,
 }
 
 const RUNNING: u8 = 0;
@@ -173,7 +175,7 @@ impl Charging {
         }
         let (to, answer) = oneshot::channel();
         self.enqueue_control(account, Work::View { account: account.clone(), to })?;
-        answer.await.map_err(|_| ChargingError::Fatal)
+        answer.await.unwrap_or(Err(ChargingError::Fatal))
     }
 
     /// Closes a cycle for every account, in bulk, between the usage that goes
@@ -353,6 +355,7 @@ impl ChargingTasks {
                 return reason;
             }
             tokio::select! {
+                biased;
                 changed = self.fatal.changed() => {
                     if changed.is_err() {
                         return "charging has ended".to_owned();
@@ -379,7 +382,7 @@ impl ChargingTasks {
         for shard in self.shards {
             let _ = shard.await;
         }
-        let _ = tokio::task::spawn_blocking(move || self.committer.join()).await;
+        self.committer.join().await;
     }
 }
 

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::shard::{Answer, Foresee};
+use super::work::{Answer, Foresee};
 use super::{Charging, ChargingError};
 use crate::domain::ids::{AccountId, LineId, SessionId};
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, Outcome, Phase};

@@ -5,15 +5,15 @@ use std::sync::atomic::{AtomicU8, AtomicUsize};
 use std::time::Duration;
 
 use ahash::RandomState;
-use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
-use super::accounts::{Accounts, Versions};
+use super::accounts::{Accounts, CacheLimits, Versions, open_sessions};
 use super::committer;
 use super::directory::Directory;
 use super::lookups::Lookups;
 use super::outage::Outage;
-use super::shard::{Receivers, Shard};
+use super::shard::Shard;
+use super::work::Receivers;
 use super::{Charging, ChargingError, ChargingSettings, ChargingTasks, Queue, RUNNING, Shared, shard_of};
 use crate::domain::account::Account;
 use crate::domain::cycle::CycleId;
@@ -36,7 +36,7 @@ pub(super) async fn start(
     };
     let now = clock.now();
     let directory = Directory::new();
-    let accounts = load(hot.as_ref(), &directory, shards, now).await?;
+    let accounts = load(hot.as_ref(), &directory, shards, &settings, now).await?;
     let (queues, receivers): (Vec<Queue>, Vec<Receivers>) = (0..shards)
         .map(|_| {
             let ((to, work), (urgent, foresee)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
@@ -59,14 +59,10 @@ pub(super) async fn start(
     let (to_committer, packages) = mpsc::unbounded_channel();
     // Fresh for each start, and for each gateway: the hasher is seeded by the system.
     let writer = RandomState::new().hash_one(now.millis());
-    let (runtime, of_committer) = (Handle::current(), Arc::clone(&shared));
-    let committer = std::thread::Builder::new()
-        .name("hot-committer".to_owned())
-        .spawn(move || committer::run(packages, &of_committer, &runtime, writer))
-        .map_err(|error| {
-            tracing::error!(%error, "start the committer's thread");
-            ChargingError::Fatal
-        })?;
+    let committer = committer::start(packages, Arc::clone(&shared), writer).map_err(|error| {
+        tracing::error!(%error, "start the committer's thread");
+        ChargingError::Fatal
+    })?;
     let shards = accounts
         .into_iter()
         .zip(receivers)
@@ -87,9 +83,15 @@ async fn load(
     hot: &dyn HotStore,
     directory: &Directory,
     shards: usize,
+    settings: &ChargingSettings,
     now: Timestamp,
 ) -> Result<Vec<Accounts>, ChargingError> {
-    let mut accounts: Vec<Accounts> = (0..shards).map(|_| Accounts::default()).collect();
+    let cache = CacheLimits {
+        open_max: settings.accounts_open_max.div_ceil(shards),
+        cached_max: settings.accounts_cached_max.div_ceil(shards),
+    };
+    let mut accounts: Vec<Accounts> = (0..shards).map(|_| Accounts::new(cache)).collect();
+    let mut sessions = 0;
     let last_alive = hot.last_commit_at();
     let downtime = last_alive.map_or(Duration::ZERO, |at| now.since(at));
     let mut bad = None;
@@ -98,8 +100,13 @@ async fn load(
             account.version = stored.version;
             let lengthened = last_alive.is_some_and(|at| account.lengthen_reservations(at, downtime));
             directory.add_account(&account);
-            let shard = shard_of(&account.id, shards);
-            accounts[shard].insert(account, lengthened);
+            sessions += open_sessions(&account);
+            let shard = &mut accounts[shard_of(&account.id, shards)];
+            if lengthened {
+                shard.insert(account, true);
+            } else {
+                shard.insert_idle(&account, stored.state, &settings.rating.limits);
+            }
         }
         Err(error) => bad = Some((stored.account, error)),
     };
@@ -114,7 +121,7 @@ async fn load(
     }
     let count: usize = accounts.iter().map(Accounts::len).sum();
     metrics().accounts.set(i64::try_from(count).unwrap_or(i64::MAX));
-    metrics().sessions.set(accounts.iter().map(Accounts::open_sessions).sum());
+    metrics().sessions.set(i64::try_from(sessions).unwrap_or(i64::MAX));
     tracing::info!(accounts = count, downtime_ms = downtime.as_millis(), "charging accounts loaded");
     Ok(accounts)
 }

@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use super::shard::Answer;
+use super::work::Answer;
 use super::{Charging, ChargingError};
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, Outcome};
 use crate::domain::usage::{SuspenseReason, UsageRecord};

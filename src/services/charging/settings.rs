@@ -26,6 +26,15 @@ pub struct ChargingSettings {
     pub commit_tries_max: u32,
     /// Pause between such tries, milliseconds.
     pub commit_retry_ms: u64,
+    /// Accounts that are kept ready to be charged; the others are kept as they are stored.
+    pub accounts_open_max: usize,
+    /// Accounts that are kept in memory at all; the least recently used beyond them are in
+    /// the hot store alone, and are read when they are needed.
+    pub accounts_cached_max: usize,
+    /// Accounts that one shard reads from the store at once.
+    pub loads_max: usize,
+    /// Requests that may wait in one shard for accounts that are read; more are refused.
+    pub load_requests_max: usize,
     /// Accounts that may be looked for at once on a store that gateways share, where a
     /// request names a session or line that is not known here.
     pub lookups_max: usize,
@@ -49,6 +58,10 @@ impl Default for ChargingSettings {
             heartbeat_ms: 10_000,
             commit_tries_max: 20,
             commit_retry_ms: 100,
+            accounts_open_max: 100_000,
+            accounts_cached_max: 2_000_000,
+            loads_max: 64,
+            load_requests_max: 10_000,
             lookups_max: 256,
             lookup_missed_ms: 1000,
             lookups_missed_max: 100_000,

@@ -14,11 +14,13 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
-use super::accounts::{Accounts, Expiries, Versions, change_of, check_of, schedule};
+use super::accounts::{Accounts, Expiries, Place, Versions, change_of, check_of, open_sessions, schedule};
 use super::committer::Package;
 use super::counters::{count_record, count_repeated};
-use super::{Charging, ChargingError, FATAL, Reply, Shared};
-use crate::domain::account::{Account, AccountCommand, AccountView, CommandAnswer, LineCharging, Session};
+use super::loads::{Loaded, Loads, read_account};
+use super::work::{Answer, CloseProgress, Foresee, Receivers, Work};
+use super::{Charging, ChargingError, FATAL, Shared};
+use crate::domain::account::{Account, AccountCommand, BadAccount, CommandAnswer, LineCharging, Session};
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{AccountId, LineId, SessionId};
 use crate::domain::rating::apply;
@@ -28,95 +30,6 @@ use crate::domain::time::Timestamp;
 use crate::domain::usage::{Identifier, SuspenseReason, UsageRecord, UsageSource};
 use crate::ports::hot::{AccountChange, Change, HotError, Position, StoredAccount, encode_record};
 use crate::telemetry::metrics;
-
-/// Who waits for an answer.
-pub(super) enum Answer {
-    Queue(Reply),
-    One(oneshot::Sender<Result<ChargeAnswer, ChargingError>>),
-}
-
-impl Answer {
-    pub(super) fn send(self, answer: Result<ChargeAnswer, ChargingError>) {
-        // Nobody listens any more where the connection has gone: the client repeats.
-        match self {
-            Answer::Queue(reply) => reply.to.reply(reply.tag, answer),
-            Answer::One(to) => drop(to.send(answer)),
-        }
-    }
-}
-
-/// How a close goes on in one shard.
-pub(super) enum CloseProgress {
-    Begun { accounts: u64 },
-    Durable { accounts: u64, position: Position },
-    Finished,
-}
-
-/// What comes through a shard's queue.
-pub(super) enum Work {
-    Charge {
-        request: ChargeRequest,
-        account: AccountId,
-        line: Option<LineId>,
-        reply: Answer,
-    },
-    Loose {
-        records: Vec<UsageRecord>,
-        answer: ChargeAnswer,
-        reply: Answer,
-    },
-    Command {
-        account: AccountId,
-        command: AccountCommand,
-        to: oneshot::Sender<Result<CommandAnswer, ChargingError>>,
-    },
-    View {
-        account: AccountId,
-        to: oneshot::Sender<Option<AccountView>>,
-    },
-    Close {
-        cycle: CycleId,
-        to: mpsc::UnboundedSender<CloseProgress>,
-    },
-    SessionsLost {
-        peer: Arc<str>,
-        before: Timestamp,
-    },
-    /// An account as the store that gateways share has it.
-    Know {
-        stored: StoredAccount,
-        done: oneshot::Sender<()>,
-    },
-    /// Asks which of these accounts are not here.
-    Missing {
-        accounts: Vec<AccountId>,
-        to: oneshot::Sender<Vec<AccountId>>,
-    },
-    ClosedElsewhere {
-        cycle: CycleId,
-    },
-    Stop,
-}
-
-/// What comes past the queue.
-pub(super) enum Foresee {
-    /// Asks what a request would be answered, after those that were foreseen before it; `None`
-    /// where the account is not here.
-    Request {
-        request: Box<ChargeRequest>,
-        account: AccountId,
-        line: Option<LineId>,
-        to: oneshot::Sender<Option<ChargeAnswer>>,
-    },
-    /// What was foreseen has been charged.
-    Forget,
-}
-
-/// Where a shard's work comes from.
-pub(super) struct Receivers {
-    pub(super) work: mpsc::UnboundedReceiver<Work>,
-    pub(super) foresee: mpsc::UnboundedReceiver<Foresee>,
-}
 
 /// Who waits for a batch, with what it takes to decide again after a conflict.
 enum Waiting {
@@ -171,6 +84,8 @@ struct InFlight {
 struct Closing {
     cycle: CycleId,
     left: Vec<AccountId>,
+    /// Accounts that are read from the store for it.
+    loading: usize,
     to: mpsc::UnboundedSender<CloseProgress>,
 }
 
@@ -192,6 +107,9 @@ pub(super) struct Shard {
     index: usize,
     shared: Arc<Shared>,
     accounts: Accounts,
+    loads: Loads,
+    /// Accounts in memory, as the metric has them.
+    counted: usize,
     queue: mpsc::UnboundedReceiver<Work>,
     foresee: mpsc::UnboundedReceiver<Foresee>,
     /// Accounts as they would be, had requests been charged that the store is away for.
@@ -224,6 +142,8 @@ impl Shard {
             index,
             shared,
             accounts,
+            loads: Loads::default(),
+            counted: 0,
             queue: receivers.work,
             foresee: receivers.foresee,
             shadows: HashMap::new(),
@@ -252,7 +172,8 @@ impl Shard {
             self.go_on_closing(batch_max);
             self.go_on_sweeping(batch_max);
             self.dispatch();
-            if self.stopping && self.in_flight.is_none() && self.queue.is_empty() && self.closing.is_empty() {
+            self.make_room();
+            if self.is_done() {
                 return;
             }
             let room = batch_max.saturating_sub(self.pending.waiting.len());
@@ -276,48 +197,125 @@ impl Shard {
                         self.work(work, &tariff, now);
                     }
                 }
+                Some(loaded) = self.loads.next(), if !self.loads.is_empty() => {
+                    if let Err(error) = self.loaded(loaded) {
+                        return self.fail(&error);
+                    }
+                }
                 _ = tick.tick() => self.tick(),
                 () = tokio::task::yield_now(), if self.in_flight.is_none() && self.has_bulk_work() => {}
             }
         }
     }
 
+    fn is_done(&self) -> bool {
+        let is_idle = self.in_flight.is_none() && self.loads.is_empty();
+        self.stopping && is_idle && self.queue.is_empty() && self.closing.is_empty()
+    }
+
     fn look_ahead(&mut self, asked: Foresee) {
         let Foresee::Request { request, account, line, to } = asked else { return self.shadows.clear() };
-        let (tariff, settings) = (self.shared.tariff.book(), &self.shared.settings.rating);
-        if !self.shadows.contains_key(&account)
-            && let Some(slot) = self.accounts.slots.get(&account)
-        {
-            self.shadows.insert(account.clone(), slot.account.clone());
+        if !self.shadows.contains_key(&account) {
+            // Nothing is foreseen of one that the store alone has.
+            if let Err(error) = self.bring(&account) {
+                return self.fail(&error);
+            }
+            if let Some(slot) = self.accounts.slots.get(&account) {
+                self.shadows.insert(account.clone(), slot.account.clone());
+            }
         }
+        let (tariff, settings) = (self.shared.tariff.book(), &self.shared.settings.rating);
         let shadow = self.shadows.get_mut(&account);
         let now = self.shared.clock.now();
         let answer = shadow.map(|shadow| apply(shadow, line.as_ref(), &request, &tariff, settings, now).answer);
         let _waits_no_more = to.send(answer);
     }
 
+    /// Does a work, now or when its account is there.
     fn work(&mut self, work: Work, tariff: &TariffBook, now: Timestamp) {
+        let place = match work.account() {
+            Some(id) => self.bring(id),
+            None => Ok(Place::Here),
+        };
+        match place {
+            Ok(Place::Here) => self.do_work(work, tariff, now),
+            Ok(Place::Away) if self.loads.has_room(&self.shared) => self.wait(work),
+            Ok(Place::Away) => {
+                if let Some(own) = work.refuse() {
+                    self.wait(own);
+                }
+            }
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    /// Opens an account where it is in memory.
+    fn bring(&mut self, id: &AccountId) -> Result<Place, HotError> {
+        let failed =
+            |error: BadAccount| HotError::Fatal { operation: "open a packed account", reason: error.to_string() };
+        self.accounts.bring(id).map_err(failed)
+    }
+
+    fn wait(&mut self, work: Work) {
+        if let Some(id) = work.account().cloned() {
+            self.loads.wait(&id, work, &self.shared);
+        }
+    }
+
+    /// An account has been read: what waited for it is done.
+    fn loaded(&mut self, (id, stored): Loaded) -> Result<(), HotError> {
+        let stored = stored?;
+        metrics().accounts_loaded.inc();
+        // It may have come another way meanwhile.
+        if !self.accounts.slots.contains_key(&id) {
+            match stored {
+                // Others may have changed it since it was left to a store that they share.
+                Some(stored) if self.shared.hot.is_shared() => self.put(stored)?,
+                Some(stored) => self.accounts.insert(decode(&stored)?, false),
+                None => self.forget_account(&id)?,
+            }
+        }
+        let (now, tariff) = (self.shared.clock.now(), self.shared.tariff.book());
+        for work in self.loads.take(&id, &self.shared) {
+            self.do_work(work, &tariff, now);
+        }
+        Ok(())
+    }
+
+    fn make_room(&mut self) {
+        self.accounts.make_room();
+        let cached = self.accounts.cached();
+        metrics().accounts_cached.add(cached as i64 - self.counted as i64);
+        self.counted = cached;
+    }
+
+    fn do_work(&mut self, work: Work, tariff: &TariffBook, now: Timestamp) {
         match work {
             Work::Charge { request, account, line, reply } => self.charge(request, account, line, reply, tariff, now),
             Work::Loose { records, answer, reply } => self.suspend(&records, answer, reply),
             Work::Command { account, command, to } => self.command(account, command, to, now),
             Work::View { account, to } => {
                 let slot = self.accounts.slots.get(&account);
-                let _ = to.send(slot.map(|slot| slot.account.view(tariff, now)));
+                let _ = to.send(Ok(slot.map(|slot| slot.account.view(tariff, now))));
             }
             Work::Close { cycle, to } => {
-                let left: Vec<AccountId> = self.accounts.slots.keys().cloned().collect();
+                let left = self.accounts.ids();
                 let _ = to.send(CloseProgress::Begun { accounts: left.len() as u64 });
                 self.closed_through = self.closed_through.max(Some(cycle));
-                self.closing.push(Closing { cycle, left, to });
+                self.closing.push(Closing { cycle, left, loading: 0, to });
             }
             Work::SessionsLost { peer, before } => self.sessions_lost(peer, before),
+            Work::Expire { account } => self.expire(&account, now),
+            Work::CloseOne { account, cycle } => self.close_one(&account, cycle),
+            Work::Sweep { account, peer, before } => self.sweep(&account, &peer, before),
             Work::Know { stored, done } => {
-                self.know(stored);
+                if let Err(error) = self.know(stored) {
+                    tracing::error!(%error, "take over an account");
+                }
                 let _waits_no_more = done.send(());
             }
             Work::Missing { accounts, to } => {
-                let missing = accounts.into_iter().filter(|id| !self.accounts.slots.contains_key(id));
+                let missing = accounts.into_iter().filter(|id| !self.accounts.contains(id));
                 let _ = to.send(missing.collect());
             }
             Work::ClosedElsewhere { cycle } => self.closed_through = self.closed_through.max(Some(cycle)),
@@ -369,8 +367,12 @@ impl Shard {
         if let Some(reason) = applied.suspend {
             return self.suspend_whole(request, reason, (account, line), reply);
         }
-        if applied.answer.outcome == Outcome::UnknownSubscriber && !shared.hot.is_shared() {
-            return self.nobody(&request, applied.answer, reply);
+        if applied.answer.outcome == Outcome::UnknownSubscriber {
+            if !shared.hot.is_shared() {
+                return self.nobody(&request, applied.answer, reply);
+            }
+            // The line went while the store alone had the account: the next request looks for it.
+            line.iter().for_each(|line| shared.directory.forget_names(&request.subscribers, line));
         }
         self.pending.waiting.push(Waiting::Charge { work: (request, account, line), answer: applied.answer, reply });
     }
@@ -474,35 +476,64 @@ impl Shard {
 
     /// Closes some more accounts where a close is under way and the batch has room.
     fn go_on_closing(&mut self, batch_max: usize) {
-        let Some(closing) = self.closing.first_mut() else { return };
+        let has_more = |closing: &Closing| !closing.left.is_empty() || closing.loading == 0;
+        let Some(at) = self.closing.iter().position(has_more) else { return };
         let room = batch_max.saturating_sub(self.pending.changes.len());
-        if room == 0 {
+        if room == 0 || !self.loads.has_room(&self.shared) {
             return;
         }
-        let from = closing.left.len().saturating_sub(room);
-        let some = closing.left.split_off(from);
-        let last = closing.left.is_empty();
-        let to = closing.to.clone();
+        let closing = &mut self.closing[at];
         let cycle = closing.cycle;
-        for id in &some {
-            self.close_account(id, cycle);
+        let some = closing.left.split_off(closing.left.len().saturating_sub(room));
+        closing.loading += some.len();
+        if some.is_empty() {
+            return self.closed(cycle, 0);
         }
-        let accounts = some.len() as u64;
-        self.pending.waiting.push(Waiting::Close { cycle, accounts, last, to });
+        let (now, tariff) = (self.shared.clock.now(), self.shared.tariff.book());
+        for account in some {
+            self.work(Work::CloseOne { account, cycle }, &tariff, now);
+        }
+    }
+
+    /// Closes an account that is open now.
+    fn close_one(&mut self, id: &AccountId, cycle: CycleId) {
+        self.close_account(id, cycle);
+        self.closed(cycle, 1);
+    }
+
+    /// Tells how far a close has come, with the batch that is pending.
+    fn closed(&mut self, cycle: CycleId, accounts: u64) {
+        let Some(at) = self.closing.iter().position(|c| c.cycle == cycle && c.loading as u64 >= accounts) else {
+            return;
+        };
+        let closing = &mut self.closing[at];
+        closing.loading -= accounts as usize;
+        let last = closing.left.is_empty() && closing.loading == 0;
+        let to = closing.to.clone();
         if last {
-            self.closing.remove(0);
+            self.closing.remove(at);
+        }
+        match self.pending.waiting.last_mut() {
+            Some(Waiting::Close { cycle: of, accounts: so_far, last: ended, to: same })
+                if *of == cycle && same.same_channel(&to) =>
+            {
+                *so_far += accounts;
+                *ended |= last;
+            }
+            _ => self.pending.waiting.push(Waiting::Close { cycle, accounts, last, to }),
         }
     }
 
     fn has_bulk_work(&self) -> bool {
-        !self.closing.is_empty() || !self.sweeps.is_empty()
+        let closes = self.closing.iter().any(|closing| !closing.left.is_empty() || closing.loading == 0);
+        (closes || !self.sweeps.is_empty()) && self.loads.has_room(&self.shared)
     }
 
     fn sessions_lost(&mut self, peer: Arc<str>, before: Timestamp) {
         if let Some(sweep) = self.sweeps.iter_mut().find(|sweep| sweep.peer == peer) {
             sweep.again = Some(before);
         } else if self.sweeps.len() < SWEEPS_MAX {
-            let left = self.accounts.slots.keys().cloned().collect();
+            let left = self.accounts.ids_with_sessions();
             self.sweeps.push(Sweep { peer, before, left, again: None });
         } else {
             metrics().sweeps_refused.inc();
@@ -511,6 +542,9 @@ impl Shard {
 
     /// Looks through some more accounts for sessions that their client has lost.
     fn go_on_sweeping(&mut self, batch_max: usize) {
+        if !self.loads.has_room(&self.shared) {
+            return;
+        }
         let Some(sweep) = self.sweeps.first_mut() else { return };
         let room = batch_max.saturating_sub(self.pending.changes.len());
         let some = sweep.left.split_off(sweep.left.len().saturating_sub(room));
@@ -521,15 +555,19 @@ impl Shard {
                 self.sessions_lost(swept.peer, before);
             }
         }
-        let limits = &self.shared.settings.rating.limits;
-        for id in &some {
-            let Some(slot) = self.accounts.slots.get_mut(id) else { continue };
-            let lost = slot.account.lose_sessions(&peer, before);
-            if lost > 0 {
-                metrics().sessions.sub(lost as i64);
-                change_of(slot, &mut self.pending.changes);
-                schedule(slot, &mut self.expiries, limits);
-            }
+        let (now, tariff) = (self.shared.clock.now(), self.shared.tariff.book());
+        for account in some {
+            self.work(Work::Sweep { account, peer: Arc::clone(&peer), before }, &tariff, now);
+        }
+    }
+
+    fn sweep(&mut self, id: &AccountId, peer: &str, before: Timestamp) {
+        let Some(slot) = self.accounts.slots.get_mut(id) else { return };
+        let lost = slot.account.lose_sessions(peer, before);
+        if lost > 0 {
+            metrics().sessions.sub(lost as i64);
+            change_of(slot, &mut self.pending.changes);
+            schedule(slot, &mut self.expiries, &self.shared.settings.rating.limits);
         }
     }
 
@@ -559,7 +597,7 @@ impl Shard {
         let mut pending = std::mem::take(&mut self.pending);
         for change in &mut pending.changes {
             let slot = self.accounts.slots.get_mut(&change.account).expect("a changed account is in its shard");
-            slot.pending = None;
+            (slot.pending, slot.in_flight) = (None, true);
             if change.version == change.previous {
                 continue;
             }
@@ -583,6 +621,11 @@ impl Shard {
     /// changed are loaded, and what was decided on their old state is decided again.
     async fn finish(&mut self, position: Position, changes: &[Change]) -> Result<(), HotError> {
         let Some(in_flight) = self.in_flight.take() else { return Ok(()) };
+        for id in &in_flight.accounts {
+            if let Some(slot) = self.accounts.slots.get_mut(id) {
+                slot.in_flight = false;
+            }
+        }
         if changes.iter().all(|c| *c == Change::Applied) {
             for waiting in in_flight.waiting {
                 release(waiting, position);
@@ -607,7 +650,9 @@ impl Shard {
     async fn reload(&mut self, conflicts: &[AccountId], mut again: Vec<Waiting>) -> Result<(), HotError> {
         let pending = std::mem::take(&mut self.pending.waiting);
         for waiting in pending {
-            if waiting.account().is_some_and(|a| conflicts.contains(a)) {
+            // What it has closed may be among what is loaded, and is not closed then.
+            let is_close = matches!(waiting, Waiting::Close { .. });
+            if is_close || waiting.account().is_some_and(|a| conflicts.contains(a)) {
                 again.push(waiting);
             } else {
                 self.pending.waiting.push(waiting);
@@ -620,10 +665,10 @@ impl Shard {
             }
         }
         for id in conflicts {
-            let stored = self.shared.hot.account(id).await?;
-            self.forget_account(id);
-            if let Some(stored) = stored {
-                self.put(stored)?;
+            let stored = read_account(&self.shared, id).await?;
+            match stored {
+                Some(stored) => self.put(stored)?,
+                None => self.forget_account(id)?,
             }
         }
         let (now, tariff) = (self.shared.clock.now(), self.shared.tariff.book());
@@ -665,49 +710,56 @@ impl Shard {
 
     /// Takes an account as the store has it, where that is newer than what is here. What
     /// is changed here at this moment is loaded when it conflicts.
-    fn know(&mut self, stored: StoredAccount) {
+    fn know(&mut self, stored: StoredAccount) -> Result<(), HotError> {
+        self.bring(&stored.account)?;
         let is_newer = self
             .accounts
             .slots
             .get(&stored.account)
             .is_none_or(|slot| slot.pending.is_none() && slot.account.version < stored.version);
-        if !is_newer {
-            return;
-        }
-        self.forget_account(&stored.account);
-        if let Err(error) = self.put(stored) {
-            tracing::error!(%error, "take over an account");
-        }
+        if is_newer { self.put(stored) } else { Ok(()) }
     }
 
+    /// Opens an account as the store has it, in the place of what was known of it.
     fn put(&mut self, stored: StoredAccount) -> Result<(), HotError> {
-        let mut account = Account::decode(&stored.state).map_err(|error| HotError::Fatal {
-            operation: "load an account",
-            reason: format!("{}: {error}", stored.account),
-        })?;
-        account.version = stored.version;
+        let account = decode(&stored)?;
+        self.bring(&account.id)?;
+        let known = self.accounts.open_sessions(&account.id);
+        self.forget_names(&account.id);
         self.shared.directory.add_account(&account);
-        let open = account.sessions.iter().filter(|s| s.is_open()).count();
-        metrics().sessions.add(open as i64);
-        metrics().accounts.inc();
+        metrics().sessions.add(open_sessions(&account) as i64 - known.unwrap_or(0) as i64);
+        metrics().accounts.add(i64::from(known.is_none()));
         self.accounts.insert(account, false);
+        let limits = &self.shared.settings.rating.limits;
         let slot = self.accounts.slots.get_mut(&stored.account).expect("it was put there");
-        schedule(slot, &mut self.expiries, &self.shared.settings.rating.limits);
+        // What was known may have expired later.
+        if slot.account.next_tick(limits).is_some_and(|at| at < slot.scheduled) {
+            slot.scheduled = Timestamp::MAX;
+        }
+        schedule(slot, &mut self.expiries, limits);
         Ok(())
     }
 
-    /// Drops an account from memory, with what it is found by.
-    fn forget_account(&mut self, id: &AccountId) {
-        let Some(slot) = self.accounts.slots.remove(id) else { return };
+    /// Drops an account, with what it is found by.
+    fn forget_account(&mut self, id: &AccountId) -> Result<(), HotError> {
+        self.bring(id)?;
+        let Some(open) = self.accounts.open_sessions(id) else { return Ok(()) };
+        self.forget_names(id);
+        self.accounts.remove(id);
+        metrics().sessions.sub(open as i64);
+        metrics().accounts.dec();
+        Ok(())
+    }
+
+    /// Nothing is found by what an open account says any more.
+    fn forget_names(&self, id: &AccountId) {
+        let Some(slot) = self.accounts.slots.get(id) else { return };
         for line in &slot.account.lines {
             self.shared.directory.forget_line(line);
         }
         for session in &slot.account.sessions {
             self.shared.directory.forget_session(&session.id);
         }
-        let open = slot.account.sessions.iter().filter(|s| s.is_open()).count();
-        metrics().sessions.sub(open as i64);
-        metrics().accounts.dec();
     }
 
     /// An account cannot be read: its requests would be answered as nobody's.
@@ -719,21 +771,12 @@ impl Shard {
 
     /// Lets reservations and keys expire, and notes now and then that we are alive.
     fn tick(&mut self) {
-        let now = self.shared.clock.now();
-        let limits = &self.shared.settings.rating.limits;
-        while self.expiries.peek().is_some_and(|Reverse((at, _))| *at <= now) {
-            let Some(Reverse((at, id))) = self.expiries.pop() else { break };
-            let Some(slot) = self.accounts.slots.get_mut(&id) else { continue };
-            if slot.scheduled != at {
-                continue;
+        let (now, tariff) = (self.shared.clock.now(), self.shared.tariff.book());
+        while self.expiries.peek().is_some_and(|Reverse((at, _))| *at <= now) && self.loads.has_room(&self.shared) {
+            let Some(Reverse((at, account))) = self.expiries.pop() else { break };
+            if self.accounts.take_expiry(&account, at) {
+                self.work(Work::Expire { account }, &tariff, now);
             }
-            slot.scheduled = Timestamp::MAX;
-            let forgotten = slot.account.tick(now, limits);
-            if !forgotten.is_empty() {
-                let change = change_of(slot, &mut self.pending.changes);
-                forget(&self.shared, change, forgotten);
-            }
-            schedule(slot, &mut self.expiries, limits);
         }
         let heartbeat = Duration::from_millis(self.shared.settings.heartbeat_ms.max(1));
         let is_idle = self.in_flight.is_none() && self.pending.changes.is_empty();
@@ -745,18 +788,39 @@ impl Shard {
         }
     }
 
+    fn expire(&mut self, id: &AccountId, now: Timestamp) {
+        let limits = &self.shared.settings.rating.limits;
+        let Some(slot) = self.accounts.slots.get_mut(id) else { return };
+        let forgotten = slot.account.tick(now, limits);
+        if !forgotten.is_empty() {
+            let change = change_of(slot, &mut self.pending.changes);
+            forget(&self.shared, change, forgotten);
+        }
+        schedule(slot, &mut self.expiries, limits);
+    }
+
     /// Schedules every account's expiry, and makes durable what recovery has changed.
     fn take_over_recovered(&mut self) {
         let limits = &self.shared.settings.rating.limits;
         for slot in self.accounts.slots.values_mut() {
             schedule(slot, &mut self.expiries, limits);
         }
+        self.expiries.extend(self.accounts.idle_expiries());
         for id in std::mem::take(&mut self.accounts.recovered) {
             if let Some(slot) = self.accounts.slots.get_mut(&id) {
                 change_of(slot, &mut self.pending.changes);
             }
         }
     }
+}
+
+fn decode(stored: &StoredAccount) -> Result<Account, HotError> {
+    let mut account = Account::decode(&stored.state).map_err(|error| HotError::Fatal {
+        operation: "load an account",
+        reason: format!("{}: {error}", stored.account),
+    })?;
+    account.version = stored.version;
+    Ok(account)
 }
 
 fn identifiers(line: &LineCharging) -> impl Iterator<Item = Identifier> {

@@ -14,7 +14,7 @@ mod connection;
 mod duplicates;
 mod elements;
 mod envelope;
-mod gy;
+pub mod gy;
 mod mobility;
 mod peers;
 mod relay;
