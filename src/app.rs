@@ -590,6 +590,7 @@ async fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) ->
         accounts: Arc::new(AccountsSeam::new(built.charging.clone())),
         balances: Arc::new(BalancesSeam::new(
             built.charging.clone(),
+            Arc::clone(&seam) as _,
             built.tariff.clone(),
             Arc::clone(&built.elements),
             Arc::clone(&built.clock),

@@ -27,6 +27,7 @@ use crate::ports::closing::{ClosedCycle, ClosingError, CycleCloser, Progress};
 use crate::ports::intake::{AccountIntake, IntakeError, RecycleIntake, UsageIntake};
 use crate::ports::modem::Modems;
 use crate::ports::network::Elements;
+use crate::services::activation::reauthorize;
 use crate::services::charging::{Charging, ChargingError};
 use crate::services::drain::Drain;
 use crate::services::imports::{BadRow, ImportError, Imports};
@@ -392,37 +393,42 @@ impl Accounts for AccountsSeam {
     }
 }
 
-/// RARs after one top-up at most; the sessions of more come back by themselves.
-const REAUTHORIZED_MAX: usize = 64;
-
 /// Balances behind what REST needs.
 pub struct BalancesSeam {
     charging: Charging,
+    lines: Arc<dyn LineCharging>,
     tariff: SharedTariff,
     elements: Arc<dyn Elements>,
     clock: Arc<dyn Clock>,
 }
 
 impl BalancesSeam {
-    /// Over charging, and the elements whose sessions are told.
-    pub fn new(charging: Charging, tariff: SharedTariff, elements: Arc<dyn Elements>, clock: Arc<dyn Clock>) -> Self {
-        Self { charging, tariff, elements, clock }
+    /// Over charging, as accounts and as `lines`, and the elements whose sessions are told.
+    pub fn new(
+        charging: Charging,
+        lines: Arc<dyn LineCharging>,
+        tariff: SharedTariff,
+        elements: Arc<dyn Elements>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { charging, lines, tariff, elements, clock }
     }
 
-    /// Asks a line's sessions to come back for more quota. One that is not reached
-    /// comes by its Validity-Time.
-    async fn reauthorize(&self, account: &AccountId, line: &LineId) {
-        let command = AccountCommand::OpenSessions { line: line.clone() };
-        let Ok(CommandAnswer::Sessions(sessions)) = self.charging.command(account, command).await else { return };
-        let known = sessions.into_iter().filter_map(|s| Some((s.peer?, s.session)));
-        for (peer, session) in known.take(REAUTHORIZED_MAX) {
-            let elements = Arc::clone(&self.elements);
-            tokio::spawn(async move {
-                if let Err(error) = elements.reauthorize(&peer, &session).await {
-                    tracing::debug!(%error, %peer, "re-authorise after a top-up");
+    /// Asks a line's sessions to come back for more quota, beside the answer. One that
+    /// is not reached comes by its Validity-Time.
+    fn call_back(&self, account: &AccountId, line: &LineId) {
+        let (lines, elements) = (Arc::clone(&self.lines), Arc::clone(&self.elements));
+        let (account, line) = (account.clone(), line.clone());
+        tokio::spawn(async move {
+            match reauthorize(&*lines, &*elements, &account, &line).await {
+                Ok(told) => {
+                    for (open, error) in told.into_iter().filter_map(|(open, asked)| Some((open, asked.err()?))) {
+                        tracing::debug!(%error, peer = %open.peer, "re-authorise after a top-up");
+                    }
                 }
-            });
-        }
+                Err(error) => tracing::debug!(%error, %line, "re-authorise after a top-up"),
+            }
+        });
     }
 }
 
@@ -447,7 +453,7 @@ impl Balances for BalancesSeam {
         let top_up = TopUp { id: id.to_owned(), line: line.clone(), octets, tariff_version: tariff.version };
         match self.charging.command(account, AccountCommand::TopUp(top_up)).await {
             Ok(CommandAnswer::Done | CommandAnswer::Sessions(_)) => {
-                self.reauthorize(account, line).await;
+                self.call_back(account, line);
                 Ok(())
             }
             Ok(CommandAnswer::UnknownLine) => refused("unknown-line", format!("line {line} has no balance")),
