@@ -26,8 +26,8 @@ fn drain_after(after: u64, position: u64, records: &[UsageRecord]) -> Vec<Write>
 pub(crate) async fn a_threshold_becomes_one_event(store: &Store) {
     let crossed = ["half", "full"].map(|name| Crossing { threshold: name.to_owned(), action: ThresholdAction::Notify });
     let records = [UsageRecord { crossed: crossed.to_vec(), ..usage("1", "a", 100, 3) }, usage("2", "a", 50, 3)];
-    store.save(drain(2, &records)).await.unwrap();
-    store.save(drain(2, &records)).await.unwrap();
+    store.save(drain_after(0, 2, &records)).await.unwrap();
+    store.save(drain_after(0, 2, &records)).await.unwrap();
     let told = store.happenings_after(0, 10).await.unwrap();
     let names: Vec<_> = told.iter().map(|h| h.happening.event["usageThreshold"]["threshold"].clone()).collect();
     assert_eq!(names, ["half", "full"]);
