@@ -13,12 +13,12 @@ use std::time::Instant;
 
 use linegate::adapters::fjall::{FjallHot, FjallSettings};
 use linegate::adapters::system::SystemClock;
+use linegate::adapters::tariff_file;
 use linegate::domain::account::AccountCommand;
 use linegate::domain::ids::{AccountId, Apn, CustomerId, LineId, PlanId, SessionId};
 use linegate::domain::line::{Access, LineState, Profile};
-use linegate::domain::money::{Currency, Rate};
 use linegate::domain::rating::request::{ChargeRequest, GroupRequest, Phase, Used, Wanted};
-use linegate::domain::tariff::{ChargingSource, Plan, QuotaPolicy, SharedTariff, Tariff, Tier, UsagePrice};
+use linegate::domain::tariff::SharedTariff;
 use linegate::domain::usage::{Identifier, RecordKey};
 use linegate::ports::Clock;
 use linegate::ports::hot::HotStore;
@@ -158,23 +158,7 @@ fn request(n: usize, round: u32, clock: &dyn Clock) -> ChargeRequest {
 }
 
 fn tariff() -> SharedTariff {
-    let tiers = vec![Tier { from_octets: 0, price: Rate::whole(3), per_octets: 100_000, exact: false }];
-    let plan = Plan {
-        name: "IoT".to_owned(),
-        product: "iot".to_owned(),
-        department: "iot-business".to_owned(),
-        access: Access::Cellular,
-        apns: vec![Apn::from("iot.example")],
-        monthly_fee: 1000,
-        activation_fee: 0,
-        fees: Vec::new(),
-        suspended_percent: 0,
-        source: ChargingSource::Auto,
-        usage: Some(UsagePrice::graduated(tiers)),
-        quota: QuotaPolicy::default(),
-    };
-    let plans = [(PlanId::from("iot-payg"), plan)].into_iter().collect();
-    Tariff { plans, ..Tariff::empty(1, Currency::KRW, 10) }.into()
+    tariff_file::shipped().unwrap().into()
 }
 
 /// User and system time of every thread; a tick is 10 ms on Linux.

@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use linegate::adapters::fjall::{FjallHot, FjallSettings};
+use linegate::adapters::tariff_file;
 use linegate::domain::account::{Account, AccountCommand};
-use linegate::domain::ids::{AccountId, Apn, CustomerId, LineId, PlanId};
+use linegate::domain::ids::{AccountId, CustomerId, LineId, PlanId};
 use linegate::domain::line::{Access, LineState, Profile};
-use linegate::domain::money::{Currency, Rate};
 use linegate::domain::rating::request::{ChargeAnswer, ChargeRequest};
 use linegate::domain::rating::{RatingSettings, apply};
-use linegate::domain::tariff::{ChargingSource, Plan, QuotaPolicy, Tariff, TariffBook, Tier, UsagePrice};
+use linegate::domain::tariff::TariffBook;
 use linegate::domain::time::Timestamp;
 use linegate::ports::hot::{AccountChange, Batch, HotStore, encode_record};
 use linegate::transport::diameter::gy::{Asked, GySettings, Terms, charge_request, encode_answer};
@@ -234,21 +234,5 @@ fn account(n: usize, settings: &RatingSettings) -> Account {
 }
 
 fn tariff() -> TariffBook {
-    let tiers = vec![Tier { from_octets: 0, price: Rate::whole(3), per_octets: 100_000, exact: false }];
-    let plan = Plan {
-        name: "IoT".to_owned(),
-        product: "iot".to_owned(),
-        department: "iot-business".to_owned(),
-        access: Access::Cellular,
-        apns: vec![Apn::from("iot.example")],
-        monthly_fee: 1000,
-        activation_fee: 0,
-        fees: Vec::new(),
-        suspended_percent: 0,
-        source: ChargingSource::Auto,
-        usage: Some(UsagePrice::graduated(tiers)),
-        quota: QuotaPolicy::default(),
-    };
-    let plans = [(PlanId::from("iot-payg"), plan)].into_iter().collect();
-    Tariff { plans, ..Tariff::empty(1, Currency::KRW, 10) }.into()
+    tariff_file::shipped().unwrap().into()
 }
