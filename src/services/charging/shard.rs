@@ -5,6 +5,12 @@
 //! repeats and of commands without effect too, leave behind the batch that was
 //! pending when they were decided.
 
+mod batches;
+mod closes;
+mod foresight;
+mod presence;
+mod sweeps;
+
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,13 +20,16 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
-use super::accounts::{Accounts, Expiries, Place, Versions, change_of, check_of, open_sessions, schedule};
+use self::batches::{InFlight, Pending, Waiting};
+use self::closes::Closing;
+use self::sweeps::Sweep;
+use super::accounts::{Accounts, Expiries, Place, Versions, change_of, check_of, schedule};
 use super::committer::Package;
 use super::counters::{count_record, count_repeated};
-use super::loads::{Loaded, Loads, read_account};
+use super::loads::Loads;
 use super::work::{Answer, CloseProgress, Foresee, Receivers, Work};
-use super::{Charging, ChargingError, FATAL, Shared};
-use crate::domain::account::{Account, AccountCommand, BadAccount, CommandAnswer, LineCharging, Session};
+use super::{ChargingError, FATAL, Shared};
+use crate::domain::account::{Account, AccountCommand, CommandAnswer, LineCharging, Session};
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{AccountId, LineId, SessionId};
 use crate::domain::rating::apply;
@@ -28,79 +37,8 @@ use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, Outcome};
 use crate::domain::tariff::TariffBook;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{Identifier, SuspenseReason, UsageRecord, UsageSource};
-use crate::ports::hot::{AccountChange, Change, HotError, Position, StoredAccount, encode_record};
+use crate::ports::hot::{AccountChange, HotError, encode_record};
 use crate::telemetry::metrics;
-
-/// Who waits for a batch, with what it takes to decide again after a conflict.
-enum Waiting {
-    Charge {
-        work: (ChargeRequest, AccountId, Option<LineId>),
-        answer: ChargeAnswer,
-        reply: Answer,
-    },
-    Loose {
-        answer: ChargeAnswer,
-        reply: Answer,
-    },
-    Command {
-        account: AccountId,
-        command: AccountCommand,
-        answer: CommandAnswer,
-        to: oneshot::Sender<Result<CommandAnswer, ChargingError>>,
-    },
-    Close {
-        cycle: CycleId,
-        accounts: u64,
-        last: bool,
-        to: mpsc::UnboundedSender<CloseProgress>,
-    },
-}
-
-impl Waiting {
-    fn account(&self) -> Option<&AccountId> {
-        match self {
-            Waiting::Charge { work: (_, account, _), .. } | Waiting::Command { account, .. } => Some(account),
-            Waiting::Loose { .. } | Waiting::Close { .. } => None,
-        }
-    }
-}
-
-/// Changes that are decided and not yet on their way.
-#[derive(Default)]
-struct Pending {
-    changes: Vec<AccountChange>,
-    loose: Vec<u8>,
-    loose_records: u32,
-    waiting: Vec<Waiting>,
-}
-
-/// The batch that is on its way.
-struct InFlight {
-    accounts: Vec<AccountId>,
-    waiting: Vec<Waiting>,
-    done: oneshot::Receiver<(Position, Vec<Change>)>,
-}
-
-struct Closing {
-    cycle: CycleId,
-    left: Vec<AccountId>,
-    /// Accounts that are read from the store for it.
-    loading: usize,
-    to: mpsc::UnboundedSender<CloseProgress>,
-}
-
-/// The search for the sessions that a client has lost.
-struct Sweep {
-    peer: Arc<str>,
-    before: Timestamp,
-    left: Vec<AccountId>,
-    /// It has lost them once more meanwhile.
-    again: Option<Timestamp>,
-}
-
-/// Clients whose lost sessions are searched for or wait for that; those of more give
-/// their reservations back when they expire.
-const SWEEPS_MAX: usize = 64;
 
 /// The task's state.
 pub(super) struct Shard {
@@ -213,24 +151,6 @@ impl Shard {
         self.stopping && is_idle && self.queue.is_empty() && self.closing.is_empty()
     }
 
-    fn look_ahead(&mut self, asked: Foresee) {
-        let Foresee::Request { request, account, line, to } = asked else { return self.shadows.clear() };
-        if !self.shadows.contains_key(&account) {
-            // Nothing is foreseen of one that the store alone has.
-            if let Err(error) = self.bring(&account) {
-                return self.fail(&error);
-            }
-            if let Some(slot) = self.accounts.slots.get(&account) {
-                self.shadows.insert(account.clone(), slot.account.clone());
-            }
-        }
-        let (tariff, settings) = (self.shared.tariff.book(), &self.shared.settings.rating);
-        let shadow = self.shadows.get_mut(&account);
-        let now = self.shared.clock.now();
-        let answer = shadow.map(|shadow| apply(shadow, line.as_ref(), &request, &tariff, settings, now).answer);
-        let _waits_no_more = to.send(answer);
-    }
-
     /// Does a work, now or when its account is there.
     fn work(&mut self, work: Work, tariff: &TariffBook, now: Timestamp) {
         let place = match work.account() {
@@ -247,46 +167,6 @@ impl Shard {
             }
             Err(error) => self.fail(&error),
         }
-    }
-
-    /// Opens an account where it is in memory.
-    fn bring(&mut self, id: &AccountId) -> Result<Place, HotError> {
-        let failed =
-            |error: BadAccount| HotError::Fatal { operation: "open a packed account", reason: error.to_string() };
-        self.accounts.bring(id).map_err(failed)
-    }
-
-    fn wait(&mut self, work: Work) {
-        if let Some(id) = work.account().cloned() {
-            self.loads.wait(&id, work, &self.shared);
-        }
-    }
-
-    /// An account has been read: what waited for it is done.
-    fn loaded(&mut self, (id, stored): Loaded) -> Result<(), HotError> {
-        let stored = stored?;
-        metrics().accounts_loaded.inc();
-        // It may have come another way meanwhile.
-        if !self.accounts.slots.contains_key(&id) {
-            match stored {
-                // Others may have changed it since it was left to a store that they share.
-                Some(stored) if self.shared.hot.is_shared() => self.put(stored)?,
-                Some(stored) => self.accounts.insert(decode(&stored)?, false),
-                None => self.forget_account(&id)?,
-            }
-        }
-        let (now, tariff) = (self.shared.clock.now(), self.shared.tariff.book());
-        for work in self.loads.take(&id, &self.shared) {
-            self.do_work(work, &tariff, now);
-        }
-        Ok(())
-    }
-
-    fn make_room(&mut self) {
-        self.accounts.make_room();
-        let cached = self.accounts.cached();
-        metrics().accounts_cached.add(cached as i64 - self.counted as i64);
-        self.counted = cached;
     }
 
     fn do_work(&mut self, work: Work, tariff: &TariffBook, now: Timestamp) {
@@ -474,292 +354,9 @@ impl Shard {
         self.pending.waiting.push(Waiting::Command { account, command, answer: commanded.answer, to });
     }
 
-    /// Closes some more accounts where a close is under way and the batch has room.
-    fn go_on_closing(&mut self, batch_max: usize) {
-        let has_more = |closing: &Closing| !closing.left.is_empty() || closing.loading == 0;
-        let Some(at) = self.closing.iter().position(has_more) else { return };
-        let room = batch_max.saturating_sub(self.pending.changes.len());
-        if room == 0 || !self.loads.has_room(&self.shared) {
-            return;
-        }
-        let closing = &mut self.closing[at];
-        let cycle = closing.cycle;
-        let some = closing.left.split_off(closing.left.len().saturating_sub(room));
-        closing.loading += some.len();
-        if some.is_empty() {
-            return self.closed(cycle, 0);
-        }
-        let (now, tariff) = (self.shared.clock.now(), self.shared.tariff.book());
-        for account in some {
-            self.work(Work::CloseOne { account, cycle }, &tariff, now);
-        }
-    }
-
-    /// Closes an account that is open now.
-    fn close_one(&mut self, id: &AccountId, cycle: CycleId) {
-        self.close_account(id, cycle);
-        self.closed(cycle, 1);
-    }
-
-    /// Tells how far a close has come, with the batch that is pending.
-    fn closed(&mut self, cycle: CycleId, accounts: u64) {
-        let Some(at) = self.closing.iter().position(|c| c.cycle == cycle && c.loading as u64 >= accounts) else {
-            return;
-        };
-        let closing = &mut self.closing[at];
-        closing.loading -= accounts as usize;
-        let last = closing.left.is_empty() && closing.loading == 0;
-        let to = closing.to.clone();
-        if last {
-            self.closing.remove(at);
-        }
-        match self.pending.waiting.last_mut() {
-            Some(Waiting::Close { cycle: of, accounts: so_far, last: ended, to: same })
-                if *of == cycle && same.same_channel(&to) =>
-            {
-                *so_far += accounts;
-                *ended |= last;
-            }
-            _ => self.pending.waiting.push(Waiting::Close { cycle, accounts, last, to }),
-        }
-    }
-
     fn has_bulk_work(&self) -> bool {
         let closes = self.closing.iter().any(|closing| !closing.left.is_empty() || closing.loading == 0);
         (closes || !self.sweeps.is_empty()) && self.loads.has_room(&self.shared)
-    }
-
-    fn sessions_lost(&mut self, peer: Arc<str>, before: Timestamp) {
-        if let Some(sweep) = self.sweeps.iter_mut().find(|sweep| sweep.peer == peer) {
-            sweep.again = Some(before);
-        } else if self.sweeps.len() < SWEEPS_MAX {
-            let left = self.accounts.ids_with_sessions();
-            self.sweeps.push(Sweep { peer, before, left, again: None });
-        } else {
-            metrics().sweeps_refused.inc();
-        }
-    }
-
-    /// Looks through some more accounts for sessions that their client has lost.
-    fn go_on_sweeping(&mut self, batch_max: usize) {
-        if !self.loads.has_room(&self.shared) {
-            return;
-        }
-        let Some(sweep) = self.sweeps.first_mut() else { return };
-        let room = batch_max.saturating_sub(self.pending.changes.len());
-        let some = sweep.left.split_off(sweep.left.len().saturating_sub(room));
-        let (peer, before) = (Arc::clone(&sweep.peer), sweep.before);
-        if sweep.left.is_empty() {
-            let swept = self.sweeps.remove(0);
-            if let Some(before) = swept.again {
-                self.sessions_lost(swept.peer, before);
-            }
-        }
-        let (now, tariff) = (self.shared.clock.now(), self.shared.tariff.book());
-        for account in some {
-            self.work(Work::Sweep { account, peer: Arc::clone(&peer), before }, &tariff, now);
-        }
-    }
-
-    fn sweep(&mut self, id: &AccountId, peer: &str, before: Timestamp) {
-        let Some(slot) = self.accounts.slots.get_mut(id) else { return };
-        let lost = slot.account.lose_sessions(peer, before);
-        if lost > 0 {
-            metrics().sessions.sub(lost as i64);
-            change_of(slot, &mut self.pending.changes);
-            schedule(slot, &mut self.expiries, &self.shared.settings.rating.limits);
-        }
-    }
-
-    fn close_account(&mut self, id: &AccountId, cycle: CycleId) {
-        let Some(slot) = self.accounts.slots.get_mut(id) else { return };
-        if let Some(forgotten) = slot.account.close(cycle) {
-            for line in &forgotten {
-                self.shared.directory.forget_line(line);
-            }
-            let change = change_of(slot, &mut self.pending.changes);
-            change.unnamed.extend(forgotten.iter().flat_map(identifiers));
-        }
-    }
-
-    /// Sends the pending batch, where none is on its way.
-    fn dispatch(&mut self) {
-        if self.in_flight.is_some() {
-            return;
-        }
-        if self.pending.changes.is_empty() && self.pending.loose_records == 0 {
-            let position = self.shared.hot.last_position();
-            for waiting in std::mem::take(&mut self.pending.waiting) {
-                release(waiting, position);
-            }
-            return;
-        }
-        let mut pending = std::mem::take(&mut self.pending);
-        for change in &mut pending.changes {
-            let slot = self.accounts.slots.get_mut(&change.account).expect("a changed account is in its shard");
-            (slot.pending, slot.in_flight) = (None, true);
-            if change.version == change.previous {
-                continue;
-            }
-            if self.shared.hot.is_shared() {
-                change.version = self.versions.after(change.previous);
-            }
-            slot.account.version = change.version;
-            change.state = slot.account.encode(Vec::with_capacity(512));
-        }
-        let (done, outcome) = oneshot::channel();
-        let accounts = pending.changes.iter().map(|c| c.account.clone()).collect();
-        self.in_flight = Some(InFlight { accounts, waiting: pending.waiting, done: outcome });
-        self.last_write = self.shared.clock.now();
-        let package =
-            Package { changes: pending.changes, loose: pending.loose, loose_records: pending.loose_records, done };
-        // A committer that has gone drops the package, and with it `done`: the loop ends by that.
-        let _ = self.committer.send(package);
-    }
-
-    /// A batch is durable: answers leave. Accounts that somebody else has
-    /// changed are loaded, and what was decided on their old state is decided again.
-    async fn finish(&mut self, position: Position, changes: &[Change]) -> Result<(), HotError> {
-        let Some(in_flight) = self.in_flight.take() else { return Ok(()) };
-        for id in &in_flight.accounts {
-            if let Some(slot) = self.accounts.slots.get_mut(id) {
-                slot.in_flight = false;
-            }
-        }
-        if changes.iter().all(|c| *c == Change::Applied) {
-            for waiting in in_flight.waiting {
-                release(waiting, position);
-            }
-            return Ok(());
-        }
-        let conflicts = in_flight.accounts.into_iter().zip(changes).filter(|(_, c)| **c == Change::Conflict);
-        let conflicts: Vec<AccountId> = conflicts.map(|(account, _)| account).collect();
-        let mut again = Vec::new();
-        for waiting in in_flight.waiting {
-            let is_close = matches!(waiting, Waiting::Close { .. });
-            if is_close || waiting.account().is_some_and(|a| conflicts.contains(a)) {
-                again.push(waiting);
-            } else {
-                release(waiting, position);
-            }
-        }
-        metrics().hot_conflicts.inc_by(conflicts.len() as u64);
-        self.reload(&conflicts, again).await
-    }
-
-    async fn reload(&mut self, conflicts: &[AccountId], mut again: Vec<Waiting>) -> Result<(), HotError> {
-        let pending = std::mem::take(&mut self.pending.waiting);
-        for waiting in pending {
-            // What it has closed may be among what is loaded, and is not closed then.
-            let is_close = matches!(waiting, Waiting::Close { .. });
-            if is_close || waiting.account().is_some_and(|a| conflicts.contains(a)) {
-                again.push(waiting);
-            } else {
-                self.pending.waiting.push(waiting);
-            }
-        }
-        self.pending.changes.retain(|c| !conflicts.contains(&c.account));
-        for (at, change) in self.pending.changes.iter().enumerate() {
-            if let Some(slot) = self.accounts.slots.get_mut(&change.account) {
-                slot.pending = Some(at);
-            }
-        }
-        for id in conflicts {
-            let stored = read_account(&self.shared, id).await?;
-            match stored {
-                Some(stored) => self.put(stored)?,
-                None => self.forget_account(id)?,
-            }
-        }
-        let (now, tariff) = (self.shared.clock.now(), self.shared.tariff.book());
-        for waiting in again {
-            match waiting {
-                Waiting::Charge { work: (request, account, line), reply, .. } => {
-                    self.charge_again(request, account, line, reply, &tariff, now);
-                }
-                Waiting::Command { account, command, to, .. } => self.command(account, command, to, now),
-                Waiting::Close { cycle, .. } => {
-                    for id in conflicts {
-                        self.close_account(id, cycle);
-                    }
-                    self.pending.waiting.push(waiting);
-                }
-                Waiting::Loose { .. } => self.pending.waiting.push(waiting),
-            }
-        }
-        Ok(())
-    }
-
-    /// What the newer state says of whom the request is for may differ, too.
-    fn charge_again(
-        &mut self,
-        request: ChargeRequest,
-        account: AccountId,
-        line: Option<LineId>,
-        reply: Answer,
-        tariff: &TariffBook,
-        now: Timestamp,
-    ) {
-        let charging = Charging { shared: Arc::clone(&self.shared) };
-        match charging.resolve(&request) {
-            Some((of, line)) if of == account => self.charge(request, account, line, reply, tariff, now),
-            Some((of, line)) => charging.admit(request, of, line, reply),
-            None => self.charge(request, account, line, reply, tariff, now),
-        }
-    }
-
-    /// Takes an account as the store has it, where that is newer than what is here. What
-    /// is changed here at this moment is loaded when it conflicts.
-    fn know(&mut self, stored: StoredAccount) -> Result<(), HotError> {
-        self.bring(&stored.account)?;
-        let is_newer = self
-            .accounts
-            .slots
-            .get(&stored.account)
-            .is_none_or(|slot| slot.pending.is_none() && slot.account.version < stored.version);
-        if is_newer { self.put(stored) } else { Ok(()) }
-    }
-
-    /// Opens an account as the store has it, in the place of what was known of it.
-    fn put(&mut self, stored: StoredAccount) -> Result<(), HotError> {
-        let account = decode(&stored)?;
-        self.bring(&account.id)?;
-        let known = self.accounts.open_sessions(&account.id);
-        self.forget_names(&account.id);
-        self.shared.directory.add_account(&account);
-        metrics().sessions.add(open_sessions(&account) as i64 - known.unwrap_or(0) as i64);
-        metrics().accounts.add(i64::from(known.is_none()));
-        self.accounts.insert(account, false);
-        let limits = &self.shared.settings.rating.limits;
-        let slot = self.accounts.slots.get_mut(&stored.account).expect("it was put there");
-        // What was known may have expired later.
-        if slot.account.next_tick(limits).is_some_and(|at| at < slot.scheduled) {
-            slot.scheduled = Timestamp::MAX;
-        }
-        schedule(slot, &mut self.expiries, limits);
-        Ok(())
-    }
-
-    /// Drops an account, with what it is found by.
-    fn forget_account(&mut self, id: &AccountId) -> Result<(), HotError> {
-        self.bring(id)?;
-        let Some(open) = self.accounts.open_sessions(id) else { return Ok(()) };
-        self.forget_names(id);
-        self.accounts.remove(id);
-        metrics().sessions.sub(open as i64);
-        metrics().accounts.dec();
-        Ok(())
-    }
-
-    /// Nothing is found by what an open account says any more.
-    fn forget_names(&self, id: &AccountId) {
-        let Some(slot) = self.accounts.slots.get(id) else { return };
-        for line in &slot.account.lines {
-            self.shared.directory.forget_line(line);
-        }
-        for session in &slot.account.sessions {
-            self.shared.directory.forget_session(&session.id);
-        }
     }
 
     /// An account cannot be read: its requests would be answered as nobody's.
@@ -814,15 +411,6 @@ impl Shard {
     }
 }
 
-fn decode(stored: &StoredAccount) -> Result<Account, HotError> {
-    let mut account = Account::decode(&stored.state).map_err(|error| HotError::Fatal {
-        operation: "load an account",
-        reason: format!("{}: {error}", stored.account),
-    })?;
-    account.version = stored.version;
-    Ok(account)
-}
-
 fn identifiers(line: &LineCharging) -> impl Iterator<Item = Identifier> {
     line.identifiers.iter().map(|(identifier, _)| identifier.clone())
 }
@@ -840,18 +428,5 @@ fn forget(shared: &Shared, change: &mut AccountChange, sessions: impl IntoIterat
         }
         let id: SessionId = session.id;
         change.closed.push(id);
-    }
-}
-
-fn release(waiting: Waiting, position: Position) {
-    match waiting {
-        Waiting::Charge { answer, reply, .. } | Waiting::Loose { answer, reply } => reply.send(Ok(answer)),
-        Waiting::Command { answer, to, .. } => drop(to.send(Ok(answer))),
-        Waiting::Close { accounts, last, to, .. } => {
-            let _ = to.send(CloseProgress::Durable { accounts, position });
-            if last {
-                let _ = to.send(CloseProgress::Finished);
-            }
-        }
     }
 }
