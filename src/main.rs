@@ -8,6 +8,13 @@ use clap::{Parser, Subcommand};
 use linegate::config::Config;
 use linegate::{app, command};
 
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+#[cfg(feature = "tikv-jemallocator")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// The gateway between the systems that sell telecom lines and the network that carries them.
 #[derive(Parser)]
 #[command(name = "linegate", version)]

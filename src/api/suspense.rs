@@ -136,8 +136,8 @@ impl Many {
             return Err(ApiError::malformed("$.reason", format!("`{other}`: expected one of {known}")));
         }
         let source = self.source.as_deref().map(usage::source).transpose().map_err(|e| e.at("$.source"))?;
-        let imsi = self.imsi.map(Identifier::Imsi);
-        let subscriber = imsi.or(self.msisdn.map(Identifier::Msisdn)).or(self.device_id.map(Identifier::Device));
+        let imsi = self.imsi.map(Identifier::imsi);
+        let subscriber = imsi.or(self.msisdn.map(Identifier::msisdn)).or(self.device_id.map(Identifier::Device));
         let outcome = Some(reason.unwrap_or("suspense").to_owned());
         Ok(UsageFilter { line: self.line, cycle: None, outcome, subscriber, source })
     }

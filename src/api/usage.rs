@@ -96,8 +96,8 @@ pub(super) fn source(text: &str) -> ApiResult<UsageSource> {
 }
 
 fn subscriber(query: &Query) -> Option<Identifier> {
-    let imsi = query.text("imsi").map(|imsi| Identifier::Imsi(imsi.to_owned()));
-    let msisdn = || query.text("msisdn").map(|msisdn| Identifier::Msisdn(msisdn.to_owned()));
+    let imsi = query.text("imsi").map(Identifier::imsi);
+    let msisdn = || query.text("msisdn").map(Identifier::msisdn);
     imsi.or_else(msisdn).or_else(|| query.text("deviceId").map(|device| Identifier::Device(device.into())))
 }
 

@@ -1,25 +1,26 @@
 //! Newtypes for every identifier that crosses a module boundary.
 //!
-//! Identifiers are opaque text, shared cheaply between tasks. The gateway makes
-//! its own from a clock and a random source (see [`crate::ports::Ids`]);
-//! operators bring line, customer and device ids with them.
+//! Identifiers are opaque text, shared cheaply between tasks: up to 23 bytes in
+//! place, longer ones counted. The gateway makes its own from a clock and a random
+//! source (see [`crate::ports::Ids`]); operators bring line, customer and device
+//! ids with them.
 
 use std::fmt;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 macro_rules! text_id {
     ($($(#[$doc:meta])* $name:ident;)+) => {$(
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(transparent)]
-        pub struct $name(Arc<str>);
+        pub struct $name(SmolStr);
 
         impl $name {
             /// Wraps text as it came.
             pub fn new(text: impl AsRef<str>) -> Self {
-                Self(Arc::from(text.as_ref()))
+                Self(SmolStr::new(text))
             }
 
             /// The text.
@@ -48,7 +49,7 @@ macro_rules! text_id {
 
         impl From<String> for $name {
             fn from(text: String) -> Self {
-                Self(Arc::from(text))
+                Self(SmolStr::from(text))
             }
         }
     )+};
@@ -94,6 +95,8 @@ text_id! {
     MessageId;
     /// A charging session: Diameter Session-Id (RFC 6733 section 8.8).
     SessionId;
+    /// A Diameter client of a charging session: its Origin-Host (RFC 6733 section 6.3).
+    ClientHost;
 }
 
 impl Apn {

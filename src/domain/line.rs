@@ -190,8 +190,8 @@ pub struct Profile {
 impl Profile {
     /// What usage records may call this line by.
     pub fn identifiers(&self) -> Vec<Identifier> {
-        let imsi = self.imsi.iter().cloned().map(Identifier::Imsi);
-        let msisdn = self.msisdn.iter().cloned().map(Identifier::Msisdn);
+        let imsi = self.imsi.iter().map(Identifier::imsi);
+        let msisdn = self.msisdn.iter().map(Identifier::msisdn);
         let device = self.device.iter().cloned().map(Identifier::Device);
         imsi.chain(msisdn).chain(device).collect()
     }

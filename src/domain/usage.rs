@@ -5,6 +5,7 @@
 //! identifier ownership and cycle; `received` is the gateway's clock.
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use super::cycle::CycleId;
 use super::ids::{AccountId, Apn, DeviceId, LineId, PlanId, SessionId};
@@ -114,11 +115,23 @@ impl std::fmt::Display for RecordKey {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Identifier {
     /// International Mobile Subscriber Identity, 6 to 15 digits (TS 23.003 section 2.2).
-    Imsi(String),
+    Imsi(SmolStr),
     /// E.164 number without `+`, up to 15 digits.
-    Msisdn(String),
+    Msisdn(SmolStr),
     /// The modem's own id.
     Device(DeviceId),
+}
+
+impl Identifier {
+    /// Names a subscriber by its IMSI, as it came.
+    pub fn imsi(digits: impl AsRef<str>) -> Self {
+        Self::Imsi(SmolStr::new(digits))
+    }
+
+    /// Names a subscriber by its number, as it came.
+    pub fn msisdn(digits: impl AsRef<str>) -> Self {
+        Self::Msisdn(SmolStr::new(digits))
+    }
 }
 
 /// What became of a record.

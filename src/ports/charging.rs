@@ -7,7 +7,7 @@
 
 use async_trait::async_trait;
 
-use crate::domain::ids::{AccountId, LineId, SessionId};
+use crate::domain::ids::{AccountId, ClientHost, LineId, SessionId};
 use crate::domain::line::{Line, LineState};
 use crate::domain::time::Timestamp;
 
@@ -17,7 +17,7 @@ pub struct OpenSession {
     /// Its Session-Id.
     pub session: SessionId,
     /// Origin-Host of the peer that opened it.
-    pub peer: String,
+    pub peer: ClientHost,
 }
 
 /// Why charging did not do as told.

@@ -78,7 +78,7 @@ fn account(n: usize) -> AccountId {
 }
 
 fn imsi(n: usize) -> Identifier {
-    Identifier::Imsi(format!("45008{n:010}"))
+    Identifier::imsi(format!("45008{n:010}"))
 }
 
 impl Gateway {
@@ -90,7 +90,7 @@ impl Gateway {
         let Identifier::Imsi(imsi) = imsi(n) else { unreachable!() };
         let profile = Profile {
             access: Access::Cellular,
-            imsi: Some(imsi),
+            imsi: Some(imsi.to_string()),
             msisdn: None,
             device: None,
             apns: vec![],
@@ -125,7 +125,7 @@ fn gy(n: usize, phase: Phase, number: u32, used: Option<u64>) -> ChargeRequest {
         key: RecordKey::Gy(session.clone(), number),
         phase,
         session: Some(session),
-        peer: Some("pgw.example".to_owned()),
+        peer: Some("pgw.example".into()),
         subscribers,
         apn: Some(Apn::from("iot.example")),
         network: None,

@@ -198,7 +198,7 @@ async fn a_shared_store_compares_versions_alone_and_finds_accounts_by_identifier
     if !hot.is_shared() {
         return;
     }
-    let imsi = Identifier::Imsi("450080000000001".to_owned());
+    let imsi = Identifier::imsi("450080000000001");
     let mut opening = change("a", 0, "a1", &[]);
     opening.named = vec![imsi.clone()];
     hot.commit(&batch(1, vec![opening, change("b", 0, "b1", &[])], &[])).await.unwrap();

@@ -54,7 +54,7 @@ impl UsageIntake for Charging {
         if self.busy_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
             return Err(IntakeError::Busy);
         }
-        let known = request.subscribers.contains(&Identifier::Imsi("450080000000001".into()));
+        let known = request.subscribers.contains(&Identifier::imsi("450080000000001"));
         let repeated = self.charged.lock().unwrap().insert(request.key.to_string(), request).is_some();
         let suspense = (!known).then_some(SuspenseReason::UnknownLine);
         Ok(ChargeAnswer { repeated, suspense, ..ChargeAnswer::bare(Outcome::Success) })

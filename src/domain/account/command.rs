@@ -2,7 +2,7 @@
 
 use super::{Account, AccountLimits, LineCharging, Session, SessionEnd, TopUp, stable_hash};
 use crate::domain::cycle::CycleId;
-use crate::domain::ids::{CustomerId, LineId, SessionId};
+use crate::domain::ids::{ClientHost, CustomerId, LineId, SessionId};
 use crate::domain::line::{LineState, Profile};
 use crate::domain::time::{Interval, Timestamp};
 use crate::domain::usage::{UsageRecord, UsageSource};
@@ -87,7 +87,7 @@ pub struct OpenSession {
     /// Session-Id.
     pub session: SessionId,
     /// Origin-Host of its client.
-    pub peer: Option<String>,
+    pub peer: Option<ClientHost>,
 }
 
 /// What came of a command.

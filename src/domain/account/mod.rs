@@ -347,7 +347,7 @@ impl Account {
             s.source == UsageSource::Gy
                 && s.is_open()
                 && s.last_activity < before
-                && s.peer.as_deref().is_some_and(|of| of.eq_ignore_ascii_case(peer))
+                && s.peer.as_ref().is_some_and(|of| of.as_str().eq_ignore_ascii_case(peer))
         };
         let mut count = 0;
         for session in self.sessions.iter_mut().filter(lost) {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::AccountLimits;
 use super::seen::NumberSet;
-use crate::domain::ids::{Apn, SessionId};
+use crate::domain::ids::{Apn, ClientHost, SessionId};
 use crate::domain::network::Plmn;
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, GroupRequest, Outcome};
 use crate::domain::time::Timestamp;
@@ -54,7 +54,7 @@ pub struct Session {
     /// Gy or Rf: each counts its own request numbers.
     pub source: UsageSource,
     /// Origin-Host of the client.
-    pub peer: Option<String>,
+    pub peer: Option<ClientHost>,
     /// Number of the line within the account.
     pub line: u16,
     /// The APN that it was opened with.

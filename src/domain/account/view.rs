@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Account, Bucket, LineTotal};
 use crate::domain::cycle::CycleId;
-use crate::domain::ids::{AccountId, CustomerId, LineId, PlanId, SessionId};
+use crate::domain::ids::{AccountId, ClientHost, CustomerId, LineId, PlanId, SessionId};
 use crate::domain::line::LineState;
 use crate::domain::tariff::{TariffBook, UsagePrice, counter_key};
 use crate::domain::time::{Interval, Timestamp};
@@ -71,7 +71,7 @@ pub struct SessionView {
     /// Its line.
     pub line: Option<LineId>,
     /// Origin-Host of its client.
-    pub peer: Option<String>,
+    pub peer: Option<ClientHost>,
     /// Gy or Rf.
     pub source: UsageSource,
     /// Octets set aside.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::ids::{Apn, SessionId};
+use crate::domain::ids::{Apn, ClientHost, SessionId};
 use crate::domain::money::Money;
 use crate::domain::network::Plmn;
 use crate::domain::tariff::FinalUnit;
@@ -214,7 +214,7 @@ pub struct ChargeRequest {
     /// The session, for Gy and Rf.
     pub session: Option<SessionId>,
     /// Origin-Host of the client, so that the session can be ended there.
-    pub peer: Option<String>,
+    pub peer: Option<ClientHost>,
     /// Names for the subscriber, best first; may be empty within a session.
     pub subscribers: Vec<Identifier>,
     /// Called-Station-Id or the record's APN; `None` inside a session means the session's own.

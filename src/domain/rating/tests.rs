@@ -148,7 +148,7 @@ impl World {
             phase: Phase::Event,
             session: None,
             peer: None,
-            subscribers: vec![Identifier::Imsi("450081234567890".to_owned())],
+            subscribers: vec![Identifier::imsi("450081234567890")],
             apn: Some(Apn::from("iot.example")),
             network: None,
             starts: None,
@@ -165,7 +165,7 @@ impl World {
             key: RecordKey::Gy(session.clone(), number),
             phase,
             session: Some(session),
-            peer: Some("pgw.example".to_owned()),
+            peer: Some("pgw.example".into()),
             apn,
             groups: vec![group(used, wanted)],
             ..self.event(RecordKey::File(String::new()), 0)
@@ -537,7 +537,7 @@ fn a_suspension_stops_grants_first_and_rates_the_last_usage() {
     let stop = || AccountCommand::StopGrants { key: "order-1/stop".to_owned(), line: line.clone() };
     let sessions = vec![crate::domain::account::OpenSession {
         session: SessionId::from("s1"),
-        peer: Some("pgw.example".to_owned()),
+        peer: Some("pgw.example".into()),
     }];
     for _ in 0..2 {
         let answer = world.command(stop()).answer;

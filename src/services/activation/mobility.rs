@@ -36,7 +36,7 @@ impl Step<Write> for EndSessions {
         let still = self.0.charging.open_sessions(&line.account, &line.id).await.map_err(charged)?;
         let mut waits = Ok(Acted::nothing());
         for open in listed.iter().filter(|open| still.contains(open)) {
-            let ended = self.0.elements.abort_session(&open.peer, &open.session).await;
+            let ended = self.0.elements.abort_session(open.peer.as_str(), &open.session).await;
             match self.0.session_told(ctx, ActivationStep::EndSessions, open, ended) {
                 Ok(()) => self.0.charging.session_ended(&line.account, &open.session).await.map_err(charged)?,
                 // The sessions at other peers are ended all the same.

@@ -21,7 +21,7 @@ pub async fn reauthorize(
 ) -> Result<Vec<Told>, LineChargingError> {
     let mut told = Vec::new();
     for open in charging.open_sessions(account, line).await? {
-        let asked = elements.reauthorize(&open.peer, &open.session).await;
+        let asked = elements.reauthorize(open.peer.as_str(), &open.session).await;
         told.push((open, asked));
     }
     Ok(told)

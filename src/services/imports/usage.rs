@@ -105,8 +105,8 @@ fn request(row: Row, digest: &str, received: Timestamp) -> ChargeRequest {
         Some(id) => format!("id/{id}"),
         None => format!("row/{digest}/{}", row.row_number),
     };
-    let imsi = row.imsi.map(Identifier::Imsi);
-    let msisdn = row.msisdn.map(Identifier::Msisdn);
+    let imsi = row.imsi.map(Identifier::imsi);
+    let msisdn = row.msisdn.map(Identifier::msisdn);
     ChargeRequest {
         key: RecordKey::File(key),
         phase: Phase::Event,

@@ -48,7 +48,7 @@ pub fn charge_request(request: &AccountingRequest<'_>, received: Timestamp) -> R
             RecordType::Event => Phase::Event,
         },
         session: Some(session),
-        peer: Some(request.route.origin_host.to_owned()),
+        peer: Some(request.route.origin_host.into()),
         subscribers: gy::subscribers(&named),
         apn: ps.called_station_id.map(Apn::new),
         network: gy::network(Some(ps)),

@@ -22,6 +22,7 @@ use super::Node;
 use super::duplicates::Identity;
 use super::peers::Outbound;
 use super::requests::Waiting;
+use super::tally::Tally;
 use crate::adapters::system::SystemClock;
 use crate::domain::rating::request::ChargeAnswer;
 use crate::ports::intake::{ChargingError, Replies};
@@ -116,6 +117,7 @@ pub(super) async fn serve(wire: Wire, node: Arc<Node>, opening: Opening, stop: C
         charging: HashMap::new(),
         asked: HashMap::new(),
         late_outstanding: 0,
+        tally: Tally::default(),
         leaving: Leaving::No,
         failed: false,
         ended: Ended { welcome: true, was_open: false },
@@ -172,6 +174,7 @@ pub(super) struct Connection {
     /// Requests of ours that wait for the peer, by token.
     asked: HashMap<u64, Asked>,
     pub(super) late_outstanding: usize,
+    pub(super) tally: Tally,
     leaving: Leaving,
     /// The next connection of this peer starts in REOPEN.
     failed: bool,

@@ -108,7 +108,7 @@ pub fn charge_request(request: &CcRequest<'_>, received: Timestamp) -> Result<(A
         key: RecordKey::Gy(session.clone(), request.request_number),
         phase,
         session: (!one_time).then_some(session),
-        peer: Some(request.route.origin_host.to_owned()),
+        peer: Some(request.route.origin_host.into()),
         subscribers: subscribers(&request.subscriber),
         apn: request.apn().map(Apn::new),
         network: network(request.service_information.and_then(|information| information.ps)),
@@ -137,8 +137,8 @@ fn action(request: &CcRequest<'_>) -> Result<Action, AvpError> {
 
 /// IMSI first: a number may be ported, a SIM is what it is.
 pub fn subscribers(subscriber: &Subscriber<'_>) -> Vec<Identifier> {
-    let imsi = subscriber.imsi.map(|t| Identifier::Imsi(t.to_owned()));
-    let msisdn = subscriber.msisdn.map(|t| Identifier::Msisdn(t.trim_start_matches('+').to_owned()));
+    let imsi = subscriber.imsi.map(Identifier::imsi);
+    let msisdn = subscriber.msisdn.map(|t| Identifier::msisdn(t.trim_start_matches('+')));
     imsi.into_iter().chain(msisdn).collect()
 }
 

@@ -22,6 +22,7 @@ mod requests;
 mod routes;
 mod s6a;
 mod settings;
+mod tally;
 mod tolerated;
 
 use std::collections::HashMap;

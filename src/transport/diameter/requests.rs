@@ -115,7 +115,7 @@ impl Connection {
                 refuse_report(&request.message, &report, &origin, out);
                 code
             });
-            count(request.name, code, request.started);
+            self.tally.count(request.name, code, request.started);
             return false;
         }
         if let (false, Some(peer)) = (report.tolerated.is_empty(), &self.peer) {
@@ -147,7 +147,7 @@ impl Connection {
                     refuse_avp(&request.message, &error, &origin, out);
                     code
                 });
-                count(request.name, code, request.started);
+                self.tally.count(request.name, code, request.started);
             }
         }
     }
@@ -202,7 +202,7 @@ impl Connection {
                 ResultCode::TOO_BUSY
             }
         };
-        count(name, code, waiting.started);
+        self.tally.count(name, code, waiting.started);
     }
 
     pub(super) fn late(&mut self, late: Late) {
@@ -211,13 +211,13 @@ impl Connection {
             out.extend_from_slice(&late.bytes);
             late.result
         });
-        count(late.command, late.result, late.started);
+        self.tally.count(late.command, late.result, late.started);
     }
 
     fn refuse(&mut self, message: &Message, code: ResultCode, name: &'static str, started: Instant) {
         let origin = self.machine.origin().clone();
         self.machine.send_answer(|out| refuse(message, code, &[], None, &origin, out));
-        count(name, code, started);
+        self.tally.count(name, code, started);
     }
 
     /// Sends an answer and keeps it for a repeat; `write` gives its result code. A
@@ -259,28 +259,4 @@ fn encode_answer(
             accounting::encode_answer(*asked, answer, interim, origin_state_id, &waiting.to, origin, out)
         }
     }
-}
-
-fn count(name: &'static str, code: ResultCode, started: Instant) {
-    let metrics = metrics();
-    let mut digits = [0u8; 10];
-    // what an element behind us answers may be any number
-    let label = if code.name().is_some() { decimal(code.0, &mut digits) } else { "other" };
-    metrics.diameter_requests.with_label_values(&[name, label]).inc();
-    let elapsed = SystemClock::instant().saturating_duration_since(started);
-    metrics.diameter_request_seconds.with_label_values(&[name]).observe(elapsed.as_secs_f64());
-}
-
-/// A result code as text, without allocation.
-fn decimal(mut value: u32, digits: &mut [u8; 10]) -> &str {
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + u8::try_from(value % 10).unwrap_or(0);
-        value /= 10;
-        if value == 0 {
-            break;
-        }
-    }
-    std::str::from_utf8(&digits[at..]).unwrap_or("0")
 }

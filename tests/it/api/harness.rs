@@ -352,7 +352,7 @@ pub fn suspended(id: &str, imsi: &str) -> UsageRecord {
         line: None,
         account: None,
         cycle: None,
-        subscriber: Some(Identifier::Imsi(imsi.to_owned())),
+        subscriber: Some(Identifier::imsi(imsi)),
         amount: 0,
         ..rated(id, "", 5, 0)
     }

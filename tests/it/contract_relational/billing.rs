@@ -44,7 +44,7 @@ fn suspense(key: &str, group: u32, reason: SuspenseReason) -> UsageRecord {
         account: None,
         cycle: None,
         plan: None,
-        subscriber: Some(Identifier::Imsi("450080000000001".to_owned())),
+        subscriber: Some(Identifier::imsi("450080000000001")),
         amount: 0,
         postings: Vec::new(),
         detail: Some("{bad".to_owned()),

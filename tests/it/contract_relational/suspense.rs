@@ -18,7 +18,7 @@ fn waits(key: &RecordKey, reason: SuspenseReason) -> UsageRecord {
         account: None,
         cycle: None,
         plan: None,
-        subscriber: Some(Identifier::Imsi(IMSI.to_owned())),
+        subscriber: Some(Identifier::imsi(IMSI)),
         amount: 0,
         postings: Vec::new(),
         told: Told::new(Plmn::parse("44010"), Used::both_ways(2, 3).volumes()),
@@ -130,7 +130,7 @@ pub(crate) async fn usage_is_read_on_from_a_place(store: &Store) {
     let other = UsageRecord { subscriber: Some(Identifier::Device("m".into())), ..waits(&modem(9), reason) };
     drain(store, 1, &[waits(&modem(1), reason), counted(&modem(5)), other]).await;
     drain(store, 2, &[waits(&modem(2), reason), counted(&modem(6))]).await;
-    let subscriber = Some(Identifier::Imsi(IMSI.to_owned()));
+    let subscriber = Some(Identifier::imsi(IMSI));
     let mine = UsageFilter { outcome: Some("suspense".to_owned()), subscriber, ..UsageFilter::default() };
     let first = store.usage_after(&mine, 0, 1).await.unwrap();
     assert_eq!(first[0].1.key, modem(1));

@@ -174,7 +174,7 @@ impl Net {
     pub fn open_session(&self, line: &LineId, imsi: &str) {
         let mut state = self.state.lock().unwrap();
         state.imsi_at.insert(imsi.to_owned());
-        let open = OpenSession { session: SessionId::new(format!("pgw;{line}")), peer: "pgw".to_owned() };
+        let open = OpenSession { session: SessionId::new(format!("pgw;{line}")), peer: "pgw".into() };
         state.sessions.insert(line.clone(), vec![open]);
     }
 

@@ -143,7 +143,7 @@ impl Client {
             key,
             phase,
             session,
-            peer: Some("pgw.example".to_owned()),
+            peer: Some("pgw.example".into()),
             subscribers: vec![self.imsi.clone()],
             apn: Some(Apn::from("iot.example")),
             network: None,

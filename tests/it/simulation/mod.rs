@@ -187,7 +187,7 @@ impl World {
         let gateways = if is_shared { 1 + dice.below(2) as usize } else { 1 };
         for (n, line) in LINES.iter().enumerate() {
             for (place, (kind, gateway)) in line.clients.iter().enumerate() {
-                let (name, subscriber) = (format!("client-{n}-{place}"), Identifier::Imsi(imsi(n)));
+                let (name, subscriber) = (format!("client-{n}-{place}"), Identifier::imsi(imsi(n)));
                 let to_do = 3 + dice.below(12) as u32;
                 let client = Client::new(*kind, &name, subscriber, gateway % gateways, to_do);
                 clients.push(Arc::new(Mutex::new(client)));
