@@ -25,6 +25,18 @@ pub struct CycleId {
 }
 
 impl CycleId {
+    /// Months since January of year 0.
+    pub fn months(self) -> i64 {
+        i64::from(self.year) * 12 + i64::from(self.month) - 1
+    }
+
+    /// The cycle that begins so many months after January of year 0; `None` where no
+    /// calendar has it.
+    pub fn of_months(months: i64) -> Option<Self> {
+        let year = i16::try_from(months.div_euclid(12)).ok().filter(|year| (0..=9999).contains(year))?;
+        Some(Self { year, month: months.rem_euclid(12) as i8 + 1 })
+    }
+
     /// The cycle after this one.
     pub fn next(self) -> Self {
         if self.month == 12 {
@@ -74,7 +86,7 @@ impl Serialize for CycleId {
         if s.is_human_readable() {
             return s.collect_str(self);
         }
-        s.serialize_i32(i32::from(self.year) * 12 + i32::from(self.month) - 1)
+        s.serialize_i64(self.months())
     }
 }
 
@@ -84,10 +96,7 @@ impl<'de> Deserialize<'de> for CycleId {
         if d.is_human_readable() {
             return String::deserialize(d)?.parse().map_err(D::Error::custom);
         }
-        let months = i32::deserialize(d)?;
-        let year = i16::try_from(months.div_euclid(12)).map_err(D::Error::custom)?;
-        let month = i8::try_from(months.rem_euclid(12) + 1).map_err(D::Error::custom)?;
-        Ok(Self { year, month })
+        Self::of_months(i64::deserialize(d)?).ok_or_else(|| D::Error::custom("no calendar has the cycle"))
     }
 }
 

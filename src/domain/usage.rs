@@ -134,6 +134,20 @@ impl Identifier {
     }
 }
 
+/// The number of a text of 1 to 18 digits, behind a 1 so that leading zeroes count;
+/// `None` for any other text.
+pub fn number_of(digits: &str) -> Option<u64> {
+    let fits = (1..=18).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+    fits.then(|| digits.bytes().fold(1, |number, byte| number * 10 + u64::from(byte - b'0')))
+}
+
+/// The digits that [`number_of`] made a number of; `None` for a number of none.
+pub fn digits_of(number: u64) -> Option<String> {
+    let mut digits = number.to_string();
+    let is_one = digits.starts_with('1') && (2..=19).contains(&digits.len());
+    is_one.then(|| digits.split_off(1))
+}
+
 /// What became of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -12,7 +12,10 @@
 //!   disk: the account's whole new state and its records together, or neither.
 //! - A change is applied when the stored version is the one that it was decided
 //!   on (`previous`, 0 for a new account); else it is a [`Change::Conflict`] and
-//!   nothing of it is kept. Other changes of the batch are not affected.
+//!   nothing of it is kept. Other changes of the batch are not affected. An embedded
+//!   store has one writer, whose shards own the accounts: it compares the versions
+//!   that it has in memory and those of new accounts, and believes the writer for the
+//!   others, so that it need not keep a version for each account.
 //! - On a shared store a change whose version is the previous one is compared
 //!   alone: an answer that changes nothing is right only while the account is as
 //!   it was read.

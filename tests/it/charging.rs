@@ -465,9 +465,14 @@ async fn a_suspended_line_is_found_by_its_identifiers_and_a_terminated_one_for_i
         let done = gateway.charging.command(&account(1), reach(state, when)).await.unwrap();
         assert_eq!(done, CommandAnswer::Done);
     }
-    let found = |when| gateway.charging.line_of(&imsi(1), at(when)).map(|(line, _)| line);
-    assert_eq!(found("10-05T12:00:00"), Some(line.clone()));
-    assert_eq!(found("10-06T00:00:00"), None);
+    for (row, when, suspense) in [
+        ("suspended", "10-05T12:00:00", SuspenseReason::LineNotActive),
+        ("terminated", "10-06T00:00:00", SuspenseReason::UnknownLine),
+    ] {
+        let late = ChargeRequest { ends: at(when), ..file(1, row, 10) };
+        let answer = gateway.charging.charge(late).await.unwrap();
+        assert_eq!(answer.suspense, Some(suspense), "{row}");
+    }
     let unknown = gateway.charging.command(&account(9), reach(LineState::Terminated, "10-06T00:00:00")).await.unwrap();
     assert_eq!(unknown, CommandAnswer::Done);
     let unknown = gateway.charging.command(&account(9), reach(LineState::Active, "10-06T00:00:00")).await.unwrap();

@@ -44,6 +44,8 @@ pub struct FjallSettings {
     pub log_records_max: u64,
     /// Records after which changed accounts are written out.
     pub snapshot_records: u64,
+    /// Changed accounts after which they are written out: they are in memory until then.
+    pub snapshot_accounts: usize,
     /// Free space under which usage is refused, bytes.
     pub free_bytes_min: u64,
     /// How often free space is looked at, milliseconds.
@@ -57,6 +59,7 @@ impl Default for FjallSettings {
         Self {
             log_records_max: 20_000_000,
             snapshot_records: 500_000,
+            snapshot_accounts: 100_000,
             free_bytes_min: 1_000_000_000,
             check_ms: 1000,
             cache_bytes: 32_000_000,
@@ -88,10 +91,9 @@ struct Inner {
     position: AtomicU64,
 }
 
-/// What recovery rebuilds from snapshots and log.
+/// What recovery rebuilds from the log.
 #[derive(Default)]
 struct State {
-    versions: HashMap<AccountId, u64, RandomState>,
     fresh: Fresh,
     /// What a snapshot is writing at this moment.
     writing: Option<Arc<Fresh>>,
@@ -107,7 +109,7 @@ struct State {
 #[derive(Default)]
 struct Fresh {
     /// Version and encoded state.
-    accounts: HashMap<AccountId, (u64, Vec<u8>), RandomState>,
+    accounts: HashMap<AccountId, (u64, Box<[u8]>), RandomState>,
     /// `None` where a session was forgotten.
     sessions: HashMap<SessionId, Option<AccountId>, RandomState>,
 }
@@ -157,7 +159,12 @@ impl FjallHot {
     }
 
     fn wake_when_due(&self) {
-        if self.inner.state().records_since_snapshot >= self.inner.settings.snapshot_records {
+        let is_due = {
+            let (state, settings) = (self.inner.state(), &self.inner.settings);
+            state.records_since_snapshot >= settings.snapshot_records
+                || state.fresh.accounts.len() >= settings.snapshot_accounts
+        };
+        if is_due {
             self.wake_snapshots();
         }
     }
@@ -211,15 +218,10 @@ impl Inner {
         Ok(value.and_then(|v| v.as_ref().try_into().ok().map(u64::from_be_bytes)))
     }
 
-    /// Versions from the snapshots, then every entry behind the newest one.
+    /// Every entry behind the newest snapshot; what is in that is left where it is.
     fn recover(&self) -> Result<Option<Timestamp>, HotError> {
         let read = |e: fjall::Error| fatal("recover", &e);
         let mut state = self.state();
-        for item in self.accounts.iter() {
-            let (key, value) = item.into_inner().map_err(read)?;
-            let stored = split_account(&key, &value).ok_or_else(|| fatal("recover", &"a snapshot cannot be read"))?;
-            state.versions.insert(stored.account, stored.version);
-        }
         state.snapshotted = self.meta_number("snapshotted")?.unwrap_or(0);
         state.drained = self.meta_number("drained")?.unwrap_or(0);
         let mut last_commit_at = None;
@@ -253,7 +255,7 @@ impl Inner {
                 Some((writer, number, done)) if (*writer, *number) == (batch.writer, batch.number) => {
                     return Ok(done.clone());
                 }
-                _ => state.judge(batch),
+                _ => self.judge(batch, &state)?,
             }
         };
         let position = self.position.load(Ordering::Acquire) + 1;
@@ -276,6 +278,29 @@ impl Inner {
         Ok(committed)
     }
 
+    /// Which changes were decided on the version that is stored. Versions of what no snapshot
+    /// has yet are here, and a new account is looked for; of the others the only writer is
+    /// believed, which tests look after.
+    fn judge(&self, batch: &Batch, state: &State) -> Result<Vec<Change>, HotError> {
+        let judged = batch.changes.iter().map(|change| {
+            let fits = match state.fresh_version(&change.account) {
+                Some(version) => version == change.previous,
+                None if change.previous == 0 => self.snapshot_version(&change.account)?.is_none(),
+                None => {
+                    debug_assert_eq!(self.snapshot_version(&change.account), Ok(Some(change.previous)), "{change:?}");
+                    true
+                }
+            };
+            Ok(if fits && change.version > change.previous { Change::Applied } else { Change::Conflict })
+        });
+        judged.collect()
+    }
+
+    fn snapshot_version(&self, id: &AccountId) -> Result<Option<u64>, HotError> {
+        let value = self.accounts.get(id.as_str()).map_err(|e| fatal("read an account", &e))?;
+        Ok(value.and_then(|value| value.first_chunk().copied().map(u64::from_be_bytes)))
+    }
+
     fn check_alive(&self) -> Result<(), HotError> {
         if self.poisoned.load(Ordering::Acquire) {
             return Err(fatal("write the log", &"an earlier write failed"));
@@ -293,7 +318,7 @@ impl Inner {
             let state = self.state();
             let writing = state.writing.as_ref().and_then(|w| w.accounts.get(id));
             if let Some((version, bytes)) = state.fresh.accounts.get(id).or(writing) {
-                let (account, version, state) = (id.clone(), *version, bytes.clone());
+                let (account, version, state) = (id.clone(), *version, bytes.to_vec());
                 return Ok(Some(StoredAccount { account, version, state }));
             }
         }
@@ -345,32 +370,27 @@ impl Inner {
 }
 
 impl State {
-    /// Which changes were decided on the version that is stored.
-    fn judge(&self, batch: &Batch) -> Vec<Change> {
-        let version = |id: &AccountId| self.versions.get(id).copied().unwrap_or(0);
-        let outcome = |fits| if fits { Change::Applied } else { Change::Conflict };
-        batch.changes.iter().map(|c| outcome(version(&c.account) == c.previous && c.version > c.previous)).collect()
+    /// The version of an account that no snapshot has yet.
+    fn fresh_version(&self, id: &AccountId) -> Option<u64> {
+        let writing = || self.writing.as_ref()?.accounts.get(id);
+        self.fresh.accounts.get(id).or_else(writing).map(|(version, _)| *version)
     }
 
     fn apply(&mut self, batch: &Batch, outcomes: &[Change]) {
         for (change, _) in batch.changes.iter().zip(outcomes).filter(|(_, o)| **o == Change::Applied) {
-            let state = (change.version, change.state.clone());
+            let state = (change.version, change.state.as_slice().into());
             self.remember(change.account.clone(), state, &change.opened, &change.closed);
         }
     }
 
     fn take_over(&mut self, entry: Entry<'_>) {
         for change in entry.changes {
-            let state = (change.version, change.state.to_vec());
+            let state = (change.version, change.state.into());
             self.remember(change.account, state, &change.opened, &change.closed);
         }
     }
 
-    fn remember(&mut self, id: AccountId, state: (u64, Vec<u8>), opened: &[SessionId], closed: &[SessionId]) {
-        match self.versions.get_mut(&id) {
-            Some(version) => *version = state.0,
-            None => drop(self.versions.insert(id.clone(), state.0)),
-        }
+    fn remember(&mut self, id: AccountId, state: (u64, Box<[u8]>), opened: &[SessionId], closed: &[SessionId]) {
         for session in opened {
             self.fresh.sessions.insert(session.clone(), Some(id.clone()));
         }
@@ -386,7 +406,7 @@ impl Fresh {
         self.accounts.iter().map(|(id, (version, state))| StoredAccount {
             account: id.clone(),
             version: *version,
-            state: state.clone(),
+            state: state.to_vec(),
         })
     }
 }

@@ -7,7 +7,7 @@ use crate::domain::tariff::MAIN_COUNTER;
 use crate::domain::usage::UsageSource;
 
 /// The totals of one cycle. The last of an account's buckets is the open one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bucket {
     /// Which cycle.
     pub cycle: CycleId,
@@ -45,7 +45,7 @@ pub struct Pool {
 }
 
 /// One line's cycle.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineTotal {
     /// Number of the line within the account.
     pub line: u16,

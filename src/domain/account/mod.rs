@@ -14,6 +14,7 @@
 //! state); `expires` and `last_activity` are the gateway's clock.
 
 mod bucket;
+mod codec;
 mod command;
 mod credit;
 mod keys;
@@ -97,7 +98,7 @@ impl Default for AccountLimits {
 }
 
 /// A line as charging sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineCharging {
     /// Which line.
     pub id: LineId,
@@ -135,7 +136,7 @@ pub struct ModemBoot {
 }
 
 /// A charging account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     /// Its id.
     pub id: AccountId,
@@ -169,9 +170,6 @@ pub struct Account {
     /// The newest answers to one-time events by their keys' hashes, oldest first.
     pub event_answers: Vec<(u64, ChargeAnswer)>,
 }
-
-/// Format of [`Account::encode`].
-const FORMAT: u8 = 4;
 
 /// An account that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -220,21 +218,6 @@ impl Account {
             event_keys: EventKeys::default(),
             event_answers: Vec::new(),
         })
-    }
-
-    /// The whole state, appended to `buffer`.
-    pub fn encode(&self, mut buffer: Vec<u8>) -> Vec<u8> {
-        buffer.push(FORMAT);
-        postcard::to_extend(self, buffer).expect("an account is plain data and memory grows")
-    }
-
-    /// Reads what [`Account::encode`] wrote.
-    pub fn decode(bytes: &[u8]) -> Result<Self, BadAccount> {
-        match bytes.split_first() {
-            Some((&FORMAT, state)) => postcard::from_bytes(state).map_err(|e| BadAccount { reason: e.to_string() }),
-            Some((format, _)) => Err(BadAccount { reason: format!("format {format}, this program reads {FORMAT}") }),
-            None => Err(BadAccount { reason: "empty".to_owned() }),
-        }
     }
 
     /// One of its lines.

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::AccountLimits;
 use super::seen::NumberSet;
 use crate::domain::ids::{Apn, ClientHost, SessionId};
@@ -14,7 +12,7 @@ use crate::domain::usage::UsageSource;
 
 /// Octets set aside for one group of a session: a pending transfer that is
 /// posted by a report, voided by the end of the group, or expires.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reservation {
     /// Rating-Group.
     pub rating_group: u32,
@@ -36,7 +34,7 @@ impl Reservation {
 }
 
 /// How a session ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionEnd {
     /// Goes on.
     Open,
@@ -47,7 +45,7 @@ pub enum SessionEnd {
 }
 
 /// One session.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     /// Session-Id.
     pub id: SessionId,

@@ -2,191 +2,239 @@
 //!
 //! Derived from accounts: rebuilt at every start and kept up by the shards. A
 //! reader never waits for a shard.
+//!
+//! Kept short, because there are millions: an identifier of digits is a number, an owner
+//! is the number of an account and of a line in it, and a session is 128 bits of a hash
+//! that differs in each process. Two sessions of a billion that have these bits alike are
+//! less likely than 10^-20, and the account that is found still compares the whole id.
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock};
 
 use ahash::RandomState;
 
+use super::accounts::AccountNo;
+use super::dense::Dense;
 use crate::domain::account::{Account, LineCharging};
-use crate::domain::ids::{AccountId, LineId, SessionId};
+use crate::domain::ids::SessionId;
 use crate::domain::time::{Interval, Timestamp};
-use crate::domain::usage::Identifier;
+use crate::domain::usage::{Identifier, number_of};
 
 /// Pieces that are locked on their own.
 const PIECES: usize = 64;
 
-/// An identifier, compactly: nearly all are digits.
-#[derive(PartialEq, Eq, Hash)]
-enum Name {
-    Imsi(u64),
-    Msisdn(u64),
-    Other(Box<Identifier>),
+/// Whom an identifier names: a line by its number within its account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub(super) account: AccountNo,
+    pub(super) line: u16,
 }
 
-impl From<&Identifier> for Name {
-    fn from(identifier: &Identifier) -> Self {
-        let name = match identifier {
-            Identifier::Imsi(text) => digits(text).map(Name::Imsi),
-            Identifier::Msisdn(text) => digits(text).map(Name::Msisdn),
+/// An identifier, compactly: nearly all are digits.
+enum Name<'a> {
+    Number(u64),
+    Text(&'a Identifier),
+}
+
+impl<'a> From<&'a Identifier> for Name<'a> {
+    fn from(identifier: &'a Identifier) -> Self {
+        /// Above every [`number_of`].
+        const MSISDN: u64 = 1 << 63;
+        let number = match identifier {
+            Identifier::Imsi(text) => number_of(text),
+            Identifier::Msisdn(text) => number_of(text).map(|number| number | MSISDN),
             Identifier::Device(_) => None,
         };
-        name.unwrap_or_else(|| Name::Other(Box::new(identifier.clone())))
+        number.map_or(Name::Text(identifier), Name::Number)
     }
 }
 
-/// The number behind a 1, so that leading zeroes count; `None` for any other text.
-fn digits(text: &str) -> Option<u64> {
-    let fits = (1..=18).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
-    fits.then(|| text.bytes().fold(1, |number, byte| number * 10 + u64::from(byte - b'0')))
+/// Who holds a name since when, without an end.
+struct Holding<K> {
+    name: K,
+    since: Timestamp,
+    owner: Owner,
 }
 
-/// Whom an identifier names; one for all identifiers of a line.
-#[derive(Debug)]
-struct Owner {
-    line: LineId,
-    account: AccountId,
+/// Who holds names, and held them.
+struct Names<K> {
+    holdings: Dense<Holding<K>>,
+    /// With an end: few.
+    ended: HashMap<K, Vec<(Interval, Owner)>, RandomState>,
 }
 
-#[derive(Debug, Clone)]
-struct Holding {
-    span: Interval,
-    owner: Arc<Owner>,
-}
+impl<K: Hash + Eq + Clone> Names<K> {
+    fn new(hasher: &RandomState) -> Self {
+        Self { holdings: Dense::new(), ended: HashMap::with_hasher(hasher.clone()) }
+    }
 
-/// Who holds an identifier: nearly always one line since some time.
-enum Holders {
-    One(Timestamp, Arc<Owner>),
-    Several(Box<Several>),
-}
+    /// The one who began last of those who hold it at that time.
+    fn at(&self, name: &K, hash: u64, at: Timestamp) -> Option<Owner> {
+        let held = self.holdings.find(hash, |holding| holding.name == *name);
+        let held = held.map(|(_, holding)| (Interval::starting(holding.since), holding.owner));
+        let ended = self.ended.get(name).into_iter().flatten().copied();
+        let then = held.chain(ended).filter(|(span, _)| span.contains(at));
+        then.max_by_key(|(span, _)| span.from).map(|(_, owner)| owner)
+    }
 
-/// By the start of their time.
-struct Several(Box<[Holding]>);
-
-impl Holders {
-    /// `None` where there is nobody.
-    fn of(mut all: Vec<Holding>) -> Option<Self> {
-        all.sort_by_key(|holding| holding.span.from);
-        match &all[..] {
-            [] => None,
-            [only] if only.span.until == Timestamp::MAX => Some(Holders::One(only.span.from, Arc::clone(&only.owner))),
-            _ => Some(Holders::Several(Box::new(Several(all.into_boxed_slice())))),
+    fn add(&mut self, name: K, span: Interval, owner: Owner, hash_of: impl Fn(&K) -> u64) {
+        if span.until == Timestamp::MAX {
+            let hash = hash_of(&name);
+            self.holdings.push(hash, Holding { name, since: span.from, owner }, |holding| hash_of(&holding.name));
+        } else {
+            self.ended.entry(name).or_default().push((span, owner));
         }
     }
 
-    fn at(&self, at: Timestamp) -> Option<&Owner> {
-        match self {
-            Holders::One(since, owner) => (*since <= at).then_some(owner),
-            Holders::Several(several) => {
-                several.0.iter().rev().find(|h| h.span.contains(at)).map(|holding| &*holding.owner)
+    /// The owner's hold of the name is forgotten.
+    fn forget(&mut self, name: &K, owner: Owner, hash_of: impl Fn(&K) -> u64) {
+        let hash = hash_of(name);
+        let is_his = |holding: &Holding<K>| holding.owner == owner && holding.name == *name;
+        while let Some((place, _)) = { self.holdings.find(hash, is_his).next() } {
+            self.holdings.take(place, |holding| hash_of(&holding.name));
+        }
+        if let Some(ended) = self.ended.get_mut(name) {
+            ended.retain(|(_, of)| *of != owner);
+            if ended.is_empty() {
+                self.ended.remove(name);
             }
         }
     }
-
-    /// Those of other lines.
-    fn without(&self, line: &LineId) -> Vec<Holding> {
-        match self {
-            Holders::One(_, owner) if owner.line == *line => Vec::new(),
-            Holders::One(since, owner) => vec![Holding { span: Interval::starting(*since), owner: Arc::clone(owner) }],
-            Holders::Several(several) => several.0.iter().filter(|h| h.owner.line != *line).cloned().collect(),
-        }
-    }
 }
 
-type Piece<K, V> = RwLock<HashMap<K, V, RandomState>>;
+/// A session by its hash.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct SessionKey(u64, u64);
+
+type Pieces<T> = Box<[RwLock<T>]>;
 
 /// The directory of all shards.
 pub(super) struct Directory {
     hasher: RandomState,
-    identifiers: Vec<Piece<Name, Holders>>,
-    sessions: Vec<Piece<SessionId, AccountId>>,
+    second: RandomState,
+    numbers: Pieces<Names<u64>>,
+    texts: Pieces<Names<Box<Identifier>>>,
+    sessions: Pieces<Dense<(SessionKey, AccountNo)>>,
 }
 
 impl Directory {
     pub(super) fn new() -> Self {
         let hasher = RandomState::new();
         Self {
-            identifiers: (0..PIECES).map(|_| RwLock::new(HashMap::with_hasher(hasher.clone()))).collect(),
-            sessions: (0..PIECES).map(|_| RwLock::new(HashMap::with_hasher(hasher.clone()))).collect(),
+            second: RandomState::new(),
+            numbers: (0..PIECES).map(|_| RwLock::new(Names::new(&hasher))).collect(),
+            texts: (0..PIECES).map(|_| RwLock::new(Names::new(&hasher))).collect(),
+            sessions: (0..PIECES).map(|_| RwLock::new(Dense::new())).collect(),
             hasher,
         }
     }
 
     /// The line that an identifier named at `at`.
-    pub(super) fn line_of(&self, identifier: &Identifier, at: Timestamp) -> Option<(LineId, AccountId)> {
-        let name = Name::from(identifier);
-        let piece = read(self.piece(&self.identifiers, &name));
-        let owner = piece.get(&name)?.at(at)?;
-        Some((owner.line.clone(), owner.account.clone()))
+    pub(super) fn line_of(&self, identifier: &Identifier, at: Timestamp) -> Option<Owner> {
+        match Name::from(identifier) {
+            Name::Number(number) => {
+                let hash = self.hasher.hash_one(number);
+                read(&self.numbers, hash).at(&number, hash, at)
+            }
+            Name::Text(identifier) => {
+                let name = Box::new(identifier.clone());
+                let hash = self.hasher.hash_one(&name);
+                read(&self.texts, hash).at(&name, hash, at)
+            }
+        }
     }
 
-    pub(super) fn account_of(&self, session: &SessionId) -> Option<AccountId> {
-        read(self.piece(&self.sessions, session)).get(session).cloned()
+    pub(super) fn account_of(&self, session: &SessionId) -> Option<AccountNo> {
+        let key = self.key(session);
+        let piece = read(&self.sessions, key.0);
+        piece.find(key.0, |(of, _)| *of == key).next().map(|(_, (_, account))| *account)
     }
 
     /// Takes over everything that an account is found by.
-    pub(super) fn add_account(&self, account: &Account) {
+    pub(super) fn add_account(&self, no: AccountNo, account: &Account) {
         for line in &account.lines {
-            self.add_line(&account.id, line);
+            self.add_line(no, line);
         }
         for session in &account.sessions {
-            self.open_session(&session.id, &account.id);
+            self.open_session(&session.id, no);
         }
     }
 
     /// Replaces what a line is found by.
-    pub(super) fn add_line(&self, account: &AccountId, line: &LineCharging) {
-        let owner = Arc::new(Owner { line: line.id.clone(), account: account.clone() });
-        for (identifier, _) in &line.identifiers {
-            let name = Name::from(identifier);
-            let mut piece = write(self.piece(&self.identifiers, &name));
-            let mut all = piece.get(&name).map(|holders| holders.without(&line.id)).unwrap_or_default();
-            let spans = line.identifiers.iter().filter(|(i, _)| i == identifier);
-            all.extend(spans.map(|(_, span)| Holding { span: *span, owner: Arc::clone(&owner) }));
-            replace(&mut piece, name, Holders::of(all));
+    pub(super) fn add_line(&self, account: AccountNo, line: &LineCharging) {
+        self.forget_line(account, line);
+        let owner = Owner { account, line: line.no };
+        for (identifier, span) in &line.identifiers {
+            match Name::from(identifier) {
+                Name::Number(number) => {
+                    let mut piece = write(&self.numbers, self.hasher.hash_one(number));
+                    piece.add(number, *span, owner, |number| self.hasher.hash_one(number));
+                }
+                Name::Text(identifier) => {
+                    let name = Box::new(identifier.clone());
+                    let mut piece = write(&self.texts, self.hasher.hash_one(&name));
+                    piece.add(name, *span, owner, |name| self.hasher.hash_one(name));
+                }
+            }
         }
     }
 
-    pub(super) fn forget_line(&self, line: &LineCharging) {
-        self.forget_names(line.identifiers.iter().map(|(identifier, _)| identifier), &line.id);
+    pub(super) fn forget_line(&self, account: AccountNo, line: &LineCharging) {
+        let owner = Owner { account, line: line.no };
+        self.forget_names(line.identifiers.iter().map(|(identifier, _)| identifier), owner);
     }
 
     /// Identifiers that do not name the line any more.
-    pub(super) fn forget_names<'i>(&self, identifiers: impl IntoIterator<Item = &'i Identifier>, line: &LineId) {
+    pub(super) fn forget_names<'i>(&self, identifiers: impl IntoIterator<Item = &'i Identifier>, owner: Owner) {
         for identifier in identifiers {
-            let name = Name::from(identifier);
-            let mut piece = write(self.piece(&self.identifiers, &name));
-            let Some(holders) = piece.get(&name) else { continue };
-            let kept = Holders::of(holders.without(line));
-            replace(&mut piece, name, kept);
+            match Name::from(identifier) {
+                Name::Number(number) => {
+                    let mut piece = write(&self.numbers, self.hasher.hash_one(number));
+                    piece.forget(&number, owner, |number| self.hasher.hash_one(number));
+                }
+                Name::Text(identifier) => {
+                    let name = Box::new(identifier.clone());
+                    let mut piece = write(&self.texts, self.hasher.hash_one(&name));
+                    piece.forget(&name, owner, |name| self.hasher.hash_one(name));
+                }
+            }
         }
     }
 
-    pub(super) fn open_session(&self, session: &SessionId, account: &AccountId) {
-        write(self.piece(&self.sessions, session)).insert(session.clone(), account.clone());
+    pub(super) fn open_session(&self, session: &SessionId, account: AccountNo) {
+        let key = self.key(session);
+        let mut piece = write(&self.sessions, key.0);
+        let place = piece.find(key.0, |(of, _)| *of == key).next().map(|(place, _)| place);
+        match place.and_then(|place| piece.get_mut(place)) {
+            Some((_, of)) => *of = account,
+            None => drop(piece.push(key.0, (key, account), |(key, _)| key.0)),
+        }
     }
 
     pub(super) fn forget_session(&self, session: &SessionId) {
-        write(self.piece(&self.sessions, session)).remove(session);
+        let key = self.key(session);
+        let mut piece = write(&self.sessions, key.0);
+        let place = piece.find(key.0, |(of, _)| *of == key).next().map(|(place, _)| place);
+        if let Some(place) = place {
+            piece.take(place, |(key, _)| key.0);
+        }
     }
 
-    fn piece<'a, K: Hash, V>(&self, pieces: &'a [Piece<K, V>], key: &K) -> &'a Piece<K, V> {
-        &pieces[(self.hasher.hash_one(key) >> 32) as usize % PIECES]
-    }
-}
-
-fn replace(piece: &mut HashMap<Name, Holders, RandomState>, name: Name, holders: Option<Holders>) {
-    match holders {
-        Some(holders) => drop(piece.insert(name, holders)),
-        None => drop(piece.remove(&name)),
+    fn key(&self, session: &SessionId) -> SessionKey {
+        SessionKey(self.hasher.hash_one(session), self.second.hash_one(session))
     }
 }
 
-fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(PoisonError::into_inner)
+/// The piece that a hash is in, by bits that the tables in it do not look at.
+fn piece<T>(pieces: &Pieces<T>, hash: u64) -> &RwLock<T> {
+    &pieces[(hash >> 32) as usize % PIECES]
 }
 
-fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
+fn read<T>(pieces: &Pieces<T>, hash: u64) -> std::sync::RwLockReadGuard<'_, T> {
+    piece(pieces, hash).read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(pieces: &Pieces<T>, hash: u64) -> std::sync::RwLockWriteGuard<'_, T> {
+    piece(pieces, hash).write().unwrap_or_else(PoisonError::into_inner)
 }

@@ -11,31 +11,32 @@ use ahash::RandomState;
 use tokio::task::JoinSet;
 
 use super::Shared;
+use super::accounts::AccountNo;
 use super::work::Work;
 use crate::domain::ids::AccountId;
 use crate::ports::hot::{HotError, StoredAccount};
 
 /// What a read came to.
-pub(super) type Loaded = (AccountId, Result<Option<StoredAccount>, HotError>);
+pub(super) type Loaded = (AccountNo, Result<Option<StoredAccount>, HotError>);
 
 /// The reads of one shard.
 #[derive(Default)]
 pub(super) struct Loads {
-    waiting: HashMap<AccountId, Vec<Work>, RandomState>,
+    waiting: HashMap<AccountNo, Vec<Work>, RandomState>,
     works: usize,
-    queued: VecDeque<AccountId>,
+    queued: VecDeque<(AccountNo, AccountId)>,
     running: JoinSet<Loaded>,
 }
 
 impl Loads {
     /// Lets a work wait for its account.
-    pub(super) fn wait(&mut self, id: &AccountId, work: Work, shared: &Arc<Shared>) {
+    pub(super) fn wait(&mut self, no: AccountNo, id: AccountId, work: Work, shared: &Arc<Shared>) {
         self.works += 1;
-        match self.waiting.get_mut(id) {
+        match self.waiting.get_mut(&no) {
             Some(works) => works.push(work),
             None => {
-                self.waiting.insert(id.clone(), vec![work]);
-                self.queued.push_back(id.clone());
+                self.waiting.insert(no, vec![work]);
+                self.queued.push_back((no, id));
                 self.start(shared);
             }
         }
@@ -51,17 +52,14 @@ impl Loads {
     }
 
     /// The next account that has been read; `None` where none is on its way.
-    pub(super) async fn next(&mut self) -> Option<Loaded> {
+    pub(super) async fn next(&mut self) -> Option<Result<Loaded, HotError>> {
         let loaded = self.running.join_next().await?;
-        Some(loaded.unwrap_or_else(|error| {
-            let reason = error.to_string();
-            (AccountId::from(""), Err(HotError::Fatal { operation: "read an account", reason }))
-        }))
+        Some(loaded.map_err(|error| HotError::Fatal { operation: "read an account", reason: error.to_string() }))
     }
 
     /// What waited for an account, in its order.
-    pub(super) fn take(&mut self, id: &AccountId, shared: &Arc<Shared>) -> Vec<Work> {
-        let works = self.waiting.remove(id).unwrap_or_default();
+    pub(super) fn take(&mut self, no: AccountNo, shared: &Arc<Shared>) -> Vec<Work> {
+        let works = self.waiting.remove(&no).unwrap_or_default();
         self.works -= works.len();
         self.start(shared);
         works
@@ -69,12 +67,12 @@ impl Loads {
 
     fn start(&mut self, shared: &Arc<Shared>) {
         while self.running.len() < shared.settings.loads_max.max(1) {
-            let Some(id) = self.queued.pop_front() else { return };
+            let Some((no, id)) = self.queued.pop_front() else { return };
             let shared = Arc::clone(shared);
             // A task of its own: an embedded store blocks for the disk.
             self.running.spawn(async move {
                 let stored = read_account(&shared, &id).await;
-                (id, stored)
+                (no, stored)
             });
         }
     }

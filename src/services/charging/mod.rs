@@ -14,6 +14,7 @@
 mod accounts;
 mod committer;
 mod counters;
+mod dense;
 mod directory;
 mod loads;
 mod lookups;
@@ -33,17 +34,17 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use self::outage::{OfflinePolicy, OnlinePolicy, OutageSettings};
 pub use self::settings::ChargingSettings;
 
-use self::directory::Directory;
+use self::accounts::AccountNo;
+use self::directory::{Directory, Owner};
 use self::lookups::Lookups;
 use self::outage::Outage;
 use self::work::{Answer, CloseProgress, Foresee, Work};
 use crate::domain::account::{AccountCommand, AccountView, CommandAnswer, slot_of, stable_hash};
 use crate::domain::cycle::CycleId;
-use crate::domain::ids::{AccountId, LineId};
+use crate::domain::ids::AccountId;
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, Outcome, Phase, Used};
 use crate::domain::tariff::{SharedTariff, TariffBook};
-use crate::domain::time::Timestamp;
-use crate::domain::usage::{Identifier, SuspenseReason, Told, UsageOutcome, UsageRecord, UsageSource};
+use crate::domain::usage::{SuspenseReason, Told, UsageOutcome, UsageRecord, UsageSource};
 use crate::ports::Clock;
 use crate::ports::hot::{HotError, HotStore, Position};
 pub use crate::ports::intake::{ChargingError, Replies, Reply, RequestIntake};
@@ -79,7 +80,7 @@ const FATAL: u8 = 2;
 
 pub(in crate::services::charging) struct Shared {
     queues: Box<[Queue]>,
-    directory: Directory,
+    directory: Arc<Directory>,
     lookups: Lookups,
     outage: Outage,
     hot: Arc<dyn HotStore>,
@@ -161,11 +162,6 @@ impl Charging {
         let (to, answer) = oneshot::channel();
         self.enqueue_control(account, Work::Command { account: account.clone(), command, to })?;
         answer.await.unwrap_or(Err(ChargingError::Fatal))
-    }
-
-    /// The line that an identifier names at `at`, with its account.
-    pub fn line_of(&self, identifier: &Identifier, at: Timestamp) -> Option<(LineId, AccountId)> {
-        self.shared.directory.line_of(identifier, at)
     }
 
     /// An account as it stands, or as it was when the store went away; `None` when there is none.
@@ -255,21 +251,21 @@ impl Charging {
         }
     }
 
-    /// The account that a request is for, and the line where its names tell it.
-    fn resolve(&self, request: &ChargeRequest) -> Option<(AccountId, Option<LineId>)> {
+    /// The account that a request is for, and the line's number in it where its names tell it.
+    fn resolve(&self, request: &ChargeRequest) -> Option<(AccountNo, Option<u16>)> {
         let directory = &self.shared.directory;
         if let Some(account) = request.session.as_ref().and_then(|session| directory.account_of(session)) {
             // A Gy session may have the same Session-Id as an Rf session that is yet to begin.
             let opens = request.key.source() == UsageSource::Rf;
             let line = opens.then(|| self.find_line(request)).flatten();
-            let line = line.filter(|(_, of)| *of == account).map(|(line, _)| line);
+            let line = line.filter(|owner| owner.account == account).map(|owner| owner.line);
             return Some((account, line));
         }
-        self.find_line(request).map(|(line, account)| (account, Some(line)))
+        self.find_line(request).map(|owner| (owner.account, Some(owner.line)))
     }
 
     /// The line by the usage's own time, with room for an element's slower clock.
-    fn find_line(&self, request: &ChargeRequest) -> Option<(LineId, AccountId)> {
+    fn find_line(&self, request: &ChargeRequest) -> Option<Owner> {
         let directory = &self.shared.directory;
         let skew = std::time::Duration::from_millis(self.shared.settings.rating.clock_skew_ms);
         let began = request.starts.unwrap_or(request.ends).min(request.ends);
@@ -295,23 +291,32 @@ impl Charging {
         self.admit_loose(records, answer, reply);
     }
 
-    fn admit(&self, request: ChargeRequest, account: AccountId, line: Option<LineId>, reply: Answer) {
-        let queue = self.queue_of(&account);
-        let room = self.shared.settings.queue_room(request.phase);
-        if let Err(error) = self.may_take(queue, room, request.key.source()) {
-            return reply.send(Err(error));
+    fn admit(&self, request: ChargeRequest, account: AccountNo, line: Option<u16>, reply: Answer) {
+        let queue = &self.shared.queues[account.shard()];
+        let (phase, source) = (request.phase, request.key.source());
+        self.admit_to(queue, phase, source, reply, |reply| Work::Charge { request, account, line, reply });
+    }
+
+    fn admit_to(
+        &self,
+        queue: &Queue,
+        phase: Phase,
+        source: UsageSource,
+        reply: Answer,
+        work: impl FnOnce(Answer) -> Work,
+    ) {
+        match self.may_take(queue, self.shared.settings.queue_room(phase), source) {
+            Ok(()) => queue.push(work(reply)),
+            Err(error) => reply.send(Err(error)),
         }
-        queue.push(Work::Charge { request, account, line, reply });
     }
 
     fn admit_loose(&self, records: Vec<UsageRecord>, answer: ChargeAnswer, reply: Answer) {
         let Some(first) = records.first() else { return reply.send(Ok(answer)) };
         let hash = stable_hash(first.key.to_string().as_bytes());
         let queue = &self.shared.queues[(hash % self.shared.queues.len() as u64) as usize];
-        if let Err(error) = self.may_take(queue, self.shared.settings.queue_room(Phase::Event), first.key.source()) {
-            return reply.send(Err(error));
-        }
-        queue.push(Work::Loose { records, answer, reply });
+        let source = first.key.source();
+        self.admit_to(queue, Phase::Event, source, reply, |reply| Work::Loose { records, answer, reply });
     }
 
     fn enqueue_control(&self, account: &AccountId, work: Work) -> Result<(), ChargingError> {

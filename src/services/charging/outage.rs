@@ -23,9 +23,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::accounts::AccountNo;
 use super::work::{Answer, Foresee};
 use super::{Charging, ChargingError};
-use crate::domain::ids::{AccountId, LineId, SessionId};
+use crate::domain::ids::SessionId;
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, Outcome, Phase};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{RecordKey, SuspenseReason, UsageSource};
@@ -113,12 +114,12 @@ struct Local {
     since: Option<Timestamp>,
     /// When the oldest request in the journal came.
     oldest: Option<Timestamp>,
-    granted: HashMap<AccountId, u64>,
+    granted: HashMap<AccountNo, u64>,
     granted_total: u64,
     /// Answers given here, for repeats.
     answers: HashMap<RecordKey, ChargeAnswer>,
     /// Sessions opened here.
-    sessions: HashMap<SessionId, (AccountId, Option<LineId>)>,
+    sessions: HashMap<SessionId, (AccountNo, Option<u16>)>,
     /// Requests of these sessions that came when the store was back, and the journal not settled.
     held: Vec<(ChargeRequest, Answer)>,
 }
@@ -250,12 +251,11 @@ impl Charging {
             return None;
         }
         let outage = &self.shared.outage;
-        let opened_here = request.session.as_ref().and_then(|session| outage.local().sessions.get(session).cloned());
+        let opened_here = request.session.as_ref().and_then(|session| outage.local().sessions.get(session).copied());
         let (account, line) = opened_here.or_else(|| self.resolve(request))?;
         let (to, answer) = oneshot::channel();
-        let work =
-            Foresee::Request { request: Box::new(request.clone()), account: account.clone(), line: line.clone(), to };
-        let _stopping = self.queue_of(&account).urgent.send(work);
+        let work = Foresee::Request { request: Box::new(request.clone()), account, line, to };
+        let _stopping = self.shared.queues[account.shard()].urgent.send(work);
         let answer = tokio::time::timeout(FORESEE_PATIENCE, answer).await.ok()?.ok()?;
         if let Some(session) = &request.session {
             outage.local().sessions.entry(session.clone()).or_insert((account, line));
@@ -267,7 +267,7 @@ impl Charging {
     fn within_allowance(&self, request: &ChargeRequest, mut answer: ChargeAnswer) -> ChargeAnswer {
         let settings = &self.shared.settings.outage;
         let mut local = self.shared.outage.local();
-        let account = request.session.as_ref().and_then(|s| local.sessions.get(s)).map(|(account, _)| account.clone());
+        let account = request.session.as_ref().and_then(|s| local.sessions.get(s)).map(|(account, _)| *account);
         let Some(account) = account else { return answer };
         for group in &mut answer.groups {
             let Some(grant) = &mut group.grant else { continue };
@@ -283,7 +283,7 @@ impl Charging {
                 grant.threshold_octets = grant.threshold_octets.min(octets / 2);
                 grant.octets = octets;
             }
-            *local.granted.entry(account.clone()).or_default() += octets;
+            *local.granted.entry(account).or_default() += octets;
             local.granted_total += octets;
         }
         metrics().outage_granted.set(i64::try_from(local.granted_total).unwrap_or(i64::MAX));

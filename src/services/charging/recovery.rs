@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize};
+use std::sync::mpsc as mpsc_of_threads;
 use std::time::Duration;
 
 use ahash::RandomState;
 use tokio::sync::{mpsc, watch};
 
-use super::accounts::{Accounts, CacheLimits, Versions, open_sessions};
+use super::accounts::{Accounts, CacheLimits, SHARDS_MAX, Versions, open_sessions};
 use super::committer;
 use super::directory::Directory;
 use super::lookups::Lookups;
@@ -15,8 +16,9 @@ use super::outage::Outage;
 use super::shard::Shard;
 use super::work::Receivers;
 use super::{Charging, ChargingError, ChargingSettings, ChargingTasks, Queue, RUNNING, Shared, shard_of};
-use crate::domain::account::Account;
+use crate::domain::account::{Account, AccountLimits, BadAccount};
 use crate::domain::cycle::CycleId;
+use crate::domain::ids::AccountId;
 use crate::domain::tariff::SharedTariff;
 use crate::domain::time::Timestamp;
 use crate::ports::Clock;
@@ -31,11 +33,11 @@ pub(super) async fn start(
     newest_closed: Option<CycleId>,
 ) -> Result<(Charging, ChargingTasks), ChargingError> {
     let shards = match settings.shards {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        named => named.min(64),
+        0 => std::thread::available_parallelism().map_or(1, usize::from).min(SHARDS_MAX),
+        named => named.min(SHARDS_MAX),
     };
     let now = clock.now();
-    let directory = Directory::new();
+    let directory = Arc::new(Directory::new());
     let accounts = load(hot.as_ref(), &directory, shards, &settings, now).await?;
     let (queues, receivers): (Vec<Queue>, Vec<Receivers>) = (0..shards)
         .map(|_| {
@@ -78,10 +80,15 @@ pub(super) async fn start(
     Ok((Charging { shared }, tasks))
 }
 
-/// Reads every account, and gives reservations the time of our absence back.
+/// Accounts that go to their shard's loader at once, and such batches that may wait for it.
+const BATCH: usize = 256;
+const BATCHES_WAITING: usize = 16;
+
+/// Reads every account, and gives reservations the time of our absence back. Reading goes
+/// on while each shard's accounts are decoded on a thread of their own.
 async fn load(
     hot: &dyn HotStore,
-    directory: &Directory,
+    directory: &Arc<Directory>,
     shards: usize,
     settings: &ChargingSettings,
     now: Timestamp,
@@ -90,38 +97,87 @@ async fn load(
         open_max: settings.accounts_open_max.div_ceil(shards),
         cached_max: settings.accounts_cached_max.div_ceil(shards),
     };
-    let mut accounts: Vec<Accounts> = (0..shards).map(|_| Accounts::new(cache)).collect();
-    let mut sessions = 0;
     let last_alive = hot.last_commit_at();
     let downtime = last_alive.map_or(Duration::ZERO, |at| now.since(at));
-    let mut bad = None;
-    let mut take = |stored: StoredAccount| match Account::decode(&stored.state) {
-        Ok(mut account) => {
-            account.version = stored.version;
-            let lengthened = last_alive.is_some_and(|at| account.lengthen_reservations(at, downtime));
-            directory.add_account(&account);
-            sessions += open_sessions(&account);
-            let shard = &mut accounts[shard_of(&account.id, shards)];
-            if lengthened {
-                shard.insert(account, true);
-            } else {
-                shard.insert_idle(&account, stored.state, &settings.rating.limits);
-            }
+    let failed = |reason: &dyn std::fmt::Display| {
+        tracing::error!(error = %reason, "load accounts from the hot store");
+        ChargingError::Fatal
+    };
+    let mut loading = Vec::with_capacity(shards);
+    for shard in 0..shards {
+        let loader = Loader {
+            directory: Arc::clone(directory),
+            accounts: Accounts::new(shard, cache),
+            sessions: 0,
+            limits: settings.rating.limits.clone(),
+            absence: last_alive.map(|at| (at, downtime)),
+        };
+        let (to, batches) = mpsc_of_threads::sync_channel(BATCHES_WAITING);
+        let thread = std::thread::Builder::new().name(format!("load-{shard}"));
+        let thread = thread.spawn(move || loader.run(&batches)).map_err(|error| failed(&error))?;
+        loading.push((to, Vec::with_capacity(BATCH), thread));
+    }
+    let mut take = |stored: StoredAccount| {
+        let (to, batch, _) = &mut loading[shard_of(&stored.account, shards)];
+        batch.push(stored);
+        if batch.len() == BATCH {
+            // A loader that has ended says why when it is joined.
+            let _ended = to.send(std::mem::replace(batch, Vec::with_capacity(BATCH)));
         }
-        Err(error) => bad = Some((stored.account, error)),
     };
     let read = hot.for_each_account(&mut take).await;
-    if let Some((account, error)) = bad {
-        tracing::error!(%account, %error, "load accounts from the hot store");
-        return Err(ChargingError::Fatal);
+    let mut accounts = Vec::with_capacity(shards);
+    let mut sessions = 0;
+    for (to, batch, thread) in loading {
+        let _ended = to.send(batch);
+        drop(to);
+        let loader = thread.join().map_err(|_| failed(&"its thread has panicked"))?;
+        let loader = loader.map_err(|(account, error)| failed(&format_args!("{account}: {error}")))?;
+        sessions += loader.sessions;
+        accounts.push(loader.accounts);
     }
-    if let Err(error) = read {
-        tracing::error!(%error, "load accounts from the hot store");
-        return Err(ChargingError::Fatal);
-    }
+    read.map_err(|error| failed(&error))?;
     let count: usize = accounts.iter().map(Accounts::len).sum();
     metrics().accounts.set(i64::try_from(count).unwrap_or(i64::MAX));
     metrics().sessions.set(i64::try_from(sessions).unwrap_or(i64::MAX));
     tracing::info!(accounts = count, downtime_ms = downtime.as_millis(), "charging accounts loaded");
     Ok(accounts)
+}
+
+/// Takes one shard's accounts in.
+struct Loader {
+    directory: Arc<Directory>,
+    accounts: Accounts,
+    sessions: usize,
+    limits: AccountLimits,
+    /// When we were last alive, and how long ago that is.
+    absence: Option<(Timestamp, Duration)>,
+}
+
+impl Loader {
+    fn run(mut self, batches: &mpsc_of_threads::Receiver<Vec<StoredAccount>>) -> Result<Self, (AccountId, BadAccount)> {
+        while let Ok(batch) = batches.recv() {
+            for stored in batch {
+                self.take(stored.version, stored.state).map_err(|error| (stored.account, error))?;
+            }
+        }
+        Ok(self)
+    }
+
+    fn take(&mut self, version: u64, state: Vec<u8>) -> Result<(), BadAccount> {
+        let mut account = Account::decode(&state)?;
+        account.version = version;
+        self.sessions += open_sessions(&account);
+        let lengthened = self.absence.is_some_and(|(at, downtime)| account.lengthen_reservations(at, downtime));
+        let add = |no, account: &Account| self.directory.add_account(no, account);
+        if lengthened {
+            let no = self.accounts.number(&account.id);
+            add(no, &account);
+            self.accounts.insert(account, true);
+        } else {
+            let no = self.accounts.insert_idle(&account, state, &self.limits);
+            add(no, &account);
+        }
+        Ok(())
+    }
 }

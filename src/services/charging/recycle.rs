@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use super::work::Answer;
+use super::work::{Answer, Work};
 use super::{Charging, ChargingError};
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, Outcome};
 use crate::domain::usage::{SuspenseReason, UsageRecord};
@@ -17,11 +17,21 @@ impl Charging {
         let Some(request) = ChargeRequest::again(&record) else { return Ok(stays(SuspenseReason::BadRecord)) };
         // Within a session a request need not name its subscriber: then it was the session's line.
         let of_record = || record.line.zip(record.account).filter(|_| record.subscriber.is_none());
-        let Some((line, account)) = self.find_line(&request).or_else(of_record) else {
-            return Ok(stays(SuspenseReason::UnknownLine));
-        };
         let (to, answer) = oneshot::channel();
-        self.admit(request, account, Some(line), Answer::One(to));
+        let reply = Answer::One(to);
+        if let Some(owner) = self.find_line(&request) {
+            self.admit(request, owner.account, Some(owner.line), reply);
+        } else if let Some((line, account)) = of_record() {
+            let queue = self.queue_of(&account);
+            self.admit_to(queue, request.phase, request.key.source(), reply, |reply| Work::Recycle {
+                request,
+                account,
+                line,
+                reply,
+            });
+        } else {
+            return Ok(stays(SuspenseReason::UnknownLine));
+        }
         answer.await.unwrap_or(Err(ChargingError::Fatal))
     }
 

@@ -23,15 +23,16 @@ use tokio::time::MissedTickBehavior;
 use self::batches::{InFlight, Pending, Waiting};
 use self::closes::Closing;
 use self::sweeps::Sweep;
-use super::accounts::{Accounts, Expiries, Place, Versions, change_of, check_of, schedule};
+use super::accounts::{AccountNo, Accounts, Expiries, Place, Versions, schedule};
 use super::committer::Package;
 use super::counters::{count_record, count_repeated};
+use super::directory::Owner;
 use super::loads::Loads;
 use super::work::{Answer, CloseProgress, Foresee, Receivers, Work};
 use super::{ChargingError, FATAL, Shared};
 use crate::domain::account::{Account, AccountCommand, CommandAnswer, LineCharging, Session};
 use crate::domain::cycle::CycleId;
-use crate::domain::ids::{AccountId, LineId, SessionId};
+use crate::domain::ids::{AccountId, SessionId};
 use crate::domain::rating::apply;
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, Outcome};
 use crate::domain::tariff::TariffBook;
@@ -51,7 +52,7 @@ pub(super) struct Shard {
     queue: mpsc::UnboundedReceiver<Work>,
     foresee: mpsc::UnboundedReceiver<Foresee>,
     /// Accounts as they would be, had requests been charged that the store is away for.
-    shadows: HashMap<AccountId, Account>,
+    shadows: HashMap<AccountNo, Account>,
     committer: mpsc::UnboundedSender<Package>,
     pending: Pending,
     in_flight: Option<InFlight>,
@@ -153,8 +154,8 @@ impl Shard {
 
     /// Does a work, now or when its account is there.
     fn work(&mut self, work: Work, tariff: &TariffBook, now: Timestamp) {
-        let place = match work.account() {
-            Some(id) => self.bring(id),
+        let place = match work.account(&self.accounts) {
+            Some(no) => self.bring(no),
             None => Ok(Place::Here),
         };
         match place {
@@ -173,21 +174,26 @@ impl Shard {
         match work {
             Work::Charge { request, account, line, reply } => self.charge(request, account, line, reply, tariff, now),
             Work::Loose { records, answer, reply } => self.suspend(&records, answer, reply),
+            Work::Recycle { request, account, line, reply } => {
+                let no = self.accounts.number(&account);
+                let line = self.accounts.slot(no).and_then(|slot| slot.account.line(&line)).map(|line| line.no);
+                self.charge(request, no, line, reply, tariff, now);
+            }
             Work::Command { account, command, to } => self.command(account, command, to, now),
             Work::View { account, to } => {
-                let slot = self.accounts.slots.get(&account);
+                let slot = self.accounts.find(&account).and_then(|no| self.accounts.slot(no));
                 let _ = to.send(Ok(slot.map(|slot| slot.account.view(tariff, now))));
             }
             Work::Close { cycle, to } => {
-                let left = self.accounts.ids();
+                let left = self.accounts.all();
                 let _ = to.send(CloseProgress::Begun { accounts: left.len() as u64 });
                 self.closed_through = self.closed_through.max(Some(cycle));
                 self.closing.push(Closing { cycle, left, loading: 0, to });
             }
             Work::SessionsLost { peer, before } => self.sessions_lost(peer, before),
-            Work::Expire { account } => self.expire(&account, now),
-            Work::CloseOne { account, cycle } => self.close_one(&account, cycle),
-            Work::Sweep { account, peer, before } => self.sweep(&account, &peer, before),
+            Work::Expire { account } => self.expire(account, now),
+            Work::CloseOne { account, cycle } => self.close_one(account, cycle),
+            Work::Sweep { account, peer, before } => self.sweep(account, &peer, before),
             Work::Know { stored, done } => {
                 if let Err(error) = self.know(stored) {
                     tracing::error!(%error, "take over an account");
@@ -195,7 +201,7 @@ impl Shard {
                 let _waits_no_more = done.send(());
             }
             Work::Missing { accounts, to } => {
-                let missing = accounts.into_iter().filter(|id| !self.accounts.contains(id));
+                let missing = accounts.into_iter().filter(|id| self.accounts.find(id).is_none());
                 let _ = to.send(missing.collect());
             }
             Work::ClosedElsewhere { cycle } => self.closed_through = self.closed_through.max(Some(cycle)),
@@ -209,22 +215,23 @@ impl Shard {
     fn charge(
         &mut self,
         request: ChargeRequest,
-        account: AccountId,
-        line: Option<LineId>,
+        account: AccountNo,
+        line: Option<u16>,
         reply: Answer,
         tariff: &TariffBook,
         now: Timestamp,
     ) {
-        let Some(slot) = self.accounts.slots.get_mut(&account) else {
+        let Some(slot) = self.accounts.slot_mut(account) else {
             return self.nobody(&request, ChargeAnswer::bare(Outcome::UnknownSubscriber), reply);
         };
         let (shared, settings) = (&self.shared, &self.shared.settings.rating);
-        let applied = apply(&mut slot.account, line.as_ref(), &request, tariff, settings, now);
+        let named = line.and_then(|no| slot.account.line_by_no(no)).map(|line| line.id.clone());
+        let applied = apply(&mut slot.account, named.as_ref(), &request, tariff, settings, now);
         if applied.answer.repeated {
             count_repeated(request.key.source());
         }
         if applied.changed {
-            let change = change_of(slot, &mut self.pending.changes);
+            let change = self.pending.change(slot);
             for record in &applied.records {
                 encode_record(record, &mut change.records);
                 count_record(record);
@@ -233,7 +240,7 @@ impl Shard {
             forget(shared, change, applied.forgotten);
             if let Some(session) = applied.opened {
                 metrics().sessions.inc();
-                shared.directory.open_session(&session, &account);
+                shared.directory.open_session(&session, account);
                 change.opened.push(session);
             }
             if applied.ended {
@@ -242,7 +249,7 @@ impl Shard {
             schedule(slot, &mut self.expiries, &settings.limits);
         } else if shared.hot.is_shared() {
             // The answer is right while the account is as we know it.
-            check_of(slot, &mut self.pending.changes);
+            self.pending.check(slot);
         }
         if let Some(reason) = applied.suspend {
             return self.suspend_whole(request, reason, (account, line), reply);
@@ -252,7 +259,9 @@ impl Shard {
                 return self.nobody(&request, applied.answer, reply);
             }
             // The line went while the store alone had the account: the next request looks for it.
-            line.iter().for_each(|line| shared.directory.forget_names(&request.subscribers, line));
+            if let Some(line) = line {
+                shared.directory.forget_names(&request.subscribers, Owner { account, line });
+            }
         }
         self.pending.waiting.push(Waiting::Charge { work: (request, account, line), answer: applied.answer, reply });
     }
@@ -274,17 +283,19 @@ impl Shard {
         &mut self,
         request: ChargeRequest,
         reason: SuspenseReason,
-        (account, line): (AccountId, Option<LineId>),
+        (account, line): (AccountNo, Option<u16>),
         reply: Answer,
     ) {
         let (mut records, answer) = super::suspend_whole(&request, reason, &self.shared.tariff.book());
+        let Some(slot) = self.accounts.slot_mut(account) else { return self.suspend(&records, answer, reply) };
         for record in records.iter_mut().filter(|_| reason != SuspenseReason::UnknownLine) {
-            (record.account, record.line) = (Some(account.clone()), line.clone());
+            record.account = Some(slot.account.id.clone());
+            record.line = line.and_then(|no| slot.account.line_by_no(no)).map(|line| line.id.clone());
         }
-        let Some(slot) = self.accounts.slots.get_mut(&account).filter(|_| self.shared.hot.is_shared()) else {
+        if !self.shared.hot.is_shared() {
             return self.suspend(&records, answer, reply);
-        };
-        let change = check_of(slot, &mut self.pending.changes);
+        }
+        let change = self.pending.check(slot);
         for record in &records {
             encode_record(record, &mut change.records);
             count_record(record);
@@ -310,14 +321,13 @@ impl Shard {
         now: Timestamp,
     ) {
         let settings = &self.shared.settings.rating;
-        if let (false, AccountCommand::OpenLine { customer, anchor_day, zone, at, .. }) =
-            (self.accounts.slots.contains_key(&account), &command)
-        {
+        let mut known = self.accounts.find(&account);
+        if let (None, AccountCommand::OpenLine { customer, anchor_day, zone, at, .. }) = (known, &command) {
             match Account::new(account.clone(), customer.clone(), *anchor_day, zone, *at) {
                 Ok(mut new) => {
                     new.begin_behind(self.closed_through, now);
                     metrics().accounts.inc();
-                    self.accounts.insert(new, false);
+                    known = Some(self.accounts.insert(new, false));
                 }
                 Err(error) => {
                     let _ = to.send(Ok(CommandAnswer::Refused(error.to_string())));
@@ -325,20 +335,20 @@ impl Shard {
                 }
             }
         }
-        let Some(slot) = self.accounts.slots.get_mut(&account) else {
+        let Some(slot) = known.and_then(|no| self.accounts.slot_mut(no)) else {
             let ends = matches!(&command, AccountCommand::Reach { state, .. } if ends(*state));
             let _ = to.send(Ok(if ends { CommandAnswer::Done } else { CommandAnswer::UnknownLine }));
             return;
         };
         let commanded = slot.account.command(command.clone(), &settings.limits, now);
         for line in &commanded.lines_forgotten {
-            self.shared.directory.forget_line(line);
+            self.shared.directory.forget_line(slot.no, line);
         }
         for line in commanded.lines_changed.iter().filter_map(|id| slot.account.line(id)) {
-            self.shared.directory.add_line(&account, line);
+            self.shared.directory.add_line(slot.no, line);
         }
         if commanded.changed {
-            let change = change_of(slot, &mut self.pending.changes);
+            let change = self.pending.change(slot);
             for record in &commanded.records {
                 encode_record(record, &mut change.records);
                 count_record(record);
@@ -349,7 +359,7 @@ impl Shard {
             change.unnamed.extend(commanded.lines_forgotten.iter().flat_map(identifiers));
             schedule(slot, &mut self.expiries, &settings.limits);
         } else if self.shared.hot.is_shared() {
-            check_of(slot, &mut self.pending.changes);
+            self.pending.check(slot);
         }
         self.pending.waiting.push(Waiting::Command { account, command, answer: commanded.answer, to });
     }
@@ -371,7 +381,7 @@ impl Shard {
         let (now, tariff) = (self.shared.clock.now(), self.shared.tariff.book());
         while self.expiries.peek().is_some_and(|Reverse((at, _))| *at <= now) && self.loads.has_room(&self.shared) {
             let Some(Reverse((at, account))) = self.expiries.pop() else { break };
-            if self.accounts.take_expiry(&account, at) {
+            if self.accounts.take_expiry(account, at) {
                 self.work(Work::Expire { account }, &tariff, now);
             }
         }
@@ -385,12 +395,12 @@ impl Shard {
         }
     }
 
-    fn expire(&mut self, id: &AccountId, now: Timestamp) {
+    fn expire(&mut self, no: AccountNo, now: Timestamp) {
         let limits = &self.shared.settings.rating.limits;
-        let Some(slot) = self.accounts.slots.get_mut(id) else { return };
+        let Some(slot) = self.accounts.slot_mut(no) else { return };
         let forgotten = slot.account.tick(now, limits);
         if !forgotten.is_empty() {
-            let change = change_of(slot, &mut self.pending.changes);
+            let change = self.pending.change(slot);
             forget(&self.shared, change, forgotten);
         }
         schedule(slot, &mut self.expiries, limits);
@@ -399,13 +409,10 @@ impl Shard {
     /// Schedules every account's expiry, and makes durable what recovery has changed.
     fn take_over_recovered(&mut self) {
         let limits = &self.shared.settings.rating.limits;
-        for slot in self.accounts.slots.values_mut() {
-            schedule(slot, &mut self.expiries, limits);
-        }
-        self.expiries.extend(self.accounts.idle_expiries());
-        for id in std::mem::take(&mut self.accounts.recovered) {
-            if let Some(slot) = self.accounts.slots.get_mut(&id) {
-                change_of(slot, &mut self.pending.changes);
+        self.accounts.schedule_all(&mut self.expiries, limits);
+        for no in std::mem::take(&mut self.accounts.recovered) {
+            if let Some(slot) = self.accounts.slot_mut(no) {
+                self.pending.change(slot);
             }
         }
     }

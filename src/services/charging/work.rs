@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::accounts::{AccountNo, Accounts};
 use super::{ChargingError, Reply};
 use crate::domain::account::{AccountCommand, AccountView, CommandAnswer};
 use crate::domain::cycle::CycleId;
@@ -41,13 +42,21 @@ pub(super) enum CloseProgress {
 pub(super) enum Work {
     Charge {
         request: ChargeRequest,
-        account: AccountId,
-        line: Option<LineId>,
+        account: AccountNo,
+        /// Its number in the account.
+        line: Option<u16>,
         reply: Answer,
     },
     Loose {
         records: Vec<UsageRecord>,
         answer: ChargeAnswer,
+        reply: Answer,
+    },
+    /// A record of suspense that names its line itself.
+    Recycle {
+        request: ChargeRequest,
+        account: AccountId,
+        line: LineId,
         reply: Answer,
     },
     Command {
@@ -83,14 +92,14 @@ pub(super) enum Work {
     /// The shard's own: an account has something that expires, is to be closed, or may have
     /// sessions that its client has lost.
     Expire {
-        account: AccountId,
+        account: AccountNo,
     },
     CloseOne {
-        account: AccountId,
+        account: AccountNo,
         cycle: CycleId,
     },
     Sweep {
-        account: AccountId,
+        account: AccountNo,
         peer: Arc<str>,
         before: Timestamp,
     },
@@ -99,14 +108,15 @@ pub(super) enum Work {
 
 impl Work {
     /// The account that has to be open for it.
-    pub(super) fn account(&self) -> Option<&AccountId> {
+    pub(super) fn account(&self, accounts: &Accounts) -> Option<AccountNo> {
         match self {
             Work::Charge { account, .. }
-            | Work::Command { account, .. }
-            | Work::View { account, .. }
             | Work::Expire { account }
             | Work::CloseOne { account, .. }
-            | Work::Sweep { account, .. } => Some(account),
+            | Work::Sweep { account, .. } => Some(*account),
+            Work::Recycle { account, .. } | Work::Command { account, .. } | Work::View { account, .. } => {
+                accounts.find(account)
+            }
             Work::Loose { .. }
             | Work::Close { .. }
             | Work::SessionsLost { .. }
@@ -121,7 +131,7 @@ impl Work {
     pub(super) fn refuse(self) -> Option<Work> {
         metrics().shard_refused.inc();
         match self {
-            Work::Charge { reply, .. } => reply.send(Err(ChargingError::Overloaded)),
+            Work::Charge { reply, .. } | Work::Recycle { reply, .. } => reply.send(Err(ChargingError::Overloaded)),
             Work::Command { to, .. } => drop(to.send(Err(ChargingError::Overloaded))),
             Work::View { to, .. } => drop(to.send(Err(ChargingError::Overloaded))),
             own => return Some(own),
@@ -136,8 +146,8 @@ pub(super) enum Foresee {
     /// where the account is not here.
     Request {
         request: Box<ChargeRequest>,
-        account: AccountId,
-        line: Option<LineId>,
+        account: AccountNo,
+        line: Option<u16>,
         to: oneshot::Sender<Option<ChargeAnswer>>,
     },
     /// What was foreseen has been charged.

@@ -12,11 +12,12 @@ use tokio::sync::{mpsc, oneshot};
 use super::Shard;
 use crate::domain::account::{AccountCommand, CommandAnswer};
 use crate::domain::cycle::CycleId;
-use crate::domain::ids::{AccountId, LineId};
+use crate::domain::ids::AccountId;
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest};
 use crate::domain::tariff::TariffBook;
 use crate::domain::time::Timestamp;
 use crate::ports::hot::{AccountChange, Change, HotError, Position};
+use crate::services::charging::accounts::{AccountNo, Slot};
 use crate::services::charging::committer::Package;
 use crate::services::charging::loads::read_account;
 use crate::services::charging::work::{Answer, CloseProgress};
@@ -26,7 +27,7 @@ use crate::telemetry::metrics;
 /// Who waits for a batch, with what it takes to decide again after a conflict.
 pub(super) enum Waiting {
     Charge {
-        work: (ChargeRequest, AccountId, Option<LineId>),
+        work: (ChargeRequest, AccountNo, Option<u16>),
         answer: ChargeAnswer,
         reply: Answer,
     },
@@ -49,10 +50,12 @@ pub(super) enum Waiting {
 }
 
 impl Waiting {
-    pub(super) fn account(&self) -> Option<&AccountId> {
+    /// Whether it waits for a change of one of these accounts.
+    fn is_of(&self, accounts: &[(AccountNo, AccountId)]) -> bool {
         match self {
-            Waiting::Charge { work: (_, account, _), .. } | Waiting::Command { account, .. } => Some(account),
-            Waiting::Loose { .. } | Waiting::Close { .. } => None,
+            Waiting::Charge { work: (_, account, _), .. } => accounts.iter().any(|(no, _)| no == account),
+            Waiting::Command { account, .. } => accounts.iter().any(|(_, id)| id == account),
+            Waiting::Loose { .. } | Waiting::Close { .. } => false,
         }
     }
 }
@@ -61,14 +64,36 @@ impl Waiting {
 #[derive(Default)]
 pub(super) struct Pending {
     pub(super) changes: Vec<AccountChange>,
+    /// Whose each change is.
+    accounts: Vec<AccountNo>,
     pub(super) loose: Vec<u8>,
     pub(super) loose_records: u32,
     pub(super) waiting: Vec<Waiting>,
 }
 
+impl Pending {
+    /// The account's change, made at the first use.
+    pub(super) fn change(&mut self, slot: &mut Slot) -> &mut AccountChange {
+        let change = self.check(slot);
+        change.version = change.previous + 1;
+        change
+    }
+
+    /// The account's place in the batch, where its version is compared and, unless
+    /// something changes it, nothing more.
+    pub(super) fn check(&mut self, slot: &mut Slot) -> &mut AccountChange {
+        let at = *slot.pending.get_or_insert_with(|| {
+            self.changes.push(AccountChange::check(slot.account.id.clone(), slot.account.version));
+            self.accounts.push(slot.no);
+            self.changes.len() - 1
+        });
+        &mut self.changes[at]
+    }
+}
+
 /// The batch that is on its way.
 pub(super) struct InFlight {
-    pub(super) accounts: Vec<AccountId>,
+    pub(super) accounts: Vec<AccountNo>,
     pub(super) waiting: Vec<Waiting>,
     pub(super) done: oneshot::Receiver<(Position, Vec<Change>)>,
 }
@@ -87,8 +112,8 @@ impl Shard {
             return;
         }
         let mut pending = std::mem::take(&mut self.pending);
-        for change in &mut pending.changes {
-            let slot = self.accounts.slots.get_mut(&change.account).expect("a changed account is in its shard");
+        for (change, no) in pending.changes.iter_mut().zip(&pending.accounts) {
+            let slot = self.accounts.slot_mut(*no).expect("a changed account is in its shard");
             (slot.pending, slot.in_flight) = (None, true);
             if change.version == change.previous {
                 continue;
@@ -100,8 +125,7 @@ impl Shard {
             change.state = slot.account.encode(Vec::with_capacity(512));
         }
         let (done, outcome) = oneshot::channel();
-        let accounts = pending.changes.iter().map(|c| c.account.clone()).collect();
-        self.in_flight = Some(InFlight { accounts, waiting: pending.waiting, done: outcome });
+        self.in_flight = Some(InFlight { accounts: pending.accounts, waiting: pending.waiting, done: outcome });
         self.last_write = self.shared.clock.now();
         let package =
             Package { changes: pending.changes, loose: pending.loose, loose_records: pending.loose_records, done };
@@ -113,8 +137,8 @@ impl Shard {
     /// changed are loaded, and what was decided on their old state is decided again.
     pub(super) async fn finish(&mut self, position: Position, changes: &[Change]) -> Result<(), HotError> {
         let Some(in_flight) = self.in_flight.take() else { return Ok(()) };
-        for id in &in_flight.accounts {
-            if let Some(slot) = self.accounts.slots.get_mut(id) {
+        for no in &in_flight.accounts {
+            if let Some(slot) = self.accounts.slot_mut(*no) {
                 slot.in_flight = false;
             }
         }
@@ -125,11 +149,11 @@ impl Shard {
             return Ok(());
         }
         let conflicts = in_flight.accounts.into_iter().zip(changes).filter(|(_, c)| **c == Change::Conflict);
-        let conflicts: Vec<AccountId> = conflicts.map(|(account, _)| account).collect();
+        let conflicts: Vec<_> = conflicts.map(|(no, _)| (no, self.accounts.id(no))).collect();
         let mut again = Vec::new();
         for waiting in in_flight.waiting {
             let is_close = matches!(waiting, Waiting::Close { .. });
-            if is_close || waiting.account().is_some_and(|a| conflicts.contains(a)) {
+            if is_close || waiting.is_of(&conflicts) {
                 again.push(waiting);
             } else {
                 release(waiting, position);
@@ -139,28 +163,31 @@ impl Shard {
         self.reload(&conflicts, again).await
     }
 
-    async fn reload(&mut self, conflicts: &[AccountId], mut again: Vec<Waiting>) -> Result<(), HotError> {
+    async fn reload(&mut self, conflicts: &[(AccountNo, AccountId)], mut again: Vec<Waiting>) -> Result<(), HotError> {
         let pending = std::mem::take(&mut self.pending.waiting);
         for waiting in pending {
             // What it has closed may be among what is loaded, and is not closed then.
             let is_close = matches!(waiting, Waiting::Close { .. });
-            if is_close || waiting.account().is_some_and(|a| conflicts.contains(a)) {
+            if is_close || waiting.is_of(conflicts) {
                 again.push(waiting);
             } else {
                 self.pending.waiting.push(waiting);
             }
         }
-        self.pending.changes.retain(|c| !conflicts.contains(&c.account));
-        for (at, change) in self.pending.changes.iter().enumerate() {
-            if let Some(slot) = self.accounts.slots.get_mut(&change.account) {
+        let is_kept = |no: &AccountNo| !conflicts.iter().any(|(of, _)| of == no);
+        let mut numbers = self.pending.accounts.iter();
+        self.pending.changes.retain(|_| numbers.next().is_some_and(is_kept));
+        self.pending.accounts.retain(is_kept);
+        for (at, no) in self.pending.accounts.iter().enumerate() {
+            if let Some(slot) = self.accounts.slot_mut(*no) {
                 slot.pending = Some(at);
             }
         }
-        for id in conflicts {
+        for (no, id) in conflicts {
             let stored = read_account(&self.shared, id).await?;
             match stored {
                 Some(stored) => self.put(stored)?,
-                None => self.forget_account(id)?,
+                None => self.forget_account(*no)?,
             }
         }
         let (now, tariff) = (self.shared.clock.now(), self.shared.tariff.book());
@@ -171,8 +198,8 @@ impl Shard {
                 }
                 Waiting::Command { account, command, to, .. } => self.command(account, command, to, now),
                 Waiting::Close { cycle, .. } => {
-                    for id in conflicts {
-                        self.close_account(id, cycle);
+                    for (no, _) in conflicts {
+                        self.close_account(*no, cycle);
                     }
                     self.pending.waiting.push(waiting);
                 }
@@ -186,8 +213,8 @@ impl Shard {
     fn charge_again(
         &mut self,
         request: ChargeRequest,
-        account: AccountId,
-        line: Option<LineId>,
+        account: AccountNo,
+        line: Option<u16>,
         reply: Answer,
         tariff: &TariffBook,
         now: Timestamp,

@@ -9,13 +9,12 @@ use tokio::sync::mpsc;
 use super::batches::Waiting;
 use super::{Shard, identifiers};
 use crate::domain::cycle::CycleId;
-use crate::domain::ids::AccountId;
-use crate::services::charging::accounts::change_of;
+use crate::services::charging::accounts::AccountNo;
 use crate::services::charging::work::{CloseProgress, Work};
 
 pub(super) struct Closing {
     pub(super) cycle: CycleId,
-    pub(super) left: Vec<AccountId>,
+    pub(super) left: Vec<AccountNo>,
     /// Accounts that are read from the store for it.
     pub(super) loading: usize,
     pub(super) to: mpsc::UnboundedSender<CloseProgress>,
@@ -44,8 +43,8 @@ impl Shard {
     }
 
     /// Closes an account that is open now.
-    pub(super) fn close_one(&mut self, id: &AccountId, cycle: CycleId) {
-        self.close_account(id, cycle);
+    pub(super) fn close_one(&mut self, no: AccountNo, cycle: CycleId) {
+        self.close_account(no, cycle);
         self.closed(cycle, 1);
     }
 
@@ -72,13 +71,13 @@ impl Shard {
         }
     }
 
-    pub(super) fn close_account(&mut self, id: &AccountId, cycle: CycleId) {
-        let Some(slot) = self.accounts.slots.get_mut(id) else { return };
+    pub(super) fn close_account(&mut self, no: AccountNo, cycle: CycleId) {
+        let Some(slot) = self.accounts.slot_mut(no) else { return };
         if let Some(forgotten) = slot.account.close(cycle) {
             for line in &forgotten {
-                self.shared.directory.forget_line(line);
+                self.shared.directory.forget_line(no, line);
             }
-            let change = change_of(slot, &mut self.pending.changes);
+            let change = self.pending.change(slot);
             change.unnamed.extend(forgotten.iter().flat_map(identifiers));
         }
     }

@@ -12,17 +12,20 @@ impl Shard {
         let Foresee::Request { request, account, line, to } = asked else { return self.shadows.clear() };
         if !self.shadows.contains_key(&account) {
             // Nothing is foreseen of one that the store alone has.
-            if let Err(error) = self.bring(&account) {
+            if let Err(error) = self.bring(account) {
                 return self.fail(&error);
             }
-            if let Some(slot) = self.accounts.slots.get(&account) {
-                self.shadows.insert(account.clone(), slot.account.clone());
+            if let Some(slot) = self.accounts.slot(account) {
+                self.shadows.insert(account, slot.account.clone());
             }
         }
         let (tariff, settings) = (self.shared.tariff.book(), &self.shared.settings.rating);
         let shadow = self.shadows.get_mut(&account);
         let now = self.shared.clock.now();
-        let answer = shadow.map(|shadow| apply(shadow, line.as_ref(), &request, &tariff, settings, now).answer);
+        let answer = shadow.map(|shadow| {
+            let line = line.and_then(|no| shadow.line_by_no(no)).map(|line| line.id.clone());
+            apply(shadow, line.as_ref(), &request, &tariff, settings, now).answer
+        });
         let _waits_no_more = to.send(answer);
     }
 }

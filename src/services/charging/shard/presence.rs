@@ -6,43 +6,43 @@
 
 use super::Shard;
 use crate::domain::account::{Account, BadAccount};
-use crate::domain::ids::AccountId;
 use crate::domain::time::Timestamp;
 use crate::ports::hot::{HotError, StoredAccount};
-use crate::services::charging::accounts::{Place, open_sessions, schedule};
+use crate::services::charging::accounts::{AccountNo, Place, open_sessions, schedule};
 use crate::services::charging::loads::Loaded;
 use crate::services::charging::work::Work;
 use crate::telemetry::metrics;
 
 impl Shard {
     /// Opens an account where it is in memory.
-    pub(super) fn bring(&mut self, id: &AccountId) -> Result<Place, HotError> {
+    pub(super) fn bring(&mut self, no: AccountNo) -> Result<Place, HotError> {
         let failed =
             |error: BadAccount| HotError::Fatal { operation: "open a packed account", reason: error.to_string() };
-        self.accounts.bring(id).map_err(failed)
+        self.accounts.bring(no).map_err(failed)
     }
 
     pub(super) fn wait(&mut self, work: Work) {
-        if let Some(id) = work.account().cloned() {
-            self.loads.wait(&id, work, &self.shared);
+        if let Some(no) = work.account(&self.accounts) {
+            self.loads.wait(no, self.accounts.id(no), work, &self.shared);
         }
     }
 
     /// An account has been read: what waited for it is done.
-    pub(super) fn loaded(&mut self, (id, stored): Loaded) -> Result<(), HotError> {
+    pub(super) fn loaded(&mut self, loaded: Result<Loaded, HotError>) -> Result<(), HotError> {
+        let (no, stored) = loaded?;
         let stored = stored?;
         metrics().accounts_loaded.inc();
         // It may have come another way meanwhile.
-        if !self.accounts.slots.contains_key(&id) {
+        if self.accounts.slot(no).is_none() {
             match stored {
                 // Others may have changed it since it was left to a store that they share.
                 Some(stored) if self.shared.hot.is_shared() => self.put(stored)?,
-                Some(stored) => self.accounts.insert(decode(&stored)?, false),
-                None => self.forget_account(&id)?,
+                Some(stored) => drop(self.accounts.insert(decode(&stored)?, false)),
+                None => self.forget_account(no)?,
             }
         }
         let (now, tariff) = (self.shared.clock.now(), self.shared.tariff.book());
-        for work in self.loads.take(&id, &self.shared) {
+        for work in self.loads.take(no, &self.shared) {
             self.do_work(work, &tariff, now);
         }
         Ok(())
@@ -58,27 +58,26 @@ impl Shard {
     /// Takes an account as the store has it, where that is newer than what is here. What
     /// is changed here at this moment is loaded when it conflicts.
     pub(super) fn know(&mut self, stored: StoredAccount) -> Result<(), HotError> {
-        self.bring(&stored.account)?;
-        let is_newer = self
-            .accounts
-            .slots
-            .get(&stored.account)
-            .is_none_or(|slot| slot.pending.is_none() && slot.account.version < stored.version);
+        let no = self.accounts.number(&stored.account);
+        self.bring(no)?;
+        let is_newer =
+            self.accounts.slot(no).is_none_or(|slot| slot.pending.is_none() && slot.account.version < stored.version);
         if is_newer { self.put(stored) } else { Ok(()) }
     }
 
     /// Opens an account as the store has it, in the place of what was known of it.
     pub(super) fn put(&mut self, stored: StoredAccount) -> Result<(), HotError> {
         let account = decode(&stored)?;
-        self.bring(&account.id)?;
-        let known = self.accounts.open_sessions(&account.id);
-        self.forget_names(&account.id);
-        self.shared.directory.add_account(&account);
+        let no = self.accounts.number(&account.id);
+        self.bring(no)?;
+        let known = self.accounts.open_sessions(no);
+        self.forget_names(no);
+        self.shared.directory.add_account(no, &account);
         metrics().sessions.add(open_sessions(&account) as i64 - known.unwrap_or(0) as i64);
         metrics().accounts.add(i64::from(known.is_none()));
         self.accounts.insert(account, false);
         let limits = &self.shared.settings.rating.limits;
-        let slot = self.accounts.slots.get_mut(&stored.account).expect("it was put there");
+        let slot = self.accounts.slot_mut(no).expect("it was put there");
         // What was known may have expired later.
         if slot.account.next_tick(limits).is_some_and(|at| at < slot.scheduled) {
             slot.scheduled = Timestamp::MAX;
@@ -88,21 +87,21 @@ impl Shard {
     }
 
     /// Drops an account, with what it is found by.
-    pub(super) fn forget_account(&mut self, id: &AccountId) -> Result<(), HotError> {
-        self.bring(id)?;
-        let Some(open) = self.accounts.open_sessions(id) else { return Ok(()) };
-        self.forget_names(id);
-        self.accounts.remove(id);
+    pub(super) fn forget_account(&mut self, no: AccountNo) -> Result<(), HotError> {
+        self.bring(no)?;
+        let Some(open) = self.accounts.open_sessions(no) else { return Ok(()) };
+        self.forget_names(no);
+        self.accounts.remove(no);
         metrics().sessions.sub(open as i64);
         metrics().accounts.dec();
         Ok(())
     }
 
     /// Nothing is found by what an open account says any more.
-    fn forget_names(&self, id: &AccountId) {
-        let Some(slot) = self.accounts.slots.get(id) else { return };
+    fn forget_names(&self, no: AccountNo) {
+        let Some(slot) = self.accounts.slot(no) else { return };
         for line in &slot.account.lines {
-            self.shared.directory.forget_line(line);
+            self.shared.directory.forget_line(no, line);
         }
         for session in &slot.account.sessions {
             self.shared.directory.forget_session(&session.id);

@@ -6,9 +6,8 @@
 use std::sync::Arc;
 
 use super::Shard;
-use crate::domain::ids::AccountId;
 use crate::domain::time::Timestamp;
-use crate::services::charging::accounts::{change_of, schedule};
+use crate::services::charging::accounts::{AccountNo, schedule};
 use crate::services::charging::work::Work;
 use crate::telemetry::metrics;
 
@@ -16,7 +15,7 @@ use crate::telemetry::metrics;
 pub(super) struct Sweep {
     peer: Arc<str>,
     before: Timestamp,
-    left: Vec<AccountId>,
+    left: Vec<AccountNo>,
     /// It has lost them once more meanwhile.
     again: Option<Timestamp>,
 }
@@ -30,7 +29,7 @@ impl Shard {
         if let Some(sweep) = self.sweeps.iter_mut().find(|sweep| sweep.peer == peer) {
             sweep.again = Some(before);
         } else if self.sweeps.len() < SWEEPS_MAX {
-            let left = self.accounts.ids_with_sessions();
+            let left = self.accounts.with_sessions();
             self.sweeps.push(Sweep { peer, before, left, again: None });
         } else {
             metrics().sweeps_refused.inc();
@@ -58,12 +57,12 @@ impl Shard {
         }
     }
 
-    pub(super) fn sweep(&mut self, id: &AccountId, peer: &str, before: Timestamp) {
-        let Some(slot) = self.accounts.slots.get_mut(id) else { return };
+    pub(super) fn sweep(&mut self, no: AccountNo, peer: &str, before: Timestamp) {
+        let Some(slot) = self.accounts.slot_mut(no) else { return };
         let lost = slot.account.lose_sessions(peer, before);
         if lost > 0 {
             metrics().sessions.sub(lost as i64);
-            change_of(slot, &mut self.pending.changes);
+            self.pending.change(slot);
             schedule(slot, &mut self.expiries, &self.shared.settings.rating.limits);
         }
     }
