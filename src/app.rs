@@ -55,6 +55,7 @@ use crate::services::imports::Imports;
 use crate::services::month::Month;
 use crate::services::ordering::{Follower, Ordering};
 use crate::services::outbox::{Outbox, Senders};
+use crate::services::rerating::Rerating;
 use crate::services::saga_store::RelationalSagas;
 use crate::services::scheduling::Scheduling;
 use crate::services::suspense::Suspense;
@@ -123,6 +124,7 @@ struct Built {
     behind_broker: BrokerModems,
     outbox: Arc<Outbox>,
     elements: Arc<dyn Elements>,
+    rerating: Arc<Rerating>,
     suspense: Arc<Suspense>,
     webhooks: Arc<HttpWebhooks>,
     documents: Arc<PdfDocuments>,
@@ -383,6 +385,8 @@ async fn build(
         reached.push(Arc::new(behind_broker.clone()));
     }
     let seam = Arc::new(ChargingSeam::new(charging.clone(), Arc::clone(&drain), &config.billing, Arc::clone(&clock)));
+    let (of_rerating, settings) = (Arc::clone(&seam) as _, config.rerating.clone());
+    let rerating = Rerating::new(Arc::clone(&store), of_rerating, tariff.clone(), Arc::clone(&clock), settings);
     let (of_suspense, settings) = (Arc::clone(&seam) as _, config.suspense.clone());
     let suspense = Arc::new(Suspense::new(Arc::clone(&store), of_suspense, Arc::clone(&clock), settings));
     let outside = Outside {
@@ -448,6 +452,7 @@ async fn build(
         behind_broker,
         outbox,
         elements: outside.elements,
+        rerating: Arc::new(rerating),
         suspense,
         webhooks,
         documents,
@@ -596,6 +601,7 @@ async fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) ->
             Arc::clone(&built.clock),
         )),
         explain: Arc::new(Explain::new(Arc::clone(&built.store), built.tariff.clone())),
+        rerating: Arc::clone(&built.rerating),
         suspense: Arc::clone(&built.suspense),
         tokens,
         currency,

@@ -29,6 +29,7 @@ use crate::services::imports::ImportSettings;
 use crate::services::month::BillingSettings;
 use crate::services::ordering::OrderingSettings;
 use crate::services::outbox::OutboxSettings;
+use crate::services::rerating::RerateSettings;
 use crate::services::scheduling::SchedulingSettings;
 use crate::services::suspense::SuspenseSettings;
 use crate::services::thresholds::ThresholdSettings;
@@ -180,6 +181,8 @@ pub struct Config {
     pub documents: DocumentSettings,
     pub imports: ImportSettings,
     pub suspense: SuspenseSettings,
+    /// Rating again.
+    pub rerating: RerateSettings,
 }
 
 /// `[data]`

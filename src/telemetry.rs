@@ -156,6 +156,8 @@ metrics! {
     relational_save_seconds: Histogram = histogram("linegate_relational_save_seconds", "Time from a save's arrival to its commit.", LATENCY_BUCKETS);
     relational_batch_saves: Histogram = histogram("linegate_relational_batch_saves", "Saves in one commit.", SIZE_BUCKETS);
     relational_queue: IntGauge = gauge("linegate_relational_queue_saves", "Saves that wait for the relational store's writer.");
+    rerated_accounts: IntCounterVec = counters("linegate_rerated_accounts_total", "Accounts whose cycle was to be rated again, by what came of it: rerated, unchanged, done-before, refused, failed.", &["outcome"]);
+    usage_parts_read: IntCounter = counter("linegate_usage_parts_read_total", "Lines by plan and cycle that the drain had to look up in the relational store: new ones, and those beyond its cache.");
     relational_retries: IntCounter = counter("linegate_relational_retries_total", "Commits tried again because they had to give way to another gateway.");
     suspense_records: IntGaugeVec = gauges("linegate_suspense_records", "Usage records that wait in suspense, by reason.", &["reason"]);
     suspense_oldest_seconds: IntGaugeVec = gauges("linegate_suspense_oldest_seconds", "Age of the usage record that waits longest in suspense, by reason; 0 without any.", &["reason"]);

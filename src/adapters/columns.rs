@@ -101,34 +101,6 @@ pub(super) fn unreadable(reason: impl Into<BoxDynError>) -> sqlx::Error {
     sqlx::Error::Decode(reason.into())
 }
 
-/// Octets, minor units, records.
-#[derive(Debug, Default)]
-pub(super) struct Sum {
-    pub(super) octets: i64,
-    pub(super) amount: i64,
-    pub(super) records: u64,
-}
-
-/// Rated usage summed by cycle, account, line, plan and cycle of late usage, in
-/// that order; a text is empty where a record has none.
-pub(super) fn usage_sums(records: &[&UsageRecord]) -> Vec<([String; 5], Sum)> {
-    let mut sums: BTreeMap<(CycleId, &str, &str, &str, Option<CycleId>), Sum> = BTreeMap::new();
-    for record in records.iter().filter(|r| r.is_billed_usage()) {
-        let (Some(account), Some(cycle)) = (&record.account, record.cycle) else { continue };
-        let line = record.line.as_ref().map_or("", |l| l.as_str());
-        let plan = record.plan.as_ref().map_or("", |p| p.as_str());
-        let sum = sums.entry((cycle, account.as_str(), line, plan, record.late_for)).or_default();
-        sum.octets = sum.octets.saturating_add(record.octets_counted());
-        sum.amount = sum.amount.saturating_add(record.amount);
-        sum.records += 1;
-    }
-    let text = |cycle: Option<CycleId>| cycle.map(|c| c.to_string()).unwrap_or_default();
-    let key = |(cycle, account, line, plan, late_for): (CycleId, &str, &str, &str, Option<CycleId>)| {
-        [text(Some(cycle)), account.to_owned(), line.to_owned(), plan.to_owned(), text(late_for)]
-    };
-    sums.into_iter().map(|(of, sum)| (key(of), sum)).collect()
-}
-
 /// Records counted by cycle, source and outcome, in that order; the cycle is
 /// empty where a record has none.
 pub(super) fn usage_counts<'r>(records: &[&'r UsageRecord]) -> BTreeMap<(String, &'r str, &'r str), u64> {

@@ -16,4 +16,5 @@ pub mod smtp;
 pub mod sqlite;
 pub mod system;
 pub mod tariff_file;
+mod usage_rows;
 pub mod webhook;

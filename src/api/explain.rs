@@ -12,7 +12,7 @@ use super::usage::usage_id;
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::LineId;
 use crate::domain::money::{Currency, Money};
-use crate::domain::usage::UsageRecord;
+use crate::ports::relational::StoredUsage;
 use crate::services::explain::Explanation;
 
 /// `GET /explain?line=&cycle=`, paged by `after`.
@@ -30,9 +30,9 @@ async fn explain(State(state): State<ApiState>, query: Query) -> ApiResult<Json<
     let after = query.parse("after", "the `next` of a page")?.unwrap_or(0);
     let limit = query.page()?.limit.max(1);
     let records = state.explain.records(&line, cycle, after, limit).await?;
-    let next = records.last().filter(|_| records.len() as u64 == limit).map(|(place, _)| *place);
+    let next = records.last().filter(|_| records.len() as u64 == limit).map(|last| last.sequence);
     let currency = state.currency;
-    let shown = records.iter().map(|(_, r)| record(r, state.explain.rule(r), currency)).collect::<Vec<_>>();
+    let shown = records.iter().map(|r| record(r, state.explain.rule(r), currency)).collect::<Vec<_>>();
     let mut body = json!({ "line": line, "cycle": cycle, "records": shown, "next": next });
     if after == 0 {
         let found = state.explain.explain(&line, cycle).await?;
@@ -48,9 +48,10 @@ async fn explain(State(state): State<ApiState>, query: Query) -> ApiResult<Json<
     Ok(Json(body))
 }
 
-fn record(record: &UsageRecord, rule: String, currency: Currency) -> Value {
+fn record(record: &StoredUsage, rule: String, currency: Currency) -> Value {
     json!({
         "id": usage_id(record),
+        "key": record.key.to_string(),
         "source": record.key.source().as_str(),
         "start": record.starts.to_string(),
         "end": record.ends.to_string(),

@@ -21,6 +21,7 @@ mod openapi;
 pub mod operations;
 mod orders;
 mod probes;
+mod rerating;
 mod serve;
 mod stream;
 mod suspense;
@@ -52,6 +53,7 @@ use crate::services::explain::Explain;
 use crate::services::fieldwork::Fieldwork;
 use crate::services::ordering::Ordering;
 use crate::services::outbox::Outbox;
+use crate::services::rerating::Rerating;
 use crate::services::scheduling::Scheduling;
 use crate::services::suspense::Suspense;
 
@@ -150,6 +152,8 @@ pub struct ApiParts {
     pub balances: Arc<dyn Balances>,
     /// Shows how an amount came about.
     pub explain: Arc<Explain>,
+    /// Rates cycles again.
+    pub rerating: Arc<Rerating>,
     /// Recycles and drops usage in suspense.
     pub suspense: Arc<Suspense>,
     /// Tokens of my page.
@@ -247,6 +251,7 @@ fn operator_routes() -> Router<ApiState> {
         .merge(devices::routes())
         .merge(month::routes())
         .merge(suspense::routes())
+        .merge(rerating::routes())
         .merge(explain::routes())
         .merge(my_page::token_routes())
         .merge(hub::routes("/linegate/v1", "linegate"))

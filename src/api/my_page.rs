@@ -22,13 +22,12 @@ use super::bills::{customer_bill, invoice_pdf, load as load_invoice};
 use super::error::{ApiError, ApiResult};
 use super::extract::{Body, Query, bearer, counted};
 use super::inventory::service;
-use super::usage::{billed, usage};
+use super::usage::{billed, is_billed, usage};
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{CustomerId, LineId};
 use crate::domain::time::Timestamp;
-use crate::domain::usage::UsageRecord;
 use crate::ports::Ids;
-use crate::ports::relational::{LineFilter, OrderFilter, Page, Relational, Stored, UsageFilter, Write};
+use crate::ports::relational::{LineFilter, OrderFilter, Page, Relational, Stored, StoredUsage, UsageFilter, Write};
 use crate::services::ordering::tmf;
 
 const MARK: &str = "lg1";
@@ -199,8 +198,8 @@ async fn usage_list(State(state): State<ApiState>, Customer(customer): Customer,
         None => usage_of_all(&state, customer, cycle, page).await?,
     };
     let billed = billed(&state, &records).await?;
-    let is_billed = |record: &UsageRecord| record.cycle.is_some_and(|cycle| billed.contains(&cycle));
-    let items = records.iter().map(|record| query.select(usage(record, state.currency, is_billed(record)))).collect();
+    let shown = records.iter().map(|record| usage(record, state.currency, is_billed(record, &billed)));
+    let items = shown.map(|record| query.select(record)).collect();
     let mut response = counted(items, total);
     let position = state.store.drain_cursor().await?;
     response.headers_mut().insert("x-as-of-position", position.into());
@@ -213,7 +212,7 @@ async fn usage_of_all(
     customer: CustomerId,
     cycle: Option<CycleId>,
     page: Page,
-) -> ApiResult<(Vec<UsageRecord>, u64)> {
+) -> ApiResult<(Vec<StoredUsage>, u64)> {
     let filter = LineFilter { customer: Some(customer), ..LineFilter::default() };
     let lines = state.store.lines(&filter, Page { offset: 0, limit: state.settings.page_max }).await?;
     let reach = Page { offset: 0, limit: page.offset.saturating_add(page.limit).min(state.settings.page_max) };

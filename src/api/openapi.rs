@@ -65,7 +65,7 @@ pub const ROUTES: [(&str, &[Row]); 10] = [
                 "TMF635 Usage",
                 &["line", "cycle", "outcome", "status", "source", "imsi", "msisdn", "deviceId"],
             ),
-            ("/usage/{id}", "get", "TMF635 Usage that is, or was, in suspense", &[]),
+            ("/usage/{id}", "get", "TMF635 Usage", &[]),
         ],
     ),
     (
@@ -111,6 +111,7 @@ pub const ROUTES: [(&str, &[Row]); 10] = [
             ("/accounts/{id}", "get", "A charging account", &[]),
             ("/usageFiles", "post", "Take a charging file in; newline-delimited JSON", &[]),
             ("/explain", "get", "How a line's usage of a bill came about", &["line", "cycle", "after"]),
+            ("/rerating", "post", "Rate a cycle again after its tariff was corrected; newline-delimited JSON", &[]),
             ("/suspense", "get", "Usage that waits in suspense, by reason", &[]),
             ("/suspense/recycle", "post", "Put many back into charging; newline-delimited JSON", &["by"]),
             ("/suspense/{id}", "get", "One record with what was done about it", &[]),

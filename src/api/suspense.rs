@@ -17,7 +17,7 @@ use super::error::{ApiError, ApiResult};
 use super::extract::{Body, Query};
 use super::operations::{OperationError, Report};
 use super::stream::{REPORT_LINES_WAITING_MAX, report};
-use super::usage::{self, usage_id};
+use super::usage::{self, suspended_id};
 use crate::domain::ids::{DeviceId, LineId};
 use crate::domain::usage::{Identifier, SuspenseReason, UsageRecord};
 use crate::ports::relational::{SuspenseCase, UsageFilter};
@@ -61,7 +61,7 @@ async fn summary(State(state): State<ApiState>) -> ApiResult<Json<Value>> {
     Ok(Json(rows.collect()))
 }
 
-/// `KEY/GROUP`, as [`usage_id`] writes it.
+/// `KEY/GROUP`, as [`suspended_id`] writes it.
 pub(super) fn key_of(id: &str) -> ApiResult<(&str, u32)> {
     let (key, group) = id.rsplit_once('/').ok_or_else(|| ApiError::not_found("usage in suspense", id))?;
     let group = group.parse().map_err(|_| ApiError::not_found("usage in suspense", id))?;
@@ -74,7 +74,7 @@ async fn one(State(state): State<ApiState>, Path(id): Path<String>) -> ApiResult
 }
 
 fn case(state: &ApiState, case: SuspenseCase) -> Value {
-    let mut body = usage::usage(&case.record, state.currency, false);
+    let mut body = usage::suspended(&case.record, state.currency);
     let history = case.history.iter();
     body["history"] = history
         .map(|(at, by, verb, note)| json!({ "at": at.to_string(), "by": by, "verb": verb, "note": note }))
@@ -139,7 +139,7 @@ impl Many {
         let imsi = self.imsi.map(Identifier::imsi);
         let subscriber = imsi.or(self.msisdn.map(Identifier::msisdn)).or(self.device_id.map(Identifier::Device));
         let outcome = Some(reason.unwrap_or("suspense").to_owned());
-        Ok(UsageFilter { line: self.line, cycle: None, outcome, subscriber, source })
+        Ok(UsageFilter { line: self.line, outcome, subscriber, source, ..UsageFilter::default() })
     }
 }
 
@@ -149,7 +149,7 @@ struct Lines(Report);
 #[async_trait]
 impl RecycleListener for Lines {
     async fn recycled(&self, record: &UsageRecord, outcome: &Recycled) {
-        self.0.line(json!({ "id": usage_id(record), "result": outcome.as_str(), "why": outcome.reason() })).await;
+        self.0.line(json!({ "id": suspended_id(record), "result": outcome.as_str(), "why": outcome.reason() })).await;
     }
 }
 

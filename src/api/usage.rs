@@ -6,9 +6,9 @@
 //! | `guided` | reconciled: found its line and is not priced |
 //! | `rejected` | in suspense, or dropped from it |
 //! | `recycled` | was in suspense; the counted record stands beside it |
+//! | `rerated` | a new rating after the tariff was corrected, and the reversal of the old one |
 //!
-//! `received` is never seen, because usage is judged as it comes in. `rerated` and
-//! `billed` are not used.
+//! `received` is never seen, because usage is judged as it comes in. `billed` is not used.
 
 use std::collections::BTreeSet;
 
@@ -25,8 +25,8 @@ use super::suspense::key_of;
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::LineId;
 use crate::domain::money::{Currency, Money};
-use crate::domain::usage::{Identifier, SuspenseReason, UsageOutcome, UsageRecord, UsageSource};
-use crate::ports::relational::{CloseState, UsageFilter};
+use crate::domain::usage::{Identifier, RecordKey, SuspenseReason, UsageOutcome, UsageRecord, UsageSource};
+use crate::ports::relational::{CloseState, StoredUsage, UsageFilter};
 
 const BASE: &str = "/tmf-api/usageManagement/v4";
 const FILTERS: [&str; 8] = ["line", "cycle", "outcome", "status", "source", "imsi", "msisdn", "deviceId"];
@@ -39,6 +39,7 @@ pub fn routes() -> Router<ApiState> {
 async fn list(State(state): State<ApiState>, query: Query) -> ApiResult<Response> {
     let query = query.only(&FILTERS)?;
     let filter = UsageFilter {
+        account: None,
         line: query.text("line").map(LineId::from),
         cycle: query.parse::<CycleId>("cycle", "a cycle such as 2026-10")?,
         outcome: outcome(&query)?,
@@ -48,19 +49,29 @@ async fn list(State(state): State<ApiState>, query: Query) -> ApiResult<Response
     let records = state.store.usage(&filter, query.page()?).await?;
     let currency = state.currency;
     let billed = billed(&state, &records.items).await?;
-    Ok(query.list(records, |record| usage(&record, currency, record.cycle.is_some_and(|c| billed.contains(&c)))))
+    Ok(query.list(records, |record| usage(&record, currency, is_billed(&record, &billed))))
 }
 
-/// A record that is, or was, in suspense: the only ones that are kept by their key.
+/// By the id that lists give, or by the key of what is, or was, in suspense.
 async fn one(State(state): State<ApiState>, Path(id): Path<String>, query: Query) -> ApiResult<Json<Value>> {
     let query = query.only(&[])?;
-    let (key, group) = key_of(&id)?;
-    let case = state.suspense.case(key, group).await?;
-    Ok(Json(query.select(usage(&case.record, state.currency, false))))
+    let Ok(sequence) = id.parse() else {
+        let (key, group) = key_of(&id)?;
+        let case = state.suspense.case(key, group).await?;
+        return Ok(Json(query.select(suspended(&case.record, state.currency))));
+    };
+    let stored = state.store.usage_at(sequence).await?.ok_or_else(|| ApiError::not_found("usage", &id))?;
+    let billed = billed(&state, std::slice::from_ref(&stored)).await?;
+    Ok(Json(query.select(usage(&stored, state.currency, is_billed(&stored, &billed)))))
+}
+
+/// Whether the record's month is among those whose invoices are made.
+pub(super) fn is_billed(record: &UsageRecord, billed: &BTreeSet<CycleId>) -> bool {
+    record.cycle.is_some_and(|cycle| billed.contains(&cycle))
 }
 
 /// Those of the records' months whose invoices are made.
-pub(super) async fn billed(state: &ApiState, records: &[UsageRecord]) -> ApiResult<BTreeSet<CycleId>> {
+pub(super) async fn billed(state: &ApiState, records: &[StoredUsage]) -> ApiResult<BTreeSet<CycleId>> {
     let mut billed = BTreeSet::new();
     for cycle in records.iter().filter_map(|record| record.cycle).collect::<BTreeSet<_>>() {
         let run = state.store.close_run(cycle).await?;
@@ -118,22 +129,40 @@ impl std::str::FromStr for Status {
     }
 }
 
-/// The id of a record: its key and rating group.
-pub(super) fn usage_id(record: &UsageRecord) -> String {
+/// The id of a record: its place, or, where it is or was in suspense, its key and rating
+/// group: by that it is corrected.
+pub(super) fn usage_id(stored: &StoredUsage) -> String {
+    if stored.outcome.reason().is_some() { suspended_id(stored) } else { stored.sequence.to_string() }
+}
+
+/// The id of what is, or was, in suspense.
+pub(super) fn suspended_id(record: &UsageRecord) -> String {
     format!("{}/{}", record.key, record.rating_group)
 }
 
-/// TMF635 v4 `Usage`. What is reconciled found its line and is not priced:
-/// `guided`; what is in suspense is `rejected`, with the reason beside it.
-pub(super) fn usage(record: &UsageRecord, currency: Currency, is_billed: bool) -> Value {
+/// TMF635 v4 `Usage`.
+pub(super) fn usage(stored: &StoredUsage, currency: Currency, is_billed: bool) -> Value {
+    resource(usage_id(stored), stored, currency, is_billed)
+}
+
+/// The same of what is, or was, in suspense.
+pub(super) fn suspended(record: &UsageRecord, currency: Currency) -> Value {
+    resource(suspended_id(record), record, currency, false)
+}
+
+/// What is reconciled found its line and is not priced: `guided`; what is in suspense is
+/// `rejected`, with the reason beside it.
+fn resource(id: String, record: &UsageRecord, currency: Currency, is_billed: bool) -> Value {
     let status = match record.outcome {
+        UsageOutcome::Rated if matches!(record.key, RecordKey::Rerated(..) | RecordKey::Reversed(..)) => "rerated",
         UsageOutcome::Rated => "rated",
         UsageOutcome::Reconciled => "guided",
         UsageOutcome::Suspense(_) | UsageOutcome::Dropped(_) => "rejected",
         UsageOutcome::Recycled(_) => "recycled",
     };
     let mut body = json!({
-        "id": usage_id(record),
+        "href": format!("{BASE}/usage/{id}"),
+        "id": id,
         "usageDate": record.ends.to_string(),
         "usageType": "data",
         "status": status,
@@ -167,6 +196,7 @@ fn characteristics(record: &UsageRecord) -> Vec<Value> {
         Identifier::Device(device) => ("deviceId", json!(device)),
     });
     let named = [
+        ("key", json!(record.key.to_string())),
         ("line", json!(record.line)),
         ("account", json!(record.account)),
         ("cycle", json!(record.cycle)),

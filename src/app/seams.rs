@@ -18,13 +18,14 @@ use crate::domain::cycle::CycleId;
 use crate::domain::ids::{AccountId, DeviceId, LineId, SessionId};
 use crate::domain::line::{Line, LineState};
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest};
+use crate::domain::rating::rerate::Rerate;
 use crate::domain::tariff::{SharedTariff, UsagePrice};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::UsageRecord;
 use crate::ports::Clock;
 use crate::ports::charging::{LineCharging, LineChargingError, OpenSession};
 use crate::ports::closing::{ClosedCycle, ClosingError, CycleCloser, Progress};
-use crate::ports::intake::{AccountIntake, IntakeError, RecycleIntake, UsageIntake};
+use crate::ports::intake::{AccountIntake, IntakeError, RecycleIntake, RerateIntake, UsageIntake};
 use crate::ports::modem::Modems;
 use crate::ports::network::Elements;
 use crate::services::activation::reauthorize;
@@ -231,6 +232,20 @@ impl RecycleIntake for ChargingSeam {
     async fn settled(&self) -> Result<(), IntakeError> {
         let drained = self.drain.drain_until(self.charging.position()).await;
         drained.map_err(|error| IntakeError::Failed { operation: "drain", reason: error.to_string() })
+    }
+}
+
+#[async_trait]
+impl RerateIntake for ChargingSeam {
+    async fn rerate(&self, account: &AccountId, ask: Rerate) -> Result<CommandAnswer, IntakeError> {
+        self.charging.command(account, AccountCommand::Rerate(ask)).await.map_err(|error| match error {
+            ChargingError::Overloaded => IntakeError::Busy,
+            other => IntakeError::Failed { operation: "rate again", reason: other.to_string() },
+        })
+    }
+
+    async fn settled(&self) -> Result<(), IntakeError> {
+        RecycleIntake::settled(self).await
     }
 }
 
@@ -458,6 +473,9 @@ impl Balances for BalancesSeam {
             }
             Ok(CommandAnswer::UnknownLine) => refused("unknown-line", format!("line {line} has no balance")),
             Ok(CommandAnswer::Refused(reason)) => refused("top-up-refused", reason),
+            Ok(CommandAnswer::Rerated(_) | CommandAnswer::Outdated) => {
+                refused("top-up-refused", "charging answered something else".to_owned())
+            }
             Err(error) => Err(OperationError::Unavailable { reason: error.to_string() }),
         }
     }

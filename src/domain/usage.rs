@@ -70,6 +70,10 @@ pub enum RecordKey {
     Part(Box<RecordKey>, u16),
     /// A top-up, by its request's id.
     TopUp(String),
+    /// The rating that replaces a record's, by the id of the re-rating.
+    Rerated(Box<RecordKey>, String),
+    /// Takes back the rating that was replaced.
+    Reversed(Box<RecordKey>, String),
 }
 
 impl RecordKey {
@@ -89,7 +93,7 @@ impl RecordKey {
             RecordKey::Rf(..) => UsageSource::Rf,
             RecordKey::Modem(..) => UsageSource::Modem,
             RecordKey::File(..) => UsageSource::File,
-            RecordKey::Part(whole, _) => whole.source(),
+            RecordKey::Part(whole, _) | RecordKey::Rerated(whole, _) | RecordKey::Reversed(whole, _) => whole.source(),
             RecordKey::TopUp(_) => UsageSource::TopUp,
         }
     }
@@ -107,6 +111,8 @@ impl std::fmt::Display for RecordKey {
             RecordKey::File(id) => write!(f, "file/{id}"),
             RecordKey::Part(whole, place) => write!(f, "{whole}+{place}"),
             RecordKey::TopUp(id) => write!(f, "top-up/{id}"),
+            RecordKey::Rerated(whole, id) => write!(f, "rerated/{id}/{whole}"),
+            RecordKey::Reversed(whole, id) => write!(f, "reversed/{id}/{whole}"),
         }
     }
 }
@@ -310,7 +316,8 @@ pub struct UsageRecord {
     /// Thresholds of the plan that it was the first to reach in its cycle. Kept in
     /// the hot log, from where they become events, and not beside stored usage.
     pub crossed: Vec<Crossing>,
-    /// What else its source told of what it was like; kept for suspense.
+    /// What else its source told of what it was like: prices ask for it when the record is
+    /// rated again.
     pub told: Option<Box<Told>>,
     /// What could not be read, for `bad-record`: at most 1 KiB of it.
     pub detail: Option<String>,

@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::domain::account::CommandAnswer;
+use crate::domain::ids::AccountId;
 use crate::domain::line::Line;
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest};
+use crate::domain::rating::rerate::Rerate;
 use crate::domain::usage::UsageRecord;
 
 /// Where an answer goes.
@@ -84,6 +87,16 @@ pub trait RecycleIntake: Send + Sync + 'static {
     /// however often it is asked; `repeated` that it was counted before, `suspense`
     /// why it stays.
     async fn recycle(&self, record: UsageRecord) -> Result<ChargeAnswer, IntakeError>;
+
+    /// Returns when the relational store holds everything that was answered before.
+    async fn settled(&self) -> Result<(), IntakeError>;
+}
+
+/// Rates accounts again.
+#[async_trait]
+pub trait RerateIntake: Send + Sync + 'static {
+    /// Carries it out in the account's shard. `Ok` means durable, and once for each id.
+    async fn rerate(&self, account: &AccountId, ask: Rerate) -> Result<CommandAnswer, IntakeError>;
 
     /// Returns when the relational store holds everything that was answered before.
     async fn settled(&self) -> Result<(), IntakeError>;

@@ -306,6 +306,23 @@ pub struct UsageTotal {
     pub records: u64,
 }
 
+/// A record of usage with its place in the order in which records were drained.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredUsage {
+    /// Its place: rises, with gaps, and stays the same for all time.
+    pub sequence: u64,
+    /// The record.
+    pub record: UsageRecord,
+}
+
+impl std::ops::Deref for StoredUsage {
+    type Target = UsageRecord;
+
+    fn deref(&self) -> &UsageRecord {
+        &self.record
+    }
+}
+
 /// What a person, or recycling, did about a record of suspense. Kept for ever.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SuspenseNote {
@@ -416,6 +433,8 @@ pub struct LineFilter {
 pub struct UsageFilter {
     /// Of this line.
     pub line: Option<LineId>,
+    /// Of this account.
+    pub account: Option<AccountId>,
     /// Billed in this cycle.
     pub cycle: Option<CycleId>,
     /// `rated`, `reconciled`, a reason of suspense, `recycled` or `dropped`; `suspense` for
@@ -545,10 +564,12 @@ pub trait BillingReads: Send + Sync {
         Ok(self.drain_cursors().await?.into_values().max().unwrap_or(0))
     }
     /// Usage records, newest first.
-    async fn usage(&self, filter: &UsageFilter, page: Page) -> Stored<Paged<UsageRecord>>;
+    async fn usage(&self, filter: &UsageFilter, page: Page) -> Stored<Paged<StoredUsage>>;
     /// Usage records behind a place in the order in which they were drained (0 for the
-    /// first), with their places, oldest first.
-    async fn usage_after(&self, filter: &UsageFilter, after: u64, limit: u64) -> Stored<Vec<(u64, UsageRecord)>>;
+    /// first), oldest first.
+    async fn usage_after(&self, filter: &UsageFilter, after: u64, limit: u64) -> Stored<Vec<StoredUsage>>;
+    /// The record at a place.
+    async fn usage_at(&self, sequence: u64) -> Stored<Option<StoredUsage>>;
     /// The record of suspense, open or not, whose key has this text.
     async fn suspense_case(&self, key: &str, rating_group: u32) -> Stored<Option<SuspenseCase>>;
     /// What is open in suspense, by reason; reasons without any are left out.

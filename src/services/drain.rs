@@ -36,7 +36,7 @@ pub struct DrainSettings {
 
 impl Default for DrainSettings {
     fn default() -> Self {
-        Self { batch_entries: 64, batch_records: 2000, idle_ms: 200, retry_ms: 1000, yield_ms: 500 }
+        Self { batch_entries: 64, batch_records: 32_000, idle_ms: 200, retry_ms: 1000, yield_ms: 500 }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::domain::ledger::{LedgerSide, Unit};
 use crate::domain::tariff::{Circumstances, Price, PriceRule, SharedTariff, TariffBook, Tier};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{UsageOutcome, UsageRecord, UsageSource};
-use crate::ports::relational::{Relational, Stored, UsageFilter};
+use crate::ports::relational::{Relational, Stored, StoredUsage, UsageFilter};
 
 /// Records read at a time.
 const CHUNK: u64 = 1000;
@@ -34,7 +34,7 @@ pub struct Part {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Sum {
     /// Octets.
-    pub octets: u64,
+    pub octets: i64,
     /// Minor units.
     pub amount: i64,
     /// Records; 0 where what was summed does not count them.
@@ -103,15 +103,8 @@ impl Explain {
         Self { store, tariff }
     }
 
-    /// Some of the records behind a place, in the order in which they were rated, with
-    /// their places. Those that are only compared are among them, and top-ups.
-    pub async fn records(
-        &self,
-        line: &LineId,
-        cycle: CycleId,
-        after: u64,
-        limit: u64,
-    ) -> Stored<Vec<(u64, UsageRecord)>> {
+    /// Some of the records behind a place, in the order in which they were drained. Those that are only compared are among them, and top-ups.
+    pub async fn records(&self, line: &LineId, cycle: CycleId, after: u64, limit: u64) -> Stored<Vec<StoredUsage>> {
         let filter = UsageFilter { line: Some(line.clone()), cycle: Some(cycle), ..UsageFilter::default() };
         self.store.usage_after(&filter, after, limit).await
     }
@@ -130,9 +123,9 @@ impl Explain {
         let mut after = 0;
         loop {
             let chunk = self.records(line, cycle, after, CHUNK).await?;
-            let Some((last, _)) = chunk.last() else { break };
-            after = *last;
-            for (_, record) in chunk {
+            let Some(last) = chunk.last() else { break };
+            after = last.sequence;
+            for StoredUsage { record, .. } in chunk {
                 if record.outcome == UsageOutcome::Reconciled {
                     reported.entry(record.key.source().as_str()).or_default()[1] += record.octets;
                 }
@@ -143,7 +136,7 @@ impl Explain {
                 *charged = charged.saturating_add_signed(record.octets_counted());
                 let plan = record.plan.clone().unwrap_or_else(|| PlanId::from(""));
                 let sum = &mut row(&mut rows, Part { plan, late_for: record.late_for }).records;
-                sum.octets = sum.octets.saturating_add_signed(record.octets_counted());
+                sum.octets = sum.octets.saturating_add(record.octets_counted());
                 sum.amount = sum.amount.saturating_add(record.amount);
                 sum.records += 1;
                 accounts.extend(record.account);
@@ -157,7 +150,7 @@ impl Explain {
             for total in self.store.usage_totals(cycle, account, account).await? {
                 if total.line == *line {
                     let sum = &mut row(&mut rows, Part { plan: total.plan, late_for: total.late_for }).totals;
-                    sum.octets += total.octets;
+                    sum.octets += signed(total.octets);
                     sum.amount += total.amount;
                     sum.records += total.records;
                 }
@@ -168,7 +161,7 @@ impl Explain {
         for charge in charges.filter(|c| c.line == *line && c.kind == ChargeKind::Usage) {
             let part = Part { plan: charge.plan.clone(), late_for: charge.late_for };
             let sum = row(&mut rows, part).billed.get_or_insert_default();
-            sum.octets += charge.quantity;
+            sum.octets += signed(charge.quantity);
             sum.amount += charge.amount;
         }
         let rows: Vec<Row> = rows.into_values().collect();
@@ -177,6 +170,10 @@ impl Explain {
         let (accounts, sources) = (accounts.into_iter().collect(), sources(&reported));
         Ok(Some(Explanation { accounts, rows, sources, invoices, differences }))
     }
+}
+
+fn signed(octets: u64) -> i64 {
+    i64::try_from(octets).unwrap_or(i64::MAX)
 }
 
 fn sources(reported: &BTreeMap<&'static str, [u64; 2]>) -> Vec<Source> {

@@ -11,6 +11,7 @@ pub mod imports;
 pub mod month;
 pub mod ordering;
 pub mod outbox;
+pub mod rerating;
 pub mod saga_store;
 pub mod scheduling;
 pub mod suspense;

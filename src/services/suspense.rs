@@ -18,7 +18,9 @@ use crate::domain::rating::request::{ChargeAnswer, Outcome};
 use crate::domain::usage::{SuspenseReason, UsageOutcome, UsageRecord};
 use crate::ports::Clock;
 use crate::ports::intake::{IntakeError, RecycleIntake};
-use crate::ports::relational::{Relational, StoreError, SuspenseCase, SuspenseNote, SuspenseVerb, UsageFilter, Write};
+use crate::ports::relational::{
+    Relational, StoreError, StoredUsage, SuspenseCase, SuspenseNote, SuspenseVerb, UsageFilter, Write,
+};
 use crate::telemetry::metrics;
 
 /// Limits of recycling.
@@ -184,11 +186,11 @@ impl Suspense {
         let mut pace = tokio::time::interval(Duration::from_secs(1) / self.settings.records_per_s.max(1));
         loop {
             let chunk = self.store.usage_after(&filter, after, CHUNK).await?;
-            let Some((last, _)) = chunk.last() else { break };
-            after = *last;
+            let Some(last) = chunk.last() else { break };
+            after = last.sequence;
             let mut under_way = JoinSet::new();
             let mut done = Vec::with_capacity(chunk.len());
-            for (_, record) in chunk {
+            for StoredUsage { record, .. } in chunk {
                 if report.records == self.settings.records_max {
                     report.more = true;
                     break;

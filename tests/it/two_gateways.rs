@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use linegate::ports::relational::{BillingReads, Page, StoredUsage, UsageFilter};
 use linegate_simulators::ledger::{self, Ledger, LedgerConfig, LedgerHandle};
 use linegate_simulators::lines::LineRange;
 use serde_json::Value;
-use sqlx::{Connection, PgConnection, Row};
 use tokio::runtime::Runtime;
 
 use crate::contract_relational::postgres::Server;
@@ -65,11 +65,11 @@ impl House {
     /// Every record that PostgreSQL holds as rated: its key, line and octets.
     fn rated(&self) -> Vec<(String, String, u64)> {
         self.runtime.block_on(async {
-            let mut connection = PgConnection::connect(&self.postgres.url(&self.database)).await.unwrap();
-            let rows = sqlx::query("SELECT key, line, octets FROM usage_records WHERE outcome = 'rated'");
-            let rows = rows.fetch_all(&mut connection).await.unwrap();
-            let octets = |row: &sqlx::postgres::PgRow| row.get::<i64, _>("octets") as u64;
-            rows.iter().map(|row| (short_key(row.get("key")), row.get("line"), octets(row))).collect()
+            let store = self.postgres.open(&self.database, "compared").await;
+            let rated = UsageFilter { outcome: Some("rated".to_owned()), ..UsageFilter::default() };
+            let found = store.usage(&rated, Page { offset: 0, limit: u64::MAX }).await.unwrap().items;
+            let line = |of: &StoredUsage| of.line.as_ref().map(ToString::to_string).unwrap_or_default();
+            found.iter().map(|of| (short_key(&of.key.to_string()), line(of), of.octets)).collect()
         })
     }
 

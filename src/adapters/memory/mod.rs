@@ -74,7 +74,7 @@ type TotalKey = (CycleId, AccountId, LineId, PlanId, Option<CycleId>);
 /// Octets, minor units, records.
 #[derive(Debug, Clone, Copy, Default)]
 struct Total {
-    octets: u64,
+    octets: i64,
     amount: i64,
     records: u64,
 }

@@ -24,8 +24,8 @@ use crate::domain::usage::{SuspenseReason, UsageOutcome, UsageRecord};
 use crate::ports::hot::LogNo;
 use crate::ports::relational::{
     BillingReads, CloseRun, CloseState, DeliveryState, DeviceReads, IdempotencyRecord, LineFilter, LineReads, Listener,
-    OrderFilter, OrderReads, OutboxEntry, OutboxReads, Page, Paged, Stored, StreamedHappening, SuspenseAge,
-    SuspenseCase, UsageFilter, UsageTotal, WorkReads,
+    OrderFilter, OrderReads, OutboxEntry, OutboxReads, Page, Paged, Stored, StoredUsage, StreamedHappening,
+    SuspenseAge, SuspenseCase, UsageFilter, UsageTotal, WorkReads,
 };
 use crate::saga::record::{Phase, SagaEvent, SagaRecord};
 
@@ -289,18 +289,22 @@ impl BillingReads for MemoryStore {
         Ok(of_logs.collect())
     }
 
-    async fn usage(&self, filter: &UsageFilter, page: Page) -> Stored<Paged<UsageRecord>> {
+    async fn usage(&self, filter: &UsageFilter, page: Page) -> Stored<Paged<StoredUsage>> {
         let state = self.state();
-        let found: Vec<&UsageRecord> = state.usage.values().rev().filter(|u| usage_matches(filter, u)).collect();
+        let found: Vec<_> = state.usage.iter().rev().filter(|(_, record)| usage_matches(filter, record)).collect();
         let total = size(found.len());
-        let items = found.into_iter().skip(count(page.offset)).take(count(page.limit)).cloned().collect();
+        let items = found.into_iter().skip(count(page.offset)).take(count(page.limit)).map(stored_usage).collect();
         Ok(Paged { items, total })
     }
 
-    async fn usage_after(&self, filter: &UsageFilter, after: u64, limit: u64) -> Stored<Vec<(u64, UsageRecord)>> {
+    async fn usage_after(&self, filter: &UsageFilter, after: u64, limit: u64) -> Stored<Vec<StoredUsage>> {
         let state = self.state();
         let later = state.usage.range(after.saturating_add(1)..).filter(|(_, record)| usage_matches(filter, record));
-        Ok(later.take(count(limit)).map(|(place, record)| (*place, record.clone())).collect())
+        Ok(later.take(count(limit)).map(stored_usage).collect())
+    }
+
+    async fn usage_at(&self, sequence: u64) -> Stored<Option<StoredUsage>> {
+        Ok(self.state().usage.get_key_value(&sequence).map(stored_usage))
     }
 
     async fn suspense_case(&self, key: &str, rating_group: u32) -> Stored<Option<SuspenseCase>> {
@@ -332,7 +336,7 @@ impl BillingReads for MemoryStore {
                 line: line.clone(),
                 plan: plan.clone(),
                 late_for: *late_for,
-                octets: total.octets,
+                octets: u64::try_from(total.octets).unwrap_or(0),
                 amount: total.amount,
                 records: total.records,
             })
@@ -416,6 +420,7 @@ fn usage_matches(filter: &UsageFilter, record: &UsageRecord) -> bool {
         outcome => outcome.as_str() == wanted,
     };
     filter.line.as_ref().is_none_or(|l| record.line.as_ref() == Some(l))
+        && filter.account.as_ref().is_none_or(|a| record.account.as_ref() == Some(a))
         && filter.cycle.is_none_or(|c| record.cycle == Some(c))
         && filter.source.is_none_or(|s| record.key.source() == s)
         && filter.subscriber.as_ref().is_none_or(|s| record.subscriber.as_ref() == Some(s))
@@ -452,4 +457,8 @@ fn count(rows: u64) -> usize {
 
 fn size(rows: usize) -> u64 {
     u64::try_from(rows).unwrap_or(u64::MAX)
+}
+
+fn stored_usage((sequence, record): (&u64, &UsageRecord)) -> StoredUsage {
+    StoredUsage { sequence: *sequence, record: record.clone() }
 }

@@ -195,7 +195,7 @@ impl Transaction<'_> {
                 let key = (cycle, account.clone(), line, plan, record.late_for);
                 let before = self.state.totals.get(&key).copied().unwrap_or_default();
                 let total = Total {
-                    octets: before.octets.saturating_add_signed(record.octets_counted()),
+                    octets: before.octets.saturating_add(record.octets_counted()),
                     amount: before.amount.saturating_add(record.amount),
                     records: before.records + 1,
                 };

@@ -30,6 +30,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgSslMode;
 
 use crate::adapters::save_queue::{QueueLimits, SAVE, SaveQueue, WRITER_GONE, WriterGone};
+use crate::adapters::usage_rows::PartCache;
 use crate::ports::relational::{Relational, Stored, Write};
 
 use claim::Claim;
@@ -57,6 +58,9 @@ pub struct PostgresSettings {
     pub batch_saves: usize,
     /// Tries of a commit that had to give way to another gateway's, beside the first.
     pub retries_max: u32,
+    /// Lines, by plan and cycle, whose place in usage the writer keeps in memory, at least 1;
+    /// about 150 bytes each.
+    pub usage_parts_cached: usize,
     /// How long a due saga or message is this gateway's before others may take it, seconds.
     pub claim_s: u32,
 }
@@ -72,6 +76,7 @@ impl Default for PostgresSettings {
             queue_saves: 1024,
             batch_saves: 64,
             retries_max: 5,
+            usage_parts_cached: 200_000,
             claim_s: 60,
         }
     }
@@ -143,6 +148,7 @@ impl PostgresStore {
             claim: claim.clone(),
             hot_log: hot_log.clone(),
             retries: settings.retries_max,
+            parts: PartCache::new(settings.usage_parts_cached),
         };
         let limits = QueueLimits {
             saves: settings.queue_saves,

@@ -3,23 +3,25 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use sqlx::Row;
 use sqlx::postgres::PgRow;
-use sqlx::{Postgres, QueryBuilder, Row};
 
 use super::PostgresStore;
 use super::apply::log_of_cursor;
 use super::read_orders::{list_and_count, narrow};
-use super::row::{body, count, id, maybe_cycle, statement, text, time, usage_record};
-use crate::adapters::columns::{json, posting, signed};
+use super::row::{body, count, id, maybe_cycle, statement, text, time};
+use crate::adapters::columns::{posting, signed, unsigned};
+use crate::adapters::usage_rows::{self, stored_usage};
 use crate::domain::billing::Invoice;
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{AccountId, CustomerId, InvoiceId};
 use crate::domain::ledger::Posting;
 use crate::domain::settlement::Settlement;
-use crate::domain::usage::{SuspenseReason, UsageRecord};
+use crate::domain::usage::SuspenseReason;
 use crate::ports::hot::LogNo;
 use crate::ports::relational::{
-    BillingReads, CloseRun, CloseState, Page, Paged, Stored, SuspenseAge, SuspenseCase, UsageFilter, UsageTotal,
+    BillingReads, CloseRun, CloseState, Page, Paged, Stored, StoredUsage, SuspenseAge, SuspenseCase, UsageFilter,
+    UsageTotal,
 };
 
 #[async_trait]
@@ -34,53 +36,45 @@ impl BillingReads for PostgresStore {
             .collect())
     }
 
-    async fn usage(&self, filter: &UsageFilter, page: Page) -> Stored<Paged<UsageRecord>> {
-        let [mut list, mut total] = list_and_count("*", "usage_records");
-        if filter.line.is_none() && filter.subscriber.is_none() {
-            total = QueryBuilder::new("SELECT COALESCE(SUM(records), 0)::BIGINT FROM usage_counts WHERE TRUE");
-        }
-        let mut queries = [list, total];
-        narrow_usage(&mut queries, filter, &subscriber(filter));
-        [list, total] = queries;
+    async fn usage(&self, filter: &UsageFilter, page: Page) -> Stored<Paged<StoredUsage>> {
+        let [mut list, total] =
+            usage_rows::list_and_count(filter).map_err(|e| self.faults.explain("list usage", &e))?;
         list.push(" ORDER BY sequence DESC");
-        self.paged("list usage", list, total, page, usage_record).await
+        self.paged("list usage", list, total, page, |row| stored_usage(row)).await
     }
 
-    async fn usage_after(&self, filter: &UsageFilter, after: u64, limit: u64) -> Stored<Vec<(u64, UsageRecord)>> {
-        let mut queries = list_and_count("*", "usage_records");
-        narrow_usage(&mut queries, filter, &subscriber(filter));
-        let [mut list, _] = queries;
-        list.push(" AND sequence > ").push_bind(signed(after));
-        list.push(" ORDER BY sequence LIMIT ").push_bind(signed(limit));
-        let placed = |row: &_| Ok((count(row, "sequence")?, usage_record(row)?));
-        let read = list.build().fetch_all(&self.reads).await;
-        let read = read.and_then(|rows| rows.iter().map(placed).collect());
-        read.map_err(|e| self.faults.explain("read usage", &e))
+    async fn usage_after(&self, filter: &UsageFilter, after: u64, limit: u64) -> Stored<Vec<StoredUsage>> {
+        let read = async {
+            let [mut list, _] = usage_rows::list_and_count(filter)?;
+            list.push(" AND sequence > ").push_bind(signed(after));
+            list.push(" ORDER BY sequence LIMIT ").push_bind(signed(limit));
+            let rows = list.build().fetch_all(&self.reads).await?;
+            rows.iter().map(|row| stored_usage(row)).collect::<Result<Vec<_>, sqlx::Error>>()
+        };
+        read.await.map_err(|e| self.faults.explain("read usage", &e))
+    }
+
+    async fn usage_at(&self, sequence: u64) -> Stored<Option<StoredUsage>> {
+        self.one("read usage", statement(usage_rows::AT).bind(signed(sequence)), |row| stored_usage(row)).await
     }
 
     async fn suspense_case(&self, key: &str, rating_group: u32) -> Stored<Option<SuspenseCase>> {
-        let query = statement("SELECT * FROM usage_records WHERE suspense AND key = $1 AND rating_group = $2");
-        let query = query.bind(text(key).into_owned()).bind(i64::from(rating_group));
-        let Some(record) = self.one("read suspense", query, usage_record).await? else { return Ok(None) };
-        let query = statement(
-            "SELECT at, operator, verb, note FROM suspense_log WHERE key = $1 AND rating_group = $2 ORDER BY place",
-        );
-        let history =
-            self.all("read suspense log", query.bind(text(key).into_owned()).bind(i64::from(rating_group)), |row| {
-                Ok((time(row, "at")?, row.try_get("operator")?, row.try_get("verb")?, row.try_get("note")?))
-            });
-        Ok(Some(SuspenseCase { record, history: history.await? }))
+        let of = |sql| statement(sql).bind(text(key).into_owned()).bind(i64::from(rating_group));
+        let Some(found) = self.one("read suspense", of(usage_rows::CASE), |row| stored_usage(row)).await? else {
+            return Ok(None);
+        };
+        let history = self.all("read suspense log", of(usage_rows::CASE_LOG), |row| {
+            Ok((time(row, "at")?, row.try_get("operator")?, row.try_get("verb")?, row.try_get("note")?))
+        });
+        Ok(Some(SuspenseCase { record: found.record, history: history.await? }))
     }
 
     async fn suspense_ages(&self) -> Stored<Vec<SuspenseAge>> {
         let mut ages = Vec::new();
         for reason in SuspenseReason::ALL {
-            let query = statement(
-                "SELECT (SELECT COALESCE(SUM(records), 0)::BIGINT FROM usage_counts WHERE outcome = $1) AS records, received
-                 FROM usage_records WHERE outcome <> 'rated' AND outcome = $1 ORDER BY sequence LIMIT 1",
-            );
-            let age = self.one("read suspense ages", query.bind(reason.as_str()), |row| {
-                Ok(SuspenseAge { reason, records: count(row, "records")?, oldest: time(row, "received")? })
+            let query = statement(usage_rows::AGE).bind(reason.as_str());
+            let age = self.one("read suspense ages", query, |row| {
+                Ok(SuspenseAge { reason, records: count(row, "records")?, oldest: stored_usage(row)?.received })
             });
             ages.extend(age.await?);
         }
@@ -88,21 +82,17 @@ impl BillingReads for PostgresStore {
     }
 
     async fn usage_totals(&self, cycle: CycleId, from: &AccountId, to: &AccountId) -> Stored<Vec<UsageTotal>> {
-        let query = statement(
-            "SELECT account, line, plan, late_for, octets, amount, records FROM usage_totals
-             WHERE cycle = $1 AND account >= $2 AND account <= $3 ORDER BY account, line, plan, late_for",
-        )
-        .bind(cycle.to_string())
-        .bind(text(from.as_str()))
-        .bind(text(to.as_str()));
+        let query = statement(usage_rows::TOTALS).bind(cycle.to_string());
+        let query = query.bind(text(from.as_str())).bind(text(to.as_str()));
         self.all("read usage totals", query, |row| {
+            let sum = |high, low| Ok::<_, sqlx::Error>(usage_rows::sum(row.try_get(high)?, row.try_get(low)?));
             Ok(UsageTotal {
                 account: id(row, "account")?,
                 line: id(row, "line")?,
                 plan: id(row, "plan")?,
                 late_for: maybe_cycle(row, "late_for")?,
-                octets: count(row, "octets")?,
-                amount: row.try_get("amount")?,
+                octets: unsigned(sum("octets_high", "octets_low")?),
+                amount: sum("amount_high", "amount_low")?,
                 records: count(row, "records")?,
             })
         })
@@ -159,41 +149,5 @@ impl BillingReads for PostgresStore {
     async fn meta(&self, key: &str) -> Stored<Option<String>> {
         let query = statement("SELECT value FROM meta WHERE key = $1").bind(text(key));
         self.one("read meta", query, |row| row.try_get("value")).await
-    }
-}
-
-/// The subscriber as its column has it.
-fn subscriber(filter: &UsageFilter) -> Option<String> {
-    filter.subscriber.as_ref().and_then(|subscriber| json(subscriber).ok())
-}
-
-fn narrow_usage(queries: &mut [QueryBuilder<Postgres>; 2], filter: &UsageFilter, subscriber: &Option<String>) {
-    let cycle = filter.cycle.map(|c| c.to_string());
-    narrow(queries, "line = ", filter.line.as_ref().map(|l| text(l.as_str())));
-    narrow(queries, "cycle = ", cycle.as_deref());
-    narrow(queries, "source = ", filter.source.map(|s| s.as_str()));
-    narrow(queries, "subscriber = ", subscriber.as_deref().map(text));
-    by_outcome(queries, filter.outcome.as_deref());
-}
-
-/// `suspense` stands for every reason that is open. Naming what is not wanted beside the
-/// wanted lets the engine use the index without rated usage.
-fn by_outcome(queries: &mut [QueryBuilder<Postgres>; 2], outcome: Option<&str>) {
-    match outcome {
-        None => {}
-        Some("rated") => narrow(queries, "outcome = ", Some("rated")),
-        Some("suspense") => {
-            for query in queries {
-                query.push(" AND outcome <> 'rated' AND outcome NOT IN ('reconciled', 'recycled', 'dropped')");
-            }
-        }
-        Some("rejected") => {
-            for query in queries {
-                query.push(" AND outcome <> 'rated' AND outcome NOT IN ('reconciled', 'recycled')");
-            }
-        }
-        Some(other) => {
-            narrow(queries, "outcome <> 'rated' AND outcome = ", Some(text(other)));
-        }
     }
 }

@@ -20,6 +20,7 @@ use super::apply::Apply;
 use super::claim::Claim;
 use super::error::{Faults, Refused, gave_way, is_local};
 use crate::adapters::save_queue::{Committer, SAVE};
+use crate::adapters::usage_rows::PartCache;
 use crate::ports::relational::{StoreError, Stored, Write};
 use crate::telemetry::metrics;
 
@@ -39,6 +40,7 @@ pub(super) struct Writer {
     pub(super) claim: Claim,
     pub(super) hot_log: String,
     pub(super) retries: u32,
+    pub(super) parts: PartCache,
 }
 
 #[async_trait]
@@ -70,9 +72,12 @@ impl Committer for Writer {
 impl Writer {
     /// Carries out the saves and commits. On `Err` nothing was applied, unless
     /// the commit itself failed.
-    async fn transaction(&self, saves: &[Vec<Write>], begin: &'static str) -> Result<Vec<Stored<()>>, sqlx::Error> {
+    async fn transaction(&mut self, saves: &[Vec<Write>], begin: &'static str) -> Result<Vec<Stored<()>>, sqlx::Error> {
         let mut connection = self.pool.acquire().await?;
         let outcomes = self.carry_out(&mut connection, saves, begin).await;
+        if outcomes.is_err() {
+            self.parts.forget();
+        }
         // A connection that cannot even roll back is not used again.
         if outcomes.is_err() && sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await.is_err() {
             connection.close_on_drop();
@@ -81,7 +86,7 @@ impl Writer {
     }
 
     async fn carry_out(
-        &self,
+        &mut self,
         connection: &mut PgConnection,
         saves: &[Vec<Write>],
         begin: &'static str,
@@ -107,13 +112,15 @@ impl Writer {
     }
 
     /// Carries out one save inside the open savepoint, and takes it back when it is refused.
-    async fn save(&self, connection: &mut PgConnection, writes: &[Write]) -> Result<Stored<()>, sqlx::Error> {
-        let refused = match Apply::new(&mut *connection, &self.claim, &self.hot_log).all(writes).await {
+    async fn save(&mut self, connection: &mut PgConnection, writes: &[Write]) -> Result<Stored<()>, sqlx::Error> {
+        let refused = match Apply::new(&mut *connection, &self.claim, &self.hot_log, &mut self.parts).all(writes).await
+        {
             Ok(()) => return Ok(Ok(())),
             Err(Refused::Conflict(what)) => StoreError::Conflict { what },
             Err(Refused::Engine(error)) if is_local(&error) => self.faults.explain(SAVE, &error),
             Err(Refused::Engine(error)) => return Err(error),
         };
+        self.parts.forget();
         sqlx::raw_sql("ROLLBACK TO one").execute(connection).await?;
         Ok(Err(refused))
     }

@@ -26,6 +26,7 @@ use serde::Deserialize;
 use sqlx::SqlitePool;
 
 use crate::adapters::save_queue::{QueueLimits, SAVE, SaveQueue, WRITER_GONE, WriterGone};
+use crate::adapters::usage_rows::PartCache;
 use crate::ports::relational::{Relational, Stored, Write};
 
 use error::Faults;
@@ -48,6 +49,9 @@ pub struct SqliteSettings {
     pub cache_kib: u32,
     /// Pages of 4 KiB in the write-ahead log before it is folded into the file.
     pub checkpoint_pages: u32,
+    /// Lines, by plan and cycle, whose place in usage the writer keeps in memory, at least 1;
+    /// about 150 bytes each.
+    pub usage_parts_cached: usize,
 }
 
 impl Default for SqliteSettings {
@@ -58,7 +62,8 @@ impl Default for SqliteSettings {
             queue_saves: 1024,
             batch_saves: 256,
             cache_kib: 16_384,
-            checkpoint_pages: 4096,
+            checkpoint_pages: 8192,
+            usage_parts_cached: 200_000,
         }
     }
 }
@@ -81,7 +86,7 @@ impl SqliteStore {
     /// process holds it for longer than `busy_timeout_ms`.
     pub async fn open(url: &str, settings: SqliteSettings) -> Stored<Self> {
         let opened = open::open(url, &settings).await?;
-        let writer = Writer::new(opened.writer, opened.faults.clone());
+        let writer = Writer::new(opened.writer, opened.faults.clone(), PartCache::new(settings.usage_parts_cached));
         let limits = QueueLimits {
             saves: settings.queue_saves,
             batch: settings.batch_saves,

@@ -12,12 +12,14 @@ use sqlx::{Connection, Executor};
 use super::apply::Apply;
 use super::error::{Faults, Refused, is_local};
 use crate::adapters::save_queue::{Committer, SAVE};
+use crate::adapters::usage_rows::PartCache;
 use crate::ports::relational::{StoreError, Stored, Write};
 
 /// Owns the connection that writes.
 pub(super) struct Writer {
     connection: SqliteConnection,
     faults: Faults,
+    parts: PartCache,
 }
 
 #[async_trait]
@@ -26,6 +28,7 @@ impl Committer for Writer {
         match self.transaction(saves).await {
             Ok(outcomes) => Ok(outcomes),
             Err(error) => {
+                self.parts.forget();
                 // SQLite may have rolled back by itself; then there is nothing to roll back.
                 let _ = self.connection.execute("ROLLBACK").await;
                 Err(self.faults.explain(SAVE, &error))
@@ -41,8 +44,8 @@ impl Committer for Writer {
 }
 
 impl Writer {
-    pub(super) fn new(connection: SqliteConnection, faults: Faults) -> Self {
-        Self { connection, faults }
+    pub(super) fn new(connection: SqliteConnection, faults: Faults, parts: PartCache) -> Self {
+        Self { connection, faults, parts }
     }
 
     /// Carries out the saves and commits. On `Err` nothing was applied, unless
@@ -69,12 +72,13 @@ impl Writer {
     /// Carries out one save inside the open savepoint, and takes it back when it
     /// is refused; there is nothing to take back of a single statement.
     async fn save(&mut self, writes: Vec<Write>, is_atomic: bool) -> Result<Stored<()>, sqlx::Error> {
-        let refused = match Apply::new(&mut self.connection).all(writes).await {
+        let refused = match Apply::new(&mut self.connection, &mut self.parts).all(writes).await {
             Ok(()) => return Ok(Ok(())),
             Err(Refused::Conflict(what)) => StoreError::Conflict { what },
             Err(Refused::Engine(error)) if is_local(&error) => self.faults.explain(SAVE, &error),
             Err(Refused::Engine(error)) => return Err(error),
         };
+        self.parts.forget();
         if !is_atomic {
             sqlx::query("ROLLBACK TO one").execute(&mut self.connection).await?;
         }

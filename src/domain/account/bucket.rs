@@ -95,6 +95,22 @@ impl Bucket {
         Self { cycle, closed: false, totals: Vec::new(), more: None }
     }
 
+    /// Forgets what was counted and priced, and keeps who charges, top-ups, and thresholds
+    /// that have fired.
+    pub(crate) fn unprice(&mut self) {
+        for total in &mut self.totals {
+            (total.octets, total.amount) = (0, 0);
+            if let Some(more) = &mut total.more {
+                more.counters.clear();
+                more.pots.clear();
+                more.credit_used = 0;
+            }
+        }
+        for pool in self.more.iter_mut().flat_map(|more| &mut more.pools) {
+            pool.used = 0;
+        }
+    }
+
     /// The line's totals, where it has used anything.
     pub fn total(&self, line: u16) -> Option<&LineTotal> {
         self.totals.iter().find(|t| t.line == line)

@@ -4,6 +4,7 @@ use super::{Account, AccountLimits, LineCharging, Session, SessionEnd, TopUp, st
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{ClientHost, CustomerId, LineId, SessionId};
 use crate::domain::line::{LineState, Profile};
+use crate::domain::rating::rerate::{Rerate, Rerated, rerate};
 use crate::domain::time::{Interval, Timestamp};
 use crate::domain::usage::{UsageRecord, UsageSource};
 
@@ -74,6 +75,8 @@ pub enum AccountCommand {
     },
     /// Raises what is left of a line's open cycle, once for each id.
     TopUp(TopUp),
+    /// Rates a cycle again, once for each id.
+    Rerate(Rerate),
     /// Closes a cycle, see [`Account::close`]; repeating it changes nothing.
     CloseCycle {
         /// Which.
@@ -99,6 +102,10 @@ pub enum CommandAnswer {
     Sessions(Vec<OpenSession>),
     /// The account has no such line, or there is no such account.
     UnknownLine,
+    /// What rating a cycle again changed, or would change.
+    Rerated(Rerated),
+    /// The account has moved on from the records that it was given: nothing changed.
+    Outdated,
     /// It cannot be: the reason.
     Refused(String),
 }
@@ -119,11 +126,11 @@ pub struct Commanded {
 }
 
 impl Commanded {
-    pub(super) fn unchanged(answer: CommandAnswer) -> Self {
+    pub(in crate::domain) fn unchanged(answer: CommandAnswer) -> Self {
         Self { answer, changed: false, lines_changed: Vec::new(), lines_forgotten: Vec::new(), records: Vec::new() }
     }
 
-    pub(super) fn changed(answer: CommandAnswer) -> Self {
+    pub(in crate::domain) fn changed(answer: CommandAnswer) -> Self {
         Self { changed: true, ..Self::unchanged(answer) }
     }
 }
@@ -146,6 +153,7 @@ impl Account {
             }),
             AccountCommand::EndedSession { session } => self.ended_session(&session, now),
             AccountCommand::TopUp(top_up) => self.top_up(&top_up, limits, now),
+            AccountCommand::Rerate(ask) => rerate(self, &ask, limits, now),
             AccountCommand::CloseCycle { cycle } => match self.close(cycle) {
                 None => Commanded::unchanged(CommandAnswer::Done),
                 Some(lines_forgotten) => Commanded { lines_forgotten, ..Commanded::changed(CommandAnswer::Done) },

@@ -85,7 +85,6 @@ pub(super) fn count(
         Err(reason) => {
             record.outcome = UsageOutcome::Suspense(reason);
             record.subscriber = request.subscribers.first().cloned();
-            record.told = Told::new(place.network, usage.used);
             record.detail.clone_from(&usage.unpriced);
         }
     }
@@ -119,7 +118,7 @@ pub(super) fn blank_record(
         amount: 0,
         postings: Vec::new(),
         crossed: Vec::new(),
-        told: None,
+        told: Told::new(place.network, usage.used),
         detail: None,
     }
 }

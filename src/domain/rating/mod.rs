@@ -18,6 +18,7 @@ mod judge;
 mod price;
 pub mod recycle;
 pub mod request;
+pub mod rerate;
 #[cfg(test)]
 mod tests;
 
@@ -465,6 +466,11 @@ fn first_of_modem(
     let modem = &mut account.modems[at];
     modem.last_seen = modem.last_seen.max(now);
     modem.numbers.insert(sequence, limits.number_ranges_max)
+}
+
+/// Whether the account remembers a key.
+fn knows_key(account: &mut Account, key: u64, limits: &AccountLimits, now: Timestamp) -> bool {
+    account.event_keys.seen(key, now, limits) == KeySeen::Repeated
 }
 
 /// 64 bits of SHA-256 over the key's text.

@@ -137,7 +137,11 @@ fn knows(account: &mut Account, key: &RecordKey, limits: &AccountLimits, now: Ti
             .iter()
             .find(|m| m.device == *device && m.epoch == *epoch && m.boot == *boot)
             .is_some_and(|m| m.numbers.contains(*sequence)),
-        RecordKey::File(_) | RecordKey::Part(..) | RecordKey::TopUp(_) => false,
+        RecordKey::File(_)
+        | RecordKey::Part(..)
+        | RecordKey::TopUp(_)
+        | RecordKey::Rerated(..)
+        | RecordKey::Reversed(..) => false,
     };
     in_session || account.event_keys.seen(key_hash(whole), now, limits) == KeySeen::Repeated
 }

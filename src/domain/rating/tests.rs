@@ -3,6 +3,7 @@
 mod events;
 mod groups;
 mod recycling;
+mod rerating;
 mod sessions;
 mod slices;
 mod tables;

@@ -29,8 +29,8 @@ async fn records_totals_and_bill_are_shown_and_agree_or_not() {
 
     let open = api.get(EXPLAIN).await.body;
     assert_eq!((&open["agrees"], &open["bill"], &open["next"]), (&json!(true), &json!(null), &json!(null)), "{open}");
-    let ids: Vec<_> = open["records"].as_array().unwrap().iter().map(|r| r["id"].clone()).collect();
-    assert_eq!(ids, ["file/f-1/0", "file/f-2/0", "file/f-3/0"], "as they were rated");
+    let ids: Vec<_> = open["records"].as_array().unwrap().iter().map(|r| r["key"].clone()).collect();
+    assert_eq!(ids, ["file/f-1", "file/f-2", "file/f-3"], "as they were rated");
     let sum = json!({ "octets": 1_000, "amount": 1_030, "records": 2 });
     assert_eq!((&open["sums"][0]["records"], &open["sums"][0]["totals"]), (&sum, &sum));
 

@@ -14,22 +14,25 @@ use linegate::api::{
     AccountView, Accounts, ApiParts, ApiState, Balances, CloseRequest, HttpSettings, Imports, MonthOperations,
     OperationError, Readiness, Report, Tokens, Upload, router,
 };
+use linegate::domain::account::CommandAnswer;
 use linegate::domain::billing::{Charge, ChargeKind, Invoice};
 use linegate::domain::ids::{AccountId, LineId, SagaId};
 use linegate::domain::money::Currency;
 use linegate::domain::rating::request::{ChargeAnswer, Outcome};
+use linegate::domain::rating::rerate::{Rerate, Rerated};
 use linegate::domain::settlement::Settlement;
 use linegate::domain::time::{Interval, Timestamp};
 use linegate::domain::usage::{Identifier, RecordKey, SuspenseReason, UsageOutcome, UsageRecord};
 use linegate::ports::delivery::{DeliveryError, Hook, WebhookSender};
 use linegate::ports::documents::{DocumentError, Documents};
-use linegate::ports::intake::{IntakeError, RecycleIntake};
+use linegate::ports::intake::{IntakeError, RecycleIntake, RerateIntake};
 use linegate::ports::relational::{Relational, Write};
 use linegate::saga::testing::CrashPlan;
 use linegate::saga::{Drive, Engine};
 use linegate::services::devices::{DeviceRegistry, DeviceSettings};
 use linegate::services::explain::Explain;
 use linegate::services::outbox::{Outbox, OutboxSettings, Senders};
+use linegate::services::rerating::{RerateSettings, Rerating};
 use linegate::services::suspense::{Suspense, SuspenseSettings};
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -142,6 +145,18 @@ impl RecycleIntake for Operations {
 }
 
 #[async_trait]
+impl RerateIntake for Operations {
+    async fn rerate(&self, _: &AccountId, ask: Rerate) -> Result<CommandAnswer, IntakeError> {
+        let changed = if ask.dry_run { 1 } else { 2 };
+        Ok(CommandAnswer::Rerated(Rerated { records: 3, changed, before: 30, after: 20 }))
+    }
+
+    async fn settled(&self) -> Result<(), IntakeError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
 impl Accounts for Operations {
     async fn account(&self, _: &AccountId) -> Result<Option<AccountView>, OperationError> {
         Ok(None)
@@ -185,6 +200,9 @@ impl Api {
         ));
         let (of_suspense, clock) = (Arc::new(Operations), world.clock.clone());
         let suspense = Suspense::new(store.clone(), of_suspense, clock, SuspenseSettings::default());
+        let (of_rerating, settings) = (Arc::new(Operations), RerateSettings::default());
+        let tariff = tariff_file::shipped().unwrap().into();
+        let rerating = Rerating::new(store.clone(), of_rerating, tariff, world.clock.clone(), settings);
         let explain = Explain::new(store.clone(), tariff_file::shipped().unwrap().into());
         let parts = ApiParts {
             tokens: Tokens::open("", store.as_ref(), ids.as_ref()).await.unwrap(),
@@ -203,6 +221,7 @@ impl Api {
             accounts: Arc::new(Operations),
             balances: Arc::new(Operations),
             explain: Arc::new(explain),
+            rerating: Arc::new(rerating),
             suspense: Arc::new(suspense),
             currency: Currency::KRW,
             readiness: readiness.clone(),

@@ -502,8 +502,11 @@ async fn usage_and_bills_are_read_in_tm_forums_shapes() {
         let found: Vec<&str> = list.body.as_array().unwrap().iter().map(|u| u["id"].as_str().unwrap()).collect();
         assert_eq!(found, ids, "{query}");
     };
-    check("line=line-1", &["file/f-1/0"]).await;
-    check("status=rated&cycle=2026-10", &["file/f-1/0"]).await;
+    check("line=line-1", &["1"]).await;
+    check("status=rated&cycle=2026-10", &["1"]).await;
+    let one = api.get(&format!("{usage}/1")).await.body;
+    assert_eq!((&one["id"], &one["status"]), (&json!("1"), &json!("rated")), "{one}");
+    assert_eq!(api.get(&format!("{usage}/9")).await.status, StatusCode::NOT_FOUND);
     check("status=rejected", &["file/f-2/0"]).await;
     check("outcome=unknown-line", &["file/f-2/0"]).await;
     check("source=gy", &[]).await;

@@ -114,7 +114,11 @@ pub(crate) async fn usage_comes_back_as_it_was(store: &Store) {
         ..usage("r", "a", 9, 0)
     });
     store.save(drain(1, &records)).await.unwrap();
-    let mut stored = store.usage(&UsageFilter::default(), ALL).await.unwrap().items;
+    let stored = store.usage(&UsageFilter::default(), ALL).await.unwrap().items;
+    for one in &stored {
+        assert_eq!(store.usage_at(one.sequence).await.unwrap().as_ref(), Some(one));
+    }
+    let mut stored: Vec<UsageRecord> = stored.into_iter().map(|one| one.record).collect();
     stored.sort_by_key(|r| r.key.to_string());
     records.sort_by_key(|r| r.key.to_string());
     assert_eq!(stored, records);
@@ -315,4 +319,37 @@ pub(crate) async fn settlement_and_close_run_are_kept_by_cycle(store: &Store) {
     assert_eq!(store.close_run(october()).await.unwrap(), Some(CloseRun { version: 2, ..loaded }));
     assert_eq!(store.close_run(october().next()).await.unwrap(), None);
     assert_eq!(store.newest_closed().await.unwrap(), Some(october()));
+}
+
+/// Usage as the format before 0004 kept it: rated, given back, compared, and open suspense.
+pub(crate) const USAGE_OF_FORMAT_3: &str = r#"
+INSERT INTO usage_records (sequence, key, rating_group, source, outcome, suspense, line, account, cycle, late_for, plan,
+    tariff_version, apn, subscriber, starts, ends, received, octets, amount, postings, told, detail, reason) OVERRIDING SYSTEM VALUE
+VALUES
+(1, 'gy/s;1/1', 5, 'gy', 'rated', FALSE, 'l-a', 'a', '2026-10', NULL, 'iot-payg', 2, 'iot.example', NULL,
+    1000, 2000, 3000, 100, 3, '[{"side":"network","unit":"octets","amount":-100}]', NULL, NULL, NULL),
+(2, 'gy/s;1/2', 5, 'gy', 'rated', FALSE, 'l-a', 'a', '2026-10', '2026-09', 'iot-payg', 2, NULL, NULL,
+    1000, 2000, 3000, 40, -1, '[{"side":"network","unit":"octets","amount":40}]', NULL, NULL, NULL),
+(3, 'rf/s/3', 0, 'rf', 'reconciled', FALSE, 'l-a', 'a', '2026-10', NULL, 'iot-payg', 2, NULL, NULL,
+    1000, 2000, 3000, 7, 0, NULL, NULL, NULL, NULL),
+(7, 'file/x', 1, 'file', 'unknown-line', TRUE, NULL, NULL, NULL, NULL, NULL, 0, NULL, '{"Imsi":"450080000000001"}',
+    1000, 2000, 3000, 9, 0, NULL, NULL, 'why', NULL);
+INSERT INTO usage_counts VALUES ('2026-10', 'gy', 'rated', 2), ('2026-10', 'rf', 'reconciled', 1),
+    ('', 'file', 'unknown-line', 1);
+UPDATE store_format SET version = 3;
+"#;
+
+pub(crate) async fn usage_of_format_3_is_kept(store: &Store) {
+    let stored = store.usage(&UsageFilter::default(), ALL).await.unwrap();
+    let read = stored.items.iter().map(|u| (u.sequence, u.key.to_string(), u.rating_group, u.octets_counted()));
+    let want = [(7, "file/x", 1, 9), (3, "rf/s/3", 0, 7), (2, "gy/s;1/2", 5, -40), (1, "gy/s;1/1", 5, 100)];
+    assert_eq!(read.collect::<Vec<_>>(), want.map(|(n, key, group, octets)| (n, key.to_owned(), group, octets)));
+    assert_eq!(stored.items[3].apn, Some("iot.example".into()));
+    assert_eq!(stored.items[3].ends, linegate::domain::time::Timestamp(2000));
+    let row = |who: &str, octets, amount| (who.to_owned(), "iot-payg".to_owned(), octets, amount, 1);
+    assert_eq!(totals(store).await, [row("a", 100, 3), row("a late for 2026-09", 0, -1)]);
+    let case = store.suspense_case("file/x", 1).await.unwrap().unwrap();
+    assert_eq!((case.record.detail.as_deref(), case.record.line), (Some("why"), None));
+    store.save(drain_after(0, 1, &[usage("new", "a", 1, 1)])).await.unwrap();
+    assert_eq!(store.usage(&UsageFilter::default(), ALL).await.unwrap().items[0].sequence, 8);
 }

@@ -18,8 +18,9 @@ use linegate::ports::relational::{
 };
 use sqlx::{Connection, PgConnection};
 
-use super::ALL;
+use super::billing::{USAGE_OF_FORMAT_3, usage_of_format_3_is_kept};
 use super::sample::{at, happening, invoice, line, october, order, saga, slot, sms, usage};
+use super::{ALL, Store};
 use crate::support::{Running, free_port, pause, signal};
 
 /// A server of PostgreSQL that ends with the test.
@@ -90,7 +91,7 @@ impl Server {
         self.open(&self.fresh_database().await, "gw-1").await
     }
 
-    async fn open(&self, database: &str, gateway: &str) -> Arc<PostgresStore> {
+    pub(crate) async fn open(&self, database: &str, gateway: &str) -> Arc<PostgresStore> {
         Arc::new(open(&self.url(database), gateway).await.unwrap())
     }
 
@@ -302,7 +303,7 @@ async fn what_peers_send_is_kept(server: &Server) {
         UsageRecord { key: RecordKey::Gy(odd.into(), 1), detail: Some(odd.to_owned()), ..usage("", "a", 1, 1) };
     store.save(vec![Write::Drain { log: 0, after: 0, position: 1, records: vec![record] }]).await.unwrap();
     let stored = &store.usage(&UsageFilter::default(), ALL).await.unwrap().items[0];
-    assert_eq!(stored.detail.as_deref(), Some("a\u{2400}b\u{1F4F1}'\"\\"));
+    assert_eq!(stored.detail.as_deref(), Some(odd));
     let session = SessionState { modem_refusal: Some(odd.to_owned()), ..SessionState::default() };
     store.save(vec![Write::Sessions(vec![(odd.into(), session.clone())])]).await.unwrap();
     assert_eq!(store.session(&odd.into()).await.unwrap(), session, "bodies hold it as it came");
@@ -427,4 +428,23 @@ async fn the_servers_certificate_is_checked_as_asked() {
     check_tls_refused(&open("localhost", PostgresTls::VerifyFull, "ca.crt").await);
     open("localhost", PostgresTls::VerifyCa, "ca.crt").await.unwrap().close().await;
     open("127.0.0.1", PostgresTls::Prefer, "").await.unwrap().close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn usage_of_an_older_format_is_kept() {
+    let server = Server::start();
+    let database = server.fresh_database().await;
+    server
+        .run(&database, "CREATE TABLE store_format (version BIGINT NOT NULL); INSERT INTO store_format VALUES (0)")
+        .await;
+    for sql in [
+        include_str!("../../../src/adapters/postgres/migrations/0001_store.sql"),
+        include_str!("../../../src/adapters/postgres/migrations/0002_devices.sql"),
+        include_str!("../../../src/adapters/postgres/migrations/0003_suspense.sql"),
+        USAGE_OF_FORMAT_3,
+    ] {
+        server.run(&database, sql).await;
+    }
+    let store: Store = server.open(&database, "gw-1").await;
+    usage_of_format_3_is_kept(&store).await;
 }

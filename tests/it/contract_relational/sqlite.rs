@@ -6,6 +6,8 @@ use linegate::adapters::sqlite::{SqliteSettings, SqliteStore};
 use linegate::ports::relational::{BillingReads, OrderReads, Relational, StoreError, Write};
 use sqlx::{Connection, SqliteConnection};
 
+use super::Store;
+use super::billing::{USAGE_OF_FORMAT_3, usage_of_format_3_is_kept};
 use super::sample::order;
 
 pub(crate) fn url(folder: &Path) -> String {
@@ -103,4 +105,24 @@ async fn a_locked_file_is_worth_another_try() {
     assert!(matches!(refused, Err(ref e) if e.is_transient()), "{refused:?}");
     held.rollback().await.unwrap();
     store.save(vec![Write::FanOutCursor(1)]).await.unwrap();
+}
+
+#[tokio::test]
+async fn usage_of_an_older_format_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deep/linegate.db");
+    std::fs::create_dir(folder.path().join("deep")).unwrap();
+    run(&path, "CREATE TABLE store_format (version INTEGER NOT NULL) STRICT; INSERT INTO store_format VALUES (0)")
+        .await;
+    for sql in [
+        include_str!("../../../src/adapters/sqlite/migrations/0001_store.sql"),
+        include_str!("../../../src/adapters/sqlite/migrations/0002_devices.sql"),
+        include_str!("../../../src/adapters/sqlite/migrations/0003_suspense.sql"),
+    ] {
+        run(&path, sql).await;
+    }
+    let rows = USAGE_OF_FORMAT_3.replace(" OVERRIDING SYSTEM VALUE", "");
+    run(&path, rows.leak()).await;
+    let store: Store = std::sync::Arc::new(open(&url(folder.path())).await.unwrap());
+    usage_of_format_3_is_kept(&store).await;
 }

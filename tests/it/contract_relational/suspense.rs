@@ -133,14 +133,14 @@ pub(crate) async fn usage_is_read_on_from_a_place(store: &Store) {
     let subscriber = Some(Identifier::imsi(IMSI));
     let mine = UsageFilter { outcome: Some("suspense".to_owned()), subscriber, ..UsageFilter::default() };
     let first = store.usage_after(&mine, 0, 1).await.unwrap();
-    assert_eq!(first[0].1.key, modem(1));
-    let rest = store.usage_after(&mine, first[0].0, 10).await.unwrap();
-    assert_eq!(rest.iter().map(|(_, r)| r.key.clone()).collect::<Vec<_>>(), [modem(2)]);
-    assert_eq!(store.usage_after(&mine, rest[0].0, 10).await.unwrap(), []);
+    assert_eq!(first[0].key, modem(1));
+    let rest = store.usage_after(&mine, first[0].sequence, 10).await.unwrap();
+    assert_eq!(rest.iter().map(|r| r.key.clone()).collect::<Vec<_>>(), [modem(2)]);
+    assert_eq!(store.usage_after(&mine, rest[0].sequence, 10).await.unwrap(), []);
     assert_eq!(store.usage(&mine, ALL).await.unwrap().total, 2);
     let of_line = UsageFilter { line: Some("l-a".into()), cycle: Some(october()), ..UsageFilter::default() };
     let of_line = store.usage_after(&of_line, 0, 10).await.unwrap();
-    assert_eq!(of_line.iter().map(|(_, r)| r.key.clone()).collect::<Vec<_>>(), [modem(5), modem(6)]);
+    assert_eq!(of_line.iter().map(|r| r.key.clone()).collect::<Vec<_>>(), [modem(5), modem(6)]);
 }
 
 pub(crate) async fn ages_are_those_of_what_is_open(store: &Store) {

@@ -388,6 +388,7 @@ impl World {
         assert!(hot.log_after(0, cursor, 1).await.unwrap().is_empty());
         let page = Page { offset: 0, limit: 100_000 };
         let stored = self.relational.usage(&UsageFilter::default(), page).await.unwrap().items;
+        let stored: Vec<UsageRecord> = stored.into_iter().map(|stored| stored.record).collect();
         self.records_agree(&stored);
         self.marker_holds();
         for (n, line) in LINES.iter().enumerate().filter(|(_, line)| !line.account.is_empty()) {

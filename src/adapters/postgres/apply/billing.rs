@@ -1,4 +1,4 @@
-//! Drained usage with its totals, invoices with their ledger.
+//! Drained usage, invoices with their ledger.
 //!
 //! Both come by the thousand, so rows go in many to a statement; the statement
 //! of a full chunk stays prepared.
@@ -9,9 +9,10 @@ use sqlx::query_builder::Separated;
 use sqlx::{Postgres, QueryBuilder, Row};
 
 use super::{Applied, Apply, drain_cursor};
-use crate::adapters::columns::{Sum, json, side_name, signed, unit_name, unsigned, usage_counts, usage_sums};
+use crate::adapters::columns::{json, side_name, signed, unit_name, unsigned, usage_counts};
 use crate::adapters::postgres::error::Refused;
 use crate::adapters::postgres::row::{statement, text, texts};
+use crate::adapters::usage_rows::{Part, body, by_part, counted, searched};
 use crate::domain::billing::{Invoice, InvoiceNumber};
 use crate::domain::ledger::Posting;
 use crate::domain::notification::threshold_happenings;
@@ -21,15 +22,8 @@ use crate::ports::hot::LogNo;
 /// Rows in one statement; times the columns it stays under PostgreSQL's 65,535 parameters.
 const CHUNK: usize = 256;
 
-const USAGE_HEAD: &str = "INSERT INTO usage_records (key, rating_group, source, outcome, suspense, line, account, cycle, \
-     late_for, plan, tariff_version, apn, subscriber, starts, ends, received, octets, amount, postings, told, detail) ";
-
-const TOTALS_HEAD: &str = "INSERT INTO usage_totals (cycle, account, line, plan, late_for, octets, amount, records) ";
-/// A sum that would overflow stays at the largest integer.
-const TOTALS_TAIL: &str = " ON CONFLICT (cycle, account, line, plan, late_for) DO UPDATE SET \
-     octets = LEAST(9223372036854775807, usage_totals.octets::NUMERIC + excluded.octets)::BIGINT, \
-     amount = LEAST(9223372036854775807, usage_totals.amount::NUMERIC + excluded.amount)::BIGINT, \
-     records = usage_totals.records + excluded.records";
+const USAGE_HEAD: &str = "INSERT INTO usage_records \
+     (part, counted, amount, body, outcome, suspense, key, rating_group, subscriber) ";
 
 const INVOICE_HEAD: &str = "INSERT INTO invoices (id, series, number, account, cycle, customer, body) ";
 
@@ -54,41 +48,64 @@ impl Apply<'_> {
         for happening in records.iter().flat_map(threshold_happenings) {
             self.happening(&happening).await?;
         }
+        let parts = self.parts_of(records).await?;
         let mut new = Vec::with_capacity(records.len());
-        for record in records {
+        for (record, part) in records.iter().zip(&parts) {
             if matches!(record.outcome, UsageOutcome::Suspense(_)) {
                 // Few, and each has to say whether it is new.
-                let rows = [UsageRow::of(record)?];
+                let rows = [UsageRow::of(record, *part)?];
                 if self.bulk(USAGE_HEAD, rows, UsageRow::push, " ON CONFLICT DO NOTHING").await? == 0 {
-                    self.judge_anew(record).await?;
+                    self.judge_anew(record, *part).await?;
                     continue;
                 }
             }
             new.push(record);
         }
-        let charged: Vec<&UsageRecord> =
-            new.iter().copied().filter(|r| !matches!(r.outcome, UsageOutcome::Suspense(_))).collect();
+        let charged = by_part(records.iter().zip(parts));
         for chunk in charged.chunks(CHUNK) {
-            let rows = chunk.iter().map(|record| UsageRow::of(record)).collect::<Applied<Vec<_>>>()?;
+            let rows = chunk.iter().map(|(record, part)| UsageRow::of(record, *part)).collect::<Applied<Vec<_>>>()?;
             self.bulk(USAGE_HEAD, rows, UsageRow::push, "").await?;
         }
-        self.totals(&charged).await?;
         self.counts(&new).await?;
+        let charged: Vec<&UsageRecord> = charged.into_iter().map(|(record, _)| record).collect();
         self.recycle_counted(&charged).await
     }
 
-    async fn totals(&mut self, records: &[&UsageRecord]) -> Applied {
-        let sums = usage_sums(records);
-        for chunk in sums.chunks(CHUNK) {
-            let push = |mut values: Values<'_>, (key, sum): &([String; 5], Sum)| {
-                for part in key {
-                    values.push_bind(text(part));
-                }
-                values.push_bind(sum.octets).push_bind(sum.amount).push_bind(signed(sum.records));
-            };
-            self.bulk(TOTALS_HEAD, chunk, push, TOTALS_TAIL).await?;
+    /// The part of each record; those that are not there yet are made, by whichever
+    /// gateway is first.
+    async fn parts_of(&mut self, records: &[UsageRecord]) -> Applied<Vec<i64>> {
+        let found = self.parts.find(records);
+        let unknown = found.unknown();
+        let mut numbers = vec![0; unknown.len()];
+        if !unknown.is_empty() {
+            let column = |of: fn(&Part) -> &str| -> Vec<String> { unknown.iter().map(|p| of(p).to_owned()).collect() };
+            let columns = [
+                column(|p| &p.cycle),
+                column(|p| &p.account),
+                column(|p| &p.line),
+                column(|p| &p.plan),
+                column(|p| &p.late_for),
+                column(|p| p.source),
+            ];
+            let insert = statement(
+                "INSERT INTO usage_parts (cycle, account, line, plan, late_for, source)
+                 SELECT * FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TEXT[])
+                 ON CONFLICT DO NOTHING",
+            );
+            let find = statement(
+                "SELECT w.place, p.id
+                 FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TEXT[]) WITH ORDINALITY
+                     AS w (cycle, account, line, plan, late_for, source, place)
+                 JOIN usage_parts p USING (cycle, account, line, plan, late_for, source)",
+            );
+            self.run(columns.iter().cloned().fold(insert, |query, column| query.bind(column))).await?;
+            let find = columns.into_iter().fold(find, |query, column| query.bind(column));
+            for row in find.fetch_all(&mut *self.connection).await? {
+                let place = unsigned(row.try_get("place")?);
+                numbers[usize::try_from(place).unwrap_or(0) - 1] = row.try_get("id")?;
+            }
         }
-        Ok(())
+        Ok(self.parts.learn(found, numbers))
     }
 
     async fn counts(&mut self, records: &[&UsageRecord]) -> Applied {
@@ -187,48 +204,34 @@ impl Apply<'_> {
     }
 }
 
-/// A usage record with those of its parts that are JSON.
+/// A row of usage; what is searched in suspense is there for that alone.
 struct UsageRow<'r> {
     record: &'r UsageRecord,
-    subscriber: Option<String>,
-    postings: Option<String>,
-    told: Option<String>,
+    part: i64,
+    searched: Option<(String, Option<String>)>,
 }
 
 impl<'r> UsageRow<'r> {
-    fn of(record: &'r UsageRecord) -> Applied<Self> {
-        let subscriber = record.subscriber.as_ref().map(json).transpose()?;
-        let postings = (!record.postings.is_empty()).then(|| json(&record.postings)).transpose()?;
-        let told = record.told.as_ref().map(json).transpose()?;
-        Ok(Self { record, subscriber, postings, told })
+    fn of(record: &'r UsageRecord, part: i64) -> Applied<Self> {
+        let is_suspense = matches!(record.outcome, UsageOutcome::Suspense(_));
+        Ok(Self { record, part, searched: is_suspense.then(|| searched(record)).transpose()? })
     }
 
     /// In the order of [`USAGE_HEAD`].
     fn push(mut values: Values<'_>, row: Self) {
         let record = row.record;
-        let key = record.key.to_string();
+        let group = row.searched.is_some().then_some(i64::from(record.rating_group));
+        let (key, subscriber) = row.searched.unzip();
         values
-            .push_bind(text(&key))
-            .push_bind(i64::from(record.rating_group))
-            .push_bind(record.key.source().as_str())
-            .push_bind(record.outcome.as_str())
-            .push_bind(matches!(record.outcome, UsageOutcome::Suspense(_)))
-            .push_bind(record.line.as_ref().map(|l| text(l.as_str())))
-            .push_bind(record.account.as_ref().map(|a| text(a.as_str())))
-            .push_bind(record.cycle.map(|c| c.to_string()))
-            .push_bind(record.late_for.map(|c| c.to_string()))
-            .push_bind(record.plan.as_ref().map(|p| text(p.as_str())))
-            .push_bind(i64::from(record.tariff_version))
-            .push_bind(record.apn.as_ref().map(|a| text(a.as_str())))
-            .push_bind(row.subscriber)
-            .push_bind(record.starts.millis())
-            .push_bind(record.ends.millis())
-            .push_bind(record.received.millis())
-            .push_bind(signed(record.octets))
+            .push_bind(row.part)
+            .push_bind(counted(record))
             .push_bind(record.amount)
-            .push_bind(row.postings)
-            .push_bind(row.told)
-            .push_bind(record.detail.as_deref().map(text));
+            .push_bind(body(record))
+            .push_bind(record.outcome.as_str())
+            .push_bind(group.is_some())
+            .push_bind(key)
+            .push_bind(group)
+            .push_bind(subscriber.flatten());
     }
 }
 

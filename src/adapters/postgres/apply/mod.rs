@@ -13,6 +13,7 @@ use super::claim::Claim;
 use super::error::Refused;
 use super::row::{Statement, statement, text};
 use crate::adapters::columns::{json, signed};
+use crate::adapters::usage_rows::PartCache;
 use crate::ports::hot::LogNo;
 use crate::ports::relational::Write;
 
@@ -24,11 +25,17 @@ pub(super) struct Apply<'c> {
     connection: &'c mut PgConnection,
     claim: &'c Claim,
     hot_log: &'c str,
+    parts: &'c mut PartCache,
 }
 
 impl<'c> Apply<'c> {
-    pub(super) fn new(connection: &'c mut PgConnection, claim: &'c Claim, hot_log: &'c str) -> Self {
-        Self { connection, claim, hot_log }
+    pub(super) fn new(
+        connection: &'c mut PgConnection,
+        claim: &'c Claim,
+        hot_log: &'c str,
+        parts: &'c mut PartCache,
+    ) -> Self {
+        Self { connection, claim, hot_log, parts }
     }
 
     /// Stops at the first refused write; the caller takes back the others.

@@ -8,6 +8,7 @@ use super::{Applied, Apply};
 use crate::adapters::columns::signed;
 use crate::adapters::postgres::error::Refused;
 use crate::adapters::postgres::row::{statement, text, texts};
+use crate::adapters::usage_rows::{JUDGE_ANEW, OPEN_CASE, body, searched, stored_usage};
 use crate::domain::usage::UsageRecord;
 use crate::ports::relational::{SuspenseNote, SuspenseVerb};
 
@@ -16,33 +17,23 @@ type Moves = BTreeMap<[String; 4], u64>;
 
 impl Apply<'_> {
     /// An account's judgement replaces what an open record was in suspense for.
-    pub(super) async fn judge_anew(&mut self, record: &UsageRecord) -> Applied {
+    pub(super) async fn judge_anew(&mut self, record: &UsageRecord, part: i64) -> Applied {
         if !record.is_judged() {
             return Ok(());
         }
-        let find = statement(
-            "SELECT outcome, COALESCE(cycle, '') AS cycle FROM usage_records WHERE suspense
-             AND key = $1 AND rating_group = $2 AND outcome <> 'recycled' AND outcome <> 'dropped' FOR UPDATE",
-        );
-        let key = text(&record.key.to_string()).into_owned();
-        let found =
-            find.bind(key.clone()).bind(i64::from(record.rating_group)).fetch_optional(&mut *self.connection).await?;
-        let Some(row) = found else { return Ok(()) };
-        let (before, cycle): (String, String) = (row.try_get("outcome")?, row.try_get("cycle")?);
-        let update = statement(
-            "UPDATE usage_records SET outcome = $3, line = $4, account = $5, tariff_version = $6, detail = $7
-             WHERE suspense AND key = $1 AND rating_group = $2",
-        )
-        .bind(key)
-        .bind(i64::from(record.rating_group))
-        .bind(record.outcome.as_str())
-        .bind(record.line.as_ref().map(|l| text(l.as_str()).into_owned()))
-        .bind(record.account.as_ref().map(|a| text(a.as_str()).into_owned()))
-        .bind(i64::from(record.tariff_version))
-        .bind(record.detail.as_deref().map(|d| text(d).into_owned()));
-        self.run(update).await?;
-        let source = record.key.source().as_str().to_owned();
-        self.recount(Moves::from([([cycle, source, before, record.outcome.as_str().to_owned()], 1)])).await
+        let (key, _) = searched(record)?;
+        let find = statement(OPEN_CASE).bind(key).bind(i64::from(record.rating_group));
+        let Some(row) = find.fetch_optional(&mut *self.connection).await? else { return Ok(()) };
+        let open = stored_usage(&row)?;
+        let (before, after) = (open.outcome.as_str(), record.outcome.as_str());
+        let cycle = open.cycle.map(|cycle| cycle.to_string()).unwrap_or_default();
+        let (tariff_version, detail) = (record.tariff_version, record.detail.clone());
+        let sequence = signed(open.sequence);
+        let judged = UsageRecord { tariff_version, detail, ..open.record };
+        let update = statement(JUDGE_ANEW).bind(sequence).bind(before).bind(after).bind(part).bind(body(&judged));
+        let is_open = self.execute(update).await?.rows_affected() > 0;
+        let moved = [&cycle, record.key.source().as_str(), before, after].map(str::to_owned);
+        self.recount(is_open.then_some((moved, 1)).into_iter().collect()).await
     }
 
     /// What is open in suspense under the keys of records that are counted now was recycled.
@@ -59,7 +50,8 @@ impl Apply<'_> {
             "UPDATE usage_records SET reason = outcome, outcome = 'recycled'
              FROM UNNEST($1::TEXT[], $2::BIGINT[]) AS wanted (k, g)
              WHERE key = k AND rating_group = g AND suspense AND outcome <> 'recycled' AND outcome <> 'dropped'
-             RETURNING COALESCE(cycle, '') AS cycle, source, reason",
+             RETURNING (SELECT cycle FROM usage_parts WHERE id = part) AS cycle,
+                 (SELECT source FROM usage_parts WHERE id = part) AS source, reason",
         );
         let keys: Vec<String> = charged.iter().map(|record| record.key.to_string()).collect();
         let groups: Vec<i64> = charged.iter().map(|record| i64::from(record.rating_group)).collect();
@@ -82,7 +74,7 @@ impl Apply<'_> {
             let settle = statement(
                 "UPDATE usage_records SET reason = outcome, outcome = $4
                  WHERE suspense AND key = $1 AND rating_group = $2 AND outcome = $3
-                 RETURNING COALESCE(cycle, '') AS cycle",
+                 RETURNING (SELECT cycle FROM usage_parts WHERE id = part) AS cycle",
             );
             let settle = settle.bind(key.clone()).bind(i64::from(note.rating_group)).bind(expected.as_str()).bind(to);
             let Some(row) = settle.fetch_optional(&mut *self.connection).await? else {

@@ -1,4 +1,4 @@
-//! Drained usage with its totals, invoices with their ledger.
+//! Drained usage, invoices with their ledger.
 //!
 //! Both come by the thousand, so rows go in many to a statement; the statement
 //! of a full chunk stays prepared.
@@ -8,9 +8,10 @@ use std::collections::HashSet;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::{Applied, Apply, bulk, drain_cursor};
-use crate::adapters::columns::{json, side_name, signed, unit_name, unsigned, usage_counts, usage_sums};
+use crate::adapters::columns::{json, side_name, signed, unit_name, unsigned, usage_counts};
 use crate::adapters::sqlite::error::Refused;
 use crate::adapters::sqlite::row::{Statement, statement};
+use crate::adapters::usage_rows::{Part, body, by_part, counted, searched};
 use crate::domain::billing::{Invoice, InvoiceNumber};
 use crate::domain::ledger::Posting;
 use crate::domain::notification::threshold_happenings;
@@ -20,16 +21,16 @@ use crate::ports::hot::LogNo;
 /// Rows in one statement; times the columns it stays under SQLite's 32,766 parameters.
 pub(super) const CHUNK: usize = 256;
 
-const USAGE_HEAD: &str = "INSERT INTO usage_records (key, rating_group, source, outcome, suspense, line, account, cycle, \
-     late_for, plan, tariff_version, apn, subscriber, starts, ends, received, octets, amount, postings, told, detail)";
-const USAGE_COLUMNS: usize = 21;
+/// What is rated, which is nearly all usage, leaves the other columns at their defaults.
+const RATED_HEAD: &str = "INSERT INTO usage_records (part, counted, amount, body)";
+const RATED_COLUMNS: usize = 4;
 
-const TOTALS_HEAD: &str = "INSERT INTO usage_totals (cycle, account, line, plan, late_for, octets, amount, records)";
-const TOTALS_COLUMNS: usize = 8;
-/// An overflowing sum would turn into a float: it stays at the largest integer.
-const TOTALS_TAIL: &str = " ON CONFLICT (cycle, account, line, plan, late_for) DO UPDATE SET \
-     octets = MIN(9223372036854775807, octets + excluded.octets), \
-     amount = MIN(9223372036854775807, amount + excluded.amount), records = records + excluded.records";
+const UNRATED_HEAD: &str = "INSERT INTO usage_records \
+     (part, amount, body, outcome, suspense, key, rating_group, subscriber)";
+const UNRATED_COLUMNS: usize = 8;
+
+const PARTS_HEAD: &str = "INSERT INTO usage_parts (id, cycle, account, line, plan, late_for, source)";
+const PARTS_COLUMNS: usize = 7;
 
 const INVOICE_HEAD: &str = "INSERT INTO invoices (id, series, number, account, cycle, customer, body)";
 const INVOICE_COLUMNS: usize = 7;
@@ -53,45 +54,79 @@ impl Apply<'_> {
         for happening in records.iter().flat_map(threshold_happenings) {
             self.happening(&happening).await?;
         }
+        let parts = self.parts_of(records).await?;
         let mut new = Vec::with_capacity(records.len());
-        for record in records {
+        for (record, part) in records.iter().zip(&parts) {
             if matches!(record.outcome, UsageOutcome::Suspense(_)) {
                 // Few, and each has to say whether it is new.
-                let insert = bulk_statement(USAGE_HEAD, USAGE_COLUMNS, 1, " ON CONFLICT DO NOTHING");
-                if self.execute(bind_usage(insert, record)?).await?.rows_affected() == 0 {
-                    self.judge_anew(record).await?;
+                let insert = bulk_statement(UNRATED_HEAD, UNRATED_COLUMNS, 1, " ON CONFLICT DO NOTHING");
+                if self.execute(bind_unrated(insert, record, *part)?).await?.rows_affected() == 0 {
+                    self.judge_anew(record, *part).await?;
                     continue;
                 }
             }
             new.push(record);
         }
-        let charged: Vec<&UsageRecord> =
-            new.iter().copied().filter(|r| !matches!(r.outcome, UsageOutcome::Suspense(_))).collect();
-        for chunk in charged.chunks(CHUNK) {
-            let mut insert = bulk_statement(USAGE_HEAD, USAGE_COLUMNS, chunk.len(), "");
-            for record in chunk {
-                insert = bind_usage(insert, record)?;
+        let charged = by_part(records.iter().zip(parts));
+        let (rated, reconciled): (Vec<_>, Vec<_>) =
+            charged.iter().partition(|(record, _)| record.outcome == UsageOutcome::Rated);
+        for chunk in rated.chunks(CHUNK) {
+            let mut insert = bulk_statement(RATED_HEAD, RATED_COLUMNS, chunk.len(), "");
+            for (record, part) in chunk {
+                insert = insert.bind(*part).bind(counted(record)).bind(record.amount).bind(body(record));
             }
             self.run(insert).await?;
         }
-        self.totals(&charged).await?;
+        for chunk in reconciled.chunks(CHUNK) {
+            let mut insert = bulk_statement(UNRATED_HEAD, UNRATED_COLUMNS, chunk.len(), "");
+            for (record, part) in chunk {
+                insert = bind_unrated(insert, record, *part)?;
+            }
+            self.run(insert).await?;
+        }
         self.counts(&new).await?;
+        let charged: Vec<&UsageRecord> = charged.into_iter().map(|(record, _)| record).collect();
         self.recycle_counted(&charged).await
     }
 
-    async fn totals(&mut self, records: &[&UsageRecord]) -> Applied {
-        let sums = usage_sums(records);
-        for chunk in sums.chunks(CHUNK) {
-            let mut upsert = bulk_statement(TOTALS_HEAD, TOTALS_COLUMNS, chunk.len(), TOTALS_TAIL);
-            for (key, sum) in chunk {
-                for part in key {
-                    upsert = upsert.bind(part.as_str());
-                }
-                upsert = upsert.bind(sum.octets).bind(sum.amount).bind(signed(sum.records));
+    /// The part of each record; those that are not there yet are made.
+    async fn parts_of(&mut self, records: &[UsageRecord]) -> Applied<Vec<i64>> {
+        let found = self.parts.find(records);
+        let unknown = found.unknown();
+        let mut numbers = vec![0; unknown.len()];
+        for (at, chunk) in unknown.chunks(CHUNK).enumerate() {
+            let wanted = vec!["(?,?,?,?,?,?,?)"; chunk.len()].join(",");
+            let sql = format!(
+                "WITH wanted (place, cycle, account, line, plan, late_for, source) AS (VALUES {wanted})
+                 SELECT w.place, p.id FROM wanted w CROSS JOIN usage_parts p
+                 ON p.cycle = w.cycle AND p.account = w.account AND p.line = w.line AND p.plan = w.plan
+                 AND p.late_for = w.late_for AND p.source = w.source"
+            );
+            let mut find: Statement = sqlx::query(AssertSqlSafe(sql)).persistent(chunk.len() == CHUNK);
+            for (place, part) in chunk.iter().enumerate() {
+                find = bind_part(find, signed((at * CHUNK + place) as u64), part);
             }
-            self.run(upsert).await?;
+            for row in find.fetch_all(&mut *self.connection).await? {
+                numbers[row.try_get::<u32, _>("place")? as usize] = row.try_get("id")?;
+            }
         }
-        Ok(())
+        let last = statement("SELECT COALESCE(MAX(id), 0) AS last FROM usage_parts");
+        let mut last: i64 =
+            if unknown.is_empty() { 0 } else { last.fetch_one(&mut *self.connection).await?.try_get("last")? };
+        let mut new = Vec::new();
+        for (part, number) in unknown.iter().zip(&mut numbers).filter(|(_, number)| **number == 0) {
+            last += 1;
+            *number = last;
+            new.push((*part, last));
+        }
+        for chunk in new.chunks(CHUNK) {
+            let mut insert = bulk_statement(PARTS_HEAD, PARTS_COLUMNS, chunk.len(), "");
+            for (part, number) in chunk {
+                insert = bind_part(insert, *number, part);
+            }
+            self.run(insert).await?;
+        }
+        Ok(self.parts.learn(found, numbers))
     }
 
     async fn counts(&mut self, records: &[&UsageRecord]) -> Applied {
@@ -186,32 +221,20 @@ fn bulk_statement(head: &str, columns: usize, rows: usize, tail: &str) -> Statem
     sqlx::query(AssertSqlSafe(bulk(head, columns, rows, tail))).persistent(rows == CHUNK || rows == 1)
 }
 
-fn bind_usage(insert: Statement, record: &UsageRecord) -> Applied<Statement> {
-    let subscriber = record.subscriber.as_ref().map(json).transpose()?;
-    let postings = (!record.postings.is_empty()).then(|| json(&record.postings)).transpose()?;
-    let told = record.told.as_ref().map(json).transpose()?;
-    Ok(insert
-        .bind(record.key.to_string())
-        .bind(record.rating_group)
-        .bind(record.key.source().as_str())
-        .bind(record.outcome.as_str())
-        .bind(matches!(record.outcome, UsageOutcome::Suspense(_)))
-        .bind(record.line.as_ref().map(|l| l.as_str()))
-        .bind(record.account.as_ref().map(|a| a.as_str()))
-        .bind(record.cycle.map(|c| c.to_string()))
-        .bind(record.late_for.map(|c| c.to_string()))
-        .bind(record.plan.as_ref().map(|p| p.as_str()))
-        .bind(record.tariff_version)
-        .bind(record.apn.as_ref().map(|a| a.as_str()))
-        .bind(subscriber)
-        .bind(record.starts.millis())
-        .bind(record.ends.millis())
-        .bind(record.received.millis())
-        .bind(signed(record.octets))
-        .bind(record.amount)
-        .bind(postings)
-        .bind(told)
-        .bind(record.detail.as_deref()))
+/// Binds in the order of [`UNRATED_HEAD`].
+fn bind_unrated(insert: Statement, record: &UsageRecord, part: i64) -> Applied<Statement> {
+    let insert = insert.bind(part).bind(record.amount).bind(body(record)).bind(record.outcome.as_str());
+    if !matches!(record.outcome, UsageOutcome::Suspense(_)) {
+        return Ok(insert.bind(false).bind(None::<String>).bind(None::<i64>).bind(None::<String>));
+    }
+    let (key, subscriber) = searched(record)?;
+    Ok(insert.bind(true).bind(key).bind(record.rating_group).bind(subscriber))
+}
+
+/// Binds in the order of [`PARTS_HEAD`].
+fn bind_part(statement: Statement, number: i64, part: &Part) -> Statement {
+    let statement = statement.bind(number).bind(part.cycle.clone()).bind(part.account.clone());
+    statement.bind(part.line.clone()).bind(part.plan.clone()).bind(part.late_for.clone()).bind(part.source)
 }
 
 /// An invoice id that another account or cycle has.

@@ -10,6 +10,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteQueryResult};
 use super::error::Refused;
 use super::row::{Statement, statement};
 use crate::adapters::columns::{json, signed};
+use crate::adapters::usage_rows::PartCache;
 use crate::ports::hot::LogNo;
 use crate::ports::relational::Write;
 
@@ -19,11 +20,12 @@ type Applied<T = ()> = Result<T, Refused>;
 /// The writer's connection, inside a transaction.
 pub(super) struct Apply<'c> {
     connection: &'c mut SqliteConnection,
+    parts: &'c mut PartCache,
 }
 
 impl<'c> Apply<'c> {
-    pub(super) fn new(connection: &'c mut SqliteConnection) -> Self {
-        Self { connection }
+    pub(super) fn new(connection: &'c mut SqliteConnection, parts: &'c mut PartCache) -> Self {
+        Self { connection, parts }
     }
 
     /// Stops at the first refused write; the caller takes back the others.
