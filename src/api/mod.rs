@@ -24,6 +24,7 @@ mod probes;
 mod serve;
 mod stream;
 mod suspense;
+mod tariffs;
 mod usage;
 mod visits;
 mod work;
@@ -54,6 +55,7 @@ use crate::services::ordering::Ordering;
 use crate::services::outbox::Outbox;
 use crate::services::scheduling::Scheduling;
 use crate::services::suspense::Suspense;
+use crate::services::tariffs::Tariffs;
 
 /// Section `[http]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -152,6 +154,8 @@ pub struct ApiParts {
     pub explain: Arc<Explain>,
     /// Recycles and drops usage in suspense.
     pub suspense: Arc<Suspense>,
+    /// Versions of the tariff.
+    pub tariffs: Arc<Tariffs>,
     /// Tokens of my page.
     pub tokens: Tokens,
     /// What amounts of usage are in.
@@ -248,6 +252,7 @@ fn operator_routes() -> Router<ApiState> {
         .merge(month::routes())
         .merge(suspense::routes())
         .merge(explain::routes())
+        .merge(tariffs::routes())
         .merge(my_page::token_routes())
         .merge(hub::routes("/linegate/v1", "linegate"))
 }

@@ -14,4 +14,5 @@ pub mod outbox;
 pub mod saga_store;
 pub mod scheduling;
 pub mod suspense;
+pub mod tariffs;
 pub mod thresholds;

@@ -56,6 +56,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("migrations/0001_store.sql")),
     (2, include_str!("migrations/0002_devices.sql")),
     (3, include_str!("migrations/0003_suspense.sql")),
+    (5, include_str!("migrations/0005_tariffs.sql")),
 ];
 
 fn path_of(url: &str) -> Stored<PathBuf> {
