@@ -226,8 +226,8 @@ mod tests {
                 "allowance `a`: another has that name",
             ),
             (
-                "tier = [{ from_octets = 0, price = 3, per_octets = 1 }]\nallowance = [{ name = \"a\", octets = 1, pooled = true, rollover = { cycles = 1, octets_max = 1 } }]",
-                "cannot roll over",
+                "tier = [{ from_octets = 0, price = 3, per_octets = 1 }]\nallowance = [{ name = \"a\", octets = 1, pooled = true, rollover = { cycles = 13, octets_max = 1 } }]",
+                "rollover needs octets_max above 0 and 1 to 12 cycles",
             ),
             (
                 "tier = [{ from_octets = 0, price = 3, per_octets = 1 }]\nallowance = [{ name = \"a\", octets = 1, pooled = true }]\nthreshold = [{ name = \"t\", at = { allowance = { name = \"a\", percent = 100 } }, action = \"suspend\" }]",

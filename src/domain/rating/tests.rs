@@ -2,6 +2,7 @@
 
 mod events;
 mod groups;
+mod pools;
 mod recycling;
 mod sessions;
 mod slices;

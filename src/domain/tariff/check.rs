@@ -181,9 +181,6 @@ impl Allowance {
         if self.octets == 0 {
             return Some("octets must be 1 or more".to_owned());
         }
-        if self.rollover.is_some() && self.pooled {
-            return Some("a pooled allowance cannot roll over".to_owned());
-        }
         if self.rollover.as_ref().is_some_and(rollover) {
             return Some("rollover needs octets_max above 0 and 1 to 12 cycles".to_owned());
         }

@@ -144,7 +144,7 @@ fn a_top_up_that_cannot_be_is_refused() {
 #[test]
 fn an_account_of_a_former_format_is_refused_by_name() {
     let mut former = World::on("capped").account.encode(Vec::new());
-    former[0] = 3;
+    former[0] = 4;
     let error = Account::decode(&former).unwrap_err();
-    assert!(error.to_string().contains("format 3, this program reads 4"), "{error}");
+    assert!(error.to_string().contains("format 4, this program reads 5"), "{error}");
 }
