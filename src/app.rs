@@ -59,6 +59,7 @@ use crate::services::rerating::Rerating;
 use crate::services::saga_store::RelationalSagas;
 use crate::services::scheduling::Scheduling;
 use crate::services::suspense::Suspense;
+use crate::services::tariffs::Tariffs;
 use crate::services::thresholds::Thresholds;
 use crate::transport::diameter::{self, DiameterElements, DiameterServices, Peers};
 use crate::transport::mqtt::{self, Identities, IntakeSettings, MessageIntake, ModemRegistry, MqttListeners};
@@ -110,6 +111,7 @@ struct Stops {
 /// The services that the listeners and REST stand on.
 struct Built {
     store: Arc<dyn Relational>,
+    tariffs: Arc<Tariffs>,
     tariff: SharedTariff,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
@@ -361,7 +363,10 @@ async fn build(
 ) -> anyhow::Result<(Built, ChargingTasks)> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ids: Arc<dyn Ids> = Arc::new(SeededIds::from_os());
-    let tariff = SharedTariff::new(tariff(config)?);
+    let settings = config.tariffs.clone();
+    let tariffs = Tariffs::open(Arc::clone(&store), Arc::clone(&clock), tariff(config)?, settings).await;
+    let tariffs = Arc::new(tariffs.context("merge the tariff's files with the versions that the store keeps")?);
+    let tariff = tariffs.book();
     let documents = Arc::new(PdfDocuments::new(&config.documents, config.billing.calendar()?)?);
     let hot = stores::open_hot(config, &*clock, &*ids).await?;
     stores::check_pair(config, &*hot, &*store).await?;
@@ -438,6 +443,7 @@ async fn build(
     ));
     let built = Built {
         store,
+        tariffs,
         tariff,
         clock,
         ids,
@@ -461,6 +467,7 @@ async fn build(
 }
 
 fn tariff(config: &Config) -> anyhow::Result<TariffBook> {
+    config.tariffs.check().map_err(anyhow::Error::msg)?;
     match config.tariffs.file() {
         Some(file) => Ok(tariff_file::load(file)?),
         None => Ok(tariff_file::shipped()?.into()),
@@ -500,6 +507,7 @@ async fn spawn_services(
     let (drain, drain_stop) = (Arc::clone(&built.drain), stop.drain.clone());
     tasks.spawn(async move { drain.run(drain_stop).await });
     if mode == Mode::Serve {
+        tasks.spawn(Arc::clone(&built.tariffs).run(stop.services.clone()));
         let (charging, store) = (built.charging.clone(), Arc::clone(&built.store));
         tasks.spawn(watch_closes(charging, store, stop.services.clone()));
         tasks.spawn(Arc::clone(&built.engine).run(stop.services.clone()));
@@ -603,6 +611,7 @@ async fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) ->
         explain: Arc::new(Explain::new(Arc::clone(&built.store), built.tariff.clone())),
         rerating: Arc::clone(&built.rerating),
         suspense: Arc::clone(&built.suspense),
+        tariffs: Arc::clone(&built.tariffs),
         tokens,
         currency,
         readiness,

@@ -32,6 +32,7 @@ use crate::services::outbox::OutboxSettings;
 use crate::services::rerating::RerateSettings;
 use crate::services::scheduling::SchedulingSettings;
 use crate::services::suspense::SuspenseSettings;
+use crate::services::tariffs::TariffSettings;
 use crate::services::thresholds::ThresholdSettings;
 use crate::telemetry::LogSettings;
 use crate::transport::diameter::DiameterSettings;
@@ -176,7 +177,7 @@ pub struct Config {
     pub webhook: WebhookSettings,
     pub sms: SmsSettings,
     pub mail: SmtpSettings,
-    pub tariffs: TariffConfig,
+    pub tariffs: TariffSettings,
     pub billing: BillingSettings,
     pub documents: DocumentSettings,
     pub imports: ImportSettings,
@@ -215,21 +216,6 @@ pub struct HotConfig {
     pub fjall: FjallSettings,
     /// How Redis is used.
     pub redis: RedisSettings,
-}
-
-/// `[tariffs]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TariffConfig {
-    /// A tariff file, or a folder with one for each version; empty takes the built-in one.
-    pub file: String,
-}
-
-impl TariffConfig {
-    /// The file or folder, where one is named.
-    pub fn file(&self) -> Option<&Path> {
-        (!self.file.is_empty()).then(|| Path::new(&self.file))
-    }
 }
 
 #[cfg(test)]

@@ -138,6 +138,7 @@ metrics! {
     accounts_loaded: IntCounter = counter("linegate_accounts_loaded_total", "Charging accounts read from the hot store when they were needed.");
     sessions: IntGauge = gauge("linegate_charging_sessions", "Charging sessions open.");
     drain_lag: IntGauge = gauge("linegate_drain_lag_entries", "Hot-log entries not yet in the relational store.");
+    tariff_polls: IntCounterVec = counters("linegate_tariff_polls_total", "Looks for changes of the tariff in the relational store, by outcome (unchanged, taken, failed, refused).", &["outcome"]);
     // Orders
     orders: IntCounterVec = counters("linegate_orders_total", "Moves of orders into a state, by state.", &["state"]);
     threshold_orders: IntCounterVec = counters("linegate_threshold_orders_total", "Suspensions that thresholds of usage asked for, by outcome (ordered, repeated, already, refused).", &["outcome"]);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use crate::domain::tariff::{BadTariff, Tariff, TariffBook};
+use crate::domain::tariff::{BadTariff, Tariff, TariffBook, TariffSource, Version};
 
 /// The shipped price list, in force when no file is named.
 pub const SHIPPED: &str = include_str!("../../config/tariffs.toml");
@@ -12,14 +12,13 @@ pub const SHIPPED: &str = include_str!("../../config/tariffs.toml");
 /// Most files read from a folder.
 const FILES_MAX: usize = 1000;
 
-/// Reads and checks every version: `path` is a file, or a folder whose `.toml` and
-/// `.json` files are a version each.
+/// Reads and checks every version, each and against each other: `path` is a file, or a
+/// folder whose `.toml` and `.json` files are a version each.
 pub fn load(path: &Path) -> Result<TariffBook, TariffFileError> {
-    let versions = if path.is_dir() {
-        files_in(path)?.iter().map(|file| read(file)).collect::<Result<_, _>>()?
-    } else {
-        vec![read(path)?]
-    };
+    let files = if path.is_dir() { files_in(path)? } else { vec![path.to_path_buf()] };
+    let versions =
+        files.iter().map(|file| Ok(Version::new(read(file)?, TariffSource::File(file.display().to_string()))));
+    let versions: Vec<Version> = versions.collect::<Result<_, _>>()?;
     TariffBook::new(versions).map_err(|source| TariffFileError::Check { file: path.to_path_buf(), source })
 }
 
@@ -227,8 +226,8 @@ mod tests {
                 "allowance `a`: another has that name",
             ),
             (
-                "tier = [{ from_octets = 0, price = 3, per_octets = 1 }]\nallowance = [{ name = \"a\", octets = 1, pooled = true, rollover = { cycles = 1, octets_max = 1 } }]",
-                "cannot roll over",
+                "tier = [{ from_octets = 0, price = 3, per_octets = 1 }]\nallowance = [{ name = \"a\", octets = 1, pooled = true, rollover = { cycles = 13, octets_max = 1 } }]",
+                "rollover needs octets_max above 0 and 1 to 12 cycles",
             ),
             (
                 "tier = [{ from_octets = 0, price = 3, per_octets = 1 }]\nallowance = [{ name = \"a\", octets = 1, pooled = true }]\nthreshold = [{ name = \"t\", at = { allowance = { name = \"a\", percent = 100 } }, action = \"suspend\" }]",

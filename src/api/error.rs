@@ -70,6 +70,11 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, code, reason)
     }
 
+    /// 412: what is stored is not what the caller has seen.
+    pub fn precondition(reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", reason)
+    }
+
     /// 413: `limit` in octets.
     pub fn too_large(limit: u64) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", format!("the body is larger than {limit} octets"))

@@ -25,6 +25,7 @@ mod rerating;
 mod serve;
 mod stream;
 mod suspense;
+mod tariffs;
 mod usage;
 mod visits;
 mod work;
@@ -56,6 +57,7 @@ use crate::services::outbox::Outbox;
 use crate::services::rerating::Rerating;
 use crate::services::scheduling::Scheduling;
 use crate::services::suspense::Suspense;
+use crate::services::tariffs::Tariffs;
 
 /// Section `[http]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -156,6 +158,8 @@ pub struct ApiParts {
     pub rerating: Arc<Rerating>,
     /// Recycles and drops usage in suspense.
     pub suspense: Arc<Suspense>,
+    /// Versions of the tariff.
+    pub tariffs: Arc<Tariffs>,
     /// Tokens of my page.
     pub tokens: Tokens,
     /// What amounts of usage are in.
@@ -253,6 +257,7 @@ fn operator_routes() -> Router<ApiState> {
         .merge(suspense::routes())
         .merge(rerating::routes())
         .merge(explain::routes())
+        .merge(tariffs::routes())
         .merge(my_page::token_routes())
         .merge(hub::routes("/linegate/v1", "linegate"))
 }

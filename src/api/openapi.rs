@@ -117,6 +117,8 @@ pub const ROUTES: [(&str, &[Row]); 10] = [
             ("/suspense/{id}", "get", "One record with what was done about it", &[]),
             ("/suspense/{id}/recycle", "post", "Put it back into charging", &["by"]),
             ("/suspense/{id}/drop", "post", "Give it up, with the reason", &["by"]),
+            ("/tariffs", "get", "Versions of the tariff, the oldest first", &["state"]),
+            ("/tariffs/{version}", "get put delete", "One version; put it; withdraw it before it holds", &[]),
             ("/lines/import", "post", "Take lines in; newline-delimited JSON", &[]),
             ("/tokens/my-page", "post", "A token for one customer", &[]),
         ],

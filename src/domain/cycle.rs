@@ -54,6 +54,16 @@ impl CycleId {
             Self { year: self.year, month: self.month - 1 }
         }
     }
+
+    /// So many cycles before this one.
+    pub fn earlier(self, cycles: u8) -> Self {
+        (0..cycles).fold(self, |of, _| of.previous())
+    }
+
+    /// So many cycles after this one.
+    pub fn later(self, cycles: u8) -> Self {
+        (0..cycles).fold(self, |of, _| of.next())
+    }
 }
 
 impl fmt::Display for CycleId {

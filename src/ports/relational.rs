@@ -1,4 +1,4 @@
-//! The relational store: orders, sagas, outbox, lines, devices, work, rated
+//! The relational store: orders, sagas, outbox, lines, devices, tariffs, work, rated
 //! usage, invoices, ledger.
 //!
 //! A service loads what it needs, decides in the domain, and saves a list of
@@ -34,6 +34,7 @@ use crate::domain::notification::{Happening, Message};
 use crate::domain::ordering::{Order, OrderState};
 use crate::domain::scheduling::{Appointment, Call, CallState, Slot, Worker};
 use crate::domain::settlement::Settlement;
+use crate::domain::tariff::Tariff;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{Identifier, RecordKey, SuspenseReason, UsageRecord};
 use crate::ports::hot::LogNo;
@@ -113,8 +114,25 @@ pub enum Write {
     Settlement(Settlement),
     /// Inserts or updates the state of a month close, guarded by version.
     CloseRun(CloseRun),
+    /// Changes the versions of the tariff that are kept here; `Conflict` where they are
+    /// not at `revision` any more. The revision is one higher afterwards.
+    Tariff {
+        /// As [`StoredTariffs`] had it, on which the change was decided.
+        revision: u64,
+        /// The change.
+        change: TariffChange,
+    },
     /// Sets a small named value, such as the Origin-State-Id.
     Meta(String, String),
+}
+
+/// A change of the tariff's versions.
+#[derive(Debug, Clone)]
+pub enum TariffChange {
+    /// Inserts or replaces the version of its number.
+    Put(Tariff),
+    /// Removes; nothing when it is not there.
+    Withdraw(u32),
 }
 
 /// Why the store did not do as asked.
@@ -182,6 +200,15 @@ pub struct Listener {
     pub api: String,
     /// Signing secret.
     pub secret: String,
+}
+
+/// The versions of the tariff that a store keeps.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoredTariffs {
+    /// How often they have changed.
+    pub revision: u64,
+    /// By number.
+    pub versions: Vec<Tariff>,
 }
 
 /// How far a message of the outbox has come.
@@ -597,9 +624,20 @@ pub trait BillingReads: Send + Sync {
     async fn meta(&self, key: &str) -> Stored<Option<String>>;
 }
 
+/// Versions of the tariff.
+#[async_trait]
+pub trait TariffReads: Send + Sync {
+    /// How often they have changed: cheap, for whoever looks often.
+    async fn tariff_revision(&self) -> Stored<u64>;
+    /// All of them.
+    async fn tariffs(&self) -> Stored<StoredTariffs>;
+}
+
 /// The whole port.
 #[async_trait]
-pub trait Relational: OrderReads + LineReads + DeviceReads + WorkReads + OutboxReads + BillingReads + 'static {
+pub trait Relational:
+    OrderReads + LineReads + DeviceReads + WorkReads + OutboxReads + BillingReads + TariffReads + 'static
+{
     /// Carries out every write, or none.
     async fn save(&self, writes: Vec<Write>) -> Stored<()>;
 }

@@ -254,7 +254,7 @@ fn rule(record: &UsageRecord, book: &TariffBook) -> String {
 /// that is gone, and where its prices ask for what a record does not keep: the
 /// direction, the network, or which part was used before a window of the day opened.
 fn priced_by<'b>(record: &UsageRecord, book: &'b TariffBook) -> Option<&'b PriceRule> {
-    let tariff = book.versions().iter().find(|tariff| tariff.version == record.tariff_version)?;
+    let tariff = &book.version(record.tariff_version)?.tariff;
     let usage = tariff.plan(record.plan.as_ref()?)?.usage.as_ref()?;
     if let [only] = usage.rules.as_slice() {
         return Some(only);

@@ -15,4 +15,5 @@ pub mod rerating;
 pub mod saga_store;
 pub mod scheduling;
 pub mod suspense;
+pub mod tariffs;
 pub mod thresholds;

@@ -202,7 +202,7 @@ async fn a_version_that_is_added_while_charging_runs_prices_what_ends_in_it() {
     let usage = next.plans.get_mut(&PlanId::from("payg")).unwrap().usage.as_mut().unwrap();
     usage.rules[0].cost = Price::PerBlock(Block { price: Rate::whole(7), octets: 100_000 });
     gateway.charging.charge(file(1, "before", 100_000)).await.unwrap();
-    gateway.tariff.add(next, at("10-10T12:00:00")).unwrap();
+    gateway.tariff.replace(gateway.tariff.book().with(next).unwrap());
     for (id, ends) in [("still", "10-10T12:59:59"), ("after", "10-10T13:00:00")] {
         gateway.clock.set(at(ends));
         gateway.charging.charge(ChargeRequest { ends: at(ends), ..file(1, id, 100_000) }).await.unwrap();
@@ -223,7 +223,7 @@ async fn a_threshold_becomes_an_event_with_the_usage_that_reached_it() {
     let usage = next.plans.get_mut(&PlanId::from("payg")).unwrap().usage.as_mut().unwrap();
     let (name, at_amount) = ("bill-shock".to_owned(), Reach::Amount(6));
     usage.thresholds = vec![Threshold { name, at: at_amount, action: ThresholdAction::Suspend }];
-    gateway.tariff.add(next, at("10-10T12:00:00")).unwrap();
+    gateway.tariff.replace(gateway.tariff.book().with(next).unwrap());
     gateway.clock.set(at("10-10T13:00:00"));
     for id in ["1", "2", "3"] {
         let request = ChargeRequest { ends: at("10-10T13:00:00"), ..file(1, id, 100_000) };

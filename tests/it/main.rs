@@ -38,6 +38,7 @@ mod sagas;
 mod scripts;
 mod simulation;
 mod support;
+mod tariffs;
 mod tidy;
 mod tshark;
 mod two_gateways;

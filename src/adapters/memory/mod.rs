@@ -28,6 +28,7 @@ use crate::domain::notification::Happening;
 use crate::domain::ordering::Order;
 use crate::domain::scheduling::{Appointment, Call, Slot, Worker};
 use crate::domain::settlement::Settlement;
+use crate::domain::tariff::Tariff;
 use crate::domain::usage::UsageRecord;
 use crate::ports::hot::LogNo;
 use crate::ports::relational::{
@@ -110,6 +111,8 @@ struct State {
     settlements: BTreeMap<CycleId, Settlement>,
     close_runs: BTreeMap<CycleId, CloseRun>,
     cursors: BTreeMap<Cursor, u64>,
+    tariffs: BTreeMap<u32, Tariff>,
+    tariff_revision: u64,
     meta: BTreeMap<String, String>,
 }
 

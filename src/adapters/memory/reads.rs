@@ -24,8 +24,8 @@ use crate::domain::usage::{SuspenseReason, UsageOutcome, UsageRecord};
 use crate::ports::hot::LogNo;
 use crate::ports::relational::{
     BillingReads, CloseRun, CloseState, DeliveryState, DeviceReads, IdempotencyRecord, LineFilter, LineReads, Listener,
-    OrderFilter, OrderReads, OutboxEntry, OutboxReads, Page, Paged, Stored, StoredUsage, StreamedHappening,
-    SuspenseAge, SuspenseCase, UsageFilter, UsageTotal, WorkReads,
+    OrderFilter, OrderReads, OutboxEntry, OutboxReads, Page, Paged, Stored, StoredTariffs, StoredUsage,
+    StreamedHappening, SuspenseAge, SuspenseCase, TariffReads, UsageFilter, UsageTotal, WorkReads,
 };
 use crate::saga::record::{Phase, SagaEvent, SagaRecord};
 
@@ -170,6 +170,18 @@ impl DeviceReads for MemoryStore {
 
     async fn device_list(&self, page: Page) -> Stored<Paged<Device>> {
         Ok(window(self.state().devices.values(), page, |d| d.id.clone()))
+    }
+}
+
+#[async_trait]
+impl TariffReads for MemoryStore {
+    async fn tariff_revision(&self) -> Stored<u64> {
+        Ok(self.state().tariff_revision)
+    }
+
+    async fn tariffs(&self) -> Stored<StoredTariffs> {
+        let state = self.state();
+        Ok(StoredTariffs { revision: state.tariff_revision, versions: state.tariffs.values().cloned().collect() })
     }
 }
 

@@ -12,7 +12,9 @@ use crate::domain::notification::{Message, threshold_happenings};
 use crate::domain::scheduling::Slot;
 use crate::domain::usage::{UsageOutcome, UsageRecord};
 use crate::ports::hot::LogNo;
-use crate::ports::relational::{DeliveryState, OutboxEntry, StoreError, Stored, SuspenseNote, SuspenseVerb, Write};
+use crate::ports::relational::{
+    DeliveryState, OutboxEntry, StoreError, Stored, SuspenseNote, SuspenseVerb, TariffChange, Write,
+};
 use crate::saga::record::{SagaEvent, SagaRecord};
 
 /// Applies `writes` in their order; takes everything back when one is refused.
@@ -85,6 +87,7 @@ impl Transaction<'_> {
             Write::Invoices { series, invoices } => self.invoices(&series, invoices)?,
             Write::Settlement(settlement) => self.put(|s| &mut s.settlements, settlement.cycle, settlement),
             Write::CloseRun(run) => guarded!(self, close_runs, "close run", run, cycle),
+            Write::Tariff { revision, change } => self.tariff(revision, change)?,
             Write::Meta(key, value) => self.put(|s| &mut s.meta, key, value),
         }
         Ok(())
@@ -114,6 +117,19 @@ impl Transaction<'_> {
                 return Err(conflict("device with the certificate_name", &name));
             }
             self.put(|s| &mut s.certificate_names, name, id);
+        }
+        Ok(())
+    }
+
+    fn tariff(&mut self, revision: u64, change: TariffChange) -> Stored<()> {
+        if self.state.tariff_revision != revision {
+            return Err(conflict("tariff versions at revision", &revision));
+        }
+        self.state.tariff_revision += 1;
+        self.undo.push(Box::new(move |state| state.tariff_revision = revision));
+        match change {
+            TariffChange::Put(tariff) => self.put(|s| &mut s.tariffs, tariff.version, tariff),
+            TariffChange::Withdraw(version) => self.remove(|s| &mut s.tariffs, version),
         }
         Ok(())
     }

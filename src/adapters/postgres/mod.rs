@@ -17,6 +17,7 @@ mod read_devices;
 mod read_lines;
 mod read_orders;
 mod read_outbox;
+mod read_tariffs;
 mod read_work;
 mod row;
 mod writer;

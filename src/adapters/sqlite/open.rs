@@ -57,6 +57,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (2, include_str!("migrations/0002_devices.sql")),
     (3, include_str!("migrations/0003_suspense.sql")),
     (4, include_str!("migrations/0004_usage.sql")),
+    (5, include_str!("migrations/0005_tariffs.sql")),
 ];
 
 fn path_of(url: &str) -> Stored<PathBuf> {

@@ -31,15 +31,15 @@ pub struct BucketMore {
 /// A pooled allowance in a cycle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pool {
-    /// Key of its name.
-    pub key: u32,
-    /// Octets used.
-    pub used: u64,
+    /// What was used.
+    pub pot: Pot,
     /// Octets that the lines bring in.
     pub octets: u64,
     /// Version of the tariff that `octets` is by; worked out anew after a change of
     /// the version or of a line.
     pub sized_by: Option<u32>,
+    /// Whether the earlier cycles were found without anything left, by the same version.
+    pub is_dry: bool,
     /// Keys of the thresholds that have fired.
     pub fired: Vec<u32>,
 }
@@ -78,7 +78,7 @@ pub struct LineMore {
     pub credit_used: u64,
 }
 
-/// A line's own allowance of one cycle.
+/// What was used of an allowance of one cycle, a line's own or a pooled one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pot {
     /// Key of its name.
@@ -107,7 +107,8 @@ impl Bucket {
             }
         }
         for pool in self.more.iter_mut().flat_map(|more| &mut more.pools) {
-            pool.used = 0;
+            pool.pot = Pot { key: pool.pot.key, used: 0, carried: 0 };
+            pool.is_dry = false;
         }
     }
 
@@ -131,6 +132,11 @@ impl Bucket {
         self.more.as_ref().and_then(|more| more.rolls_through).is_some_and(|last| cycle <= last)
     }
 
+    /// Whether `cycle` may still use what lines have left together.
+    pub fn pools_roll_into(&self, cycle: CycleId) -> bool {
+        self.rolls_into(cycle) && self.more.as_ref().is_some_and(|more| !more.pools.is_empty())
+    }
+
     /// Keeps it until `cycle` has been closed.
     pub fn roll_through(&mut self, cycle: CycleId) {
         let more = self.more.get_or_insert_default();
@@ -139,14 +145,15 @@ impl Bucket {
 
     /// A pooled allowance, where any of it was used.
     pub fn pool(&self, key: u32) -> Option<&Pool> {
-        self.more.as_ref()?.pools.iter().find(|pool| pool.key == key)
+        self.more.as_ref()?.pools.iter().find(|pool| pool.pot.key == key)
     }
 
     /// A pooled allowance, made at the first use.
     pub fn pool_mut(&mut self, key: u32) -> &mut Pool {
         let pools = &mut self.more.get_or_insert_default().pools;
-        let at = pools.iter().position(|pool| pool.key == key).unwrap_or_else(|| {
-            pools.push(Pool { key, used: 0, octets: 0, sized_by: None, fired: Vec::new() });
+        let at = pools.iter().position(|pool| pool.pot.key == key).unwrap_or_else(|| {
+            let pot = Pot { key, used: 0, carried: 0 };
+            pools.push(Pool { pot, octets: 0, sized_by: None, is_dry: false, fired: Vec::new() });
             pools.len() - 1
         });
         &mut pools[at]

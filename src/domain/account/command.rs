@@ -1,6 +1,6 @@
 //! Commands on an account, idempotent by key.
 
-use super::{Account, AccountLimits, LineCharging, Session, SessionEnd, TopUp, stable_hash};
+use super::{Account, AccountLimits, LineCharging, Pool, Session, SessionEnd, TopUp, stable_hash};
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{ClientHost, CustomerId, LineId, SessionId};
 use crate::domain::line::{LineState, Profile};
@@ -243,9 +243,16 @@ impl Account {
 
     /// What lines bring into pools is worked out anew.
     fn resize_pools(&mut self) {
-        for more in self.buckets.iter_mut().filter_map(|bucket| bucket.more.as_mut()) {
-            more.pools.iter_mut().for_each(|pool| pool.sized_by = None);
-        }
+        self.pools_mut().for_each(|pool| pool.sized_by = None);
+    }
+
+    /// Pools look anew for what earlier cycles have left.
+    pub(crate) fn look_into_pools_again(&mut self) {
+        self.pools_mut().for_each(|pool| pool.is_dry = false);
+    }
+
+    fn pools_mut(&mut self) -> impl Iterator<Item = &mut Pool> {
+        self.buckets.iter_mut().filter_map(|bucket| bucket.more.as_mut()).flat_map(|more| &mut more.pools)
     }
 
     fn open_sessions(&self, line: &LineId) -> Vec<OpenSession> {

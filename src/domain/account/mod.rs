@@ -38,7 +38,7 @@ use super::cycle::{BadCalendar, Calendar, CycleId};
 use super::ids::{AccountId, Apn, CustomerId, DeviceId, LineId, PlanId};
 use super::line::LineState;
 use super::rating::request::ChargeAnswer;
-use super::tariff::ChargingSource;
+use super::tariff::{ChargingSource, Rollover};
 use super::time::{Interval, Timestamp};
 use super::usage::{Identifier, UsageSource};
 
@@ -384,6 +384,12 @@ impl Account {
 
     fn forget_ended_lines(&mut self, before: Timestamp) -> Vec<LineCharging> {
         let (buckets, sessions) = (&self.buckets, &self.sessions);
+        // What an ended line has brought into a pool may be used as long as it rolls over.
+        let pools_roll = buckets.iter().any(|b| b.pools_roll_into(self.cycle));
+        let before = match pools_roll {
+            true => self.calendar().bounds(self.cycle.earlier(Rollover::CYCLES_MAX)).from,
+            false => before,
+        };
         let ended = |line: &LineCharging| {
             line.states.last().is_some_and(|(from, state)| {
                 matches!(state, LineState::Terminated | LineState::Absent) && *from < before

@@ -5,7 +5,7 @@
 //! so usage that comes late for its cycle finds what is really left, and idle lines
 //! cost nothing.
 
-use crate::domain::account::{Account, LineCharging};
+use crate::domain::account::{Account, LineCharging, Pot};
 use crate::domain::cycle::CycleId;
 use crate::domain::tariff::{Allowance, Circumstances, Reach, Rollover, Tariff, UsagePrice, counter_key};
 use crate::domain::time::{Interval, Timestamp};
@@ -29,88 +29,122 @@ pub(super) fn cover(
         if left == 0 {
             break;
         }
-        left -= match allowance.pooled {
-            true => use_pool(account, cycle, allowance, tariff, left),
-            false => use_own(account, cycle, no, allowance, tariff, left),
-        };
+        left -= Pots { allowance, key: counter_key(&allowance.name), no, tariff }.take(account, cycle, left);
     }
     octets - left
 }
 
-fn use_pool(account: &mut Account, cycle: CycleId, allowance: &Allowance, tariff: &Tariff, wanted: u64) -> u64 {
-    let key = counter_key(&allowance.name);
-    let sized = account.bucket(cycle).and_then(|b| b.pool(key)).filter(|p| p.sized_by == Some(tariff.version));
-    let octets = sized.map(|pool| pool.octets).unwrap_or_else(|| pool_octets(account, cycle, allowance, tariff));
-    let pool = account.bucket_mut(cycle).pool_mut(key);
-    (pool.octets, pool.sized_by) = (octets, Some(tariff.version));
-    let taken = wanted.min(octets.saturating_sub(pool.used));
-    pool.used += taken;
-    taken
-}
-
-/// What the account's lines bring in: each that was in service in the cycle, by its
-/// last plan in it.
-fn pool_octets(account: &Account, cycle: CycleId, allowance: &Allowance, tariff: &Tariff) -> u64 {
-    let span = account.calendar().bounds(cycle);
-    let lines = account.lines.iter();
-    lines.fold(0, |sum, line| sum.saturating_add(share_of(line, span, allowance, tariff)))
-}
-
-/// The allowance's octets in the cycle of `span`, by the line's last plan in it;
-/// none where the line was not in service.
-fn share_of(line: &LineCharging, span: Interval, allowance: &Allowance, tariff: &Tariff) -> u64 {
-    let last = Timestamp(span.until.0 - 1);
-    if !line.was_active(span.from, last) {
-        return 0;
-    }
-    let plan = line.plan_at(last).and_then(|id| tariff.plan(id)).and_then(|plan| plan.usage.as_ref());
-    let same = plan.and_then(|usage| usage.allowances.iter().find(|a| a.name == allowance.name));
-    same.filter(|a| a.pooled == allowance.pooled).map_or(0, |a| a.octets)
-}
-
-fn use_own(account: &mut Account, cycle: CycleId, no: u16, allowance: &Allowance, tariff: &Tariff, wanted: u64) -> u64 {
-    let rolled = allowance.rollover.map_or(0, |r| use_rolled(account, cycle, no, (allowance, r), tariff, wanted));
-    let bucket = account.bucket_mut(cycle);
-    if let Some(rollover) = allowance.rollover {
-        bucket.roll_through(later(cycle, rollover.cycles));
-    }
-    let pot = bucket.total_mut(no).pot_mut(counter_key(&allowance.name));
-    let taken = (wanted - rolled).min(allowance.octets.saturating_sub(pot.used));
-    pot.used += taken;
-    rolled + taken
-}
-
-/// Uses what earlier cycles have left, the oldest first.
-fn use_rolled(
-    account: &mut Account,
-    cycle: CycleId,
+/// An allowance's pots, one for each cycle: of line `no` alone, or of all lines.
+struct Pots<'a> {
+    allowance: &'a Allowance,
+    key: u32,
     no: u16,
-    (allowance, rollover): (&Allowance, Rollover),
-    tariff: &Tariff,
-    wanted: u64,
-) -> u64 {
-    let key = counter_key(&allowance.name);
-    let pot = |account: &Account, of: CycleId| account.bucket(of).and_then(|b| b.total(no)?.pot(key).cloned());
-    let carried = pot(account, cycle).map_or(0, |pot| pot.carried);
-    let most = wanted.min(rollover.octets_max.saturating_sub(carried));
-    let calendar = account.calendar();
-    let mut taken = 0;
-    for back in (1..=rollover.cycles).rev() {
-        let of = earlier(cycle, back);
-        let had = account.line_by_no(no).map_or(0, |line| share_of(line, calendar.bounds(of), allowance, tariff));
-        let used = pot(account, of).map_or(0, |pot| pot.used);
-        let some = (most - taken).min(had.saturating_sub(used));
-        if some > 0 {
-            let bucket = account.bucket_mut(of);
-            bucket.roll_through(later(of, rollover.cycles));
-            bucket.total_mut(no).pot_mut(key).used += some;
-            taken += some;
+    tariff: &'a Tariff,
+}
+
+impl Pots<'_> {
+    /// Takes up to `wanted` octets for `cycle`: what earlier cycles have left, the
+    /// oldest first, and then its own.
+    fn take(&self, account: &mut Account, cycle: CycleId, wanted: u64) -> u64 {
+        let octets = self.size(account, cycle);
+        let rolled = self.allowance.rollover.map_or(0, |rollover| {
+            account.bucket_mut(cycle).roll_through(cycle.later(rollover.cycles));
+            self.take_rolled(account, cycle, rollover, wanted)
+        });
+        let pot = self.pot_mut(account, cycle);
+        let taken = (wanted - rolled).min(octets.saturating_sub(pot.used));
+        pot.used += taken;
+        rolled + taken
+    }
+
+    fn take_rolled(&self, account: &mut Account, cycle: CycleId, rollover: Rollover, wanted: u64) -> u64 {
+        if self.allowance.pooled && account.bucket(cycle).and_then(|b| b.pool(self.key)).is_some_and(|p| p.is_dry) {
+            return 0;
+        }
+        let carried = self.pot(account, cycle).map_or(0, |pot| pot.carried);
+        let most = wanted.min(rollover.octets_max.saturating_sub(carried));
+        let mut taken = 0;
+        for of in (1..=rollover.cycles).rev().map(|back| cycle.earlier(back)) {
+            if taken == most {
+                break;
+            }
+            let used = self.pot(account, of).map_or(0, |pot| pot.used);
+            let some = (most - taken).min(self.octets(account, of).saturating_sub(used));
+            if some > 0 {
+                account.bucket_mut(of).roll_through(of.later(rollover.cycles));
+                self.pot_mut(account, of).used += some;
+                taken += some;
+            }
+        }
+        if taken > 0 {
+            self.pot_mut(account, cycle).carried += taken;
+        }
+        // Looking costs as much as there are lines: once is enough.
+        if self.allowance.pooled && taken < most {
+            account.bucket_mut(cycle).pool_mut(self.key).is_dry = true;
+        }
+        taken
+    }
+
+    fn pot<'b>(&self, account: &'b Account, of: CycleId) -> Option<&'b Pot> {
+        let bucket = account.bucket(of)?;
+        match self.allowance.pooled {
+            true => bucket.pool(self.key).map(|pool| &pool.pot),
+            false => bucket.total(self.no)?.pot(self.key),
         }
     }
-    if taken > 0 {
-        account.bucket_mut(cycle).total_mut(no).pot_mut(key).carried += taken;
+
+    fn pot_mut<'b>(&self, account: &'b mut Account, of: CycleId) -> &'b mut Pot {
+        let bucket = account.bucket_mut(of);
+        match self.allowance.pooled {
+            true => &mut bucket.pool_mut(self.key).pot,
+            false => bucket.total_mut(self.no).pot_mut(self.key),
+        }
     }
-    taken
+
+    /// How much the pot of `cycle`, which is used in, holds when it is full; a pool's
+    /// size is kept.
+    fn size(&self, account: &mut Account, cycle: CycleId) -> u64 {
+        if !self.allowance.pooled {
+            return self.allowance.octets;
+        }
+        let octets = self.octets(account, cycle);
+        let pool = account.bucket_mut(cycle).pool_mut(self.key);
+        let by = Some(self.tariff.version);
+        if pool.sized_by != by {
+            (pool.octets, pool.sized_by, pool.is_dry) = (octets, by, false);
+        }
+        octets
+    }
+
+    /// How much the pot of `of` holds when it is full: what the line brings in, or all
+    /// lines, each by its last plan in the cycle.
+    fn octets(&self, account: &Account, of: CycleId) -> u64 {
+        let span = || account.calendar().bounds(of);
+        if !self.allowance.pooled {
+            return account.line_by_no(self.no).map_or(0, |line| self.share_of(line, span()));
+        }
+        let pool = account.bucket(of).and_then(|bucket| bucket.pool(self.key));
+        match pool.filter(|pool| pool.sized_by == Some(self.tariff.version)) {
+            Some(sized) => sized.octets,
+            None => {
+                let span = span();
+                account.lines.iter().fold(0, |sum, line| sum.saturating_add(self.share_of(line, span)))
+            }
+        }
+    }
+
+    /// What the line brings in in the cycle of `span`, by its last plan in it; nothing
+    /// where it was not in service.
+    fn share_of(&self, line: &LineCharging, span: Interval) -> u64 {
+        let last = Timestamp(span.until.0 - 1);
+        if !line.was_active(span.from, last) {
+            return 0;
+        }
+        let plan = line.plan_at(last).and_then(|id| self.tariff.plan(id)).and_then(|plan| plan.usage.as_ref());
+        let same = plan.and_then(|usage| usage.allowances.iter().find(|a| a.name == self.allowance.name));
+        same.filter(|a| a.pooled == self.allowance.pooled).map_or(0, |a| a.octets)
+    }
 }
 
 /// Gives `octets` of line `no` back to the allowances that cover such usage, the one
@@ -127,7 +161,7 @@ pub(super) fn give_back(
 ) -> bool {
     let Some(bucket) = account.bucket(cycle) else { return octets == 0 };
     let used = |allowance: &Allowance| match (counter_key(&allowance.name), allowance.pooled) {
-        (key, true) => bucket.pool(key).map_or(0, |pool| pool.used),
+        (key, true) => bucket.pool(key).map_or(0, |pool| pool.pot.used),
         (key, false) => bucket.total(no).and_then(|total| total.pot(key)).map_or(0, |pot| pot.used),
     };
     let mut left = octets;
@@ -144,22 +178,16 @@ pub(super) fn give_back(
     if left > 0 || octets > bucket.total(no).map_or(0, |total| total.covered()) {
         return false;
     }
-    let bucket = account.bucket_mut(cycle);
     for (key, pooled, back) in backs.into_iter().filter(|(_, _, back)| *back > 0) {
         match pooled {
-            true => bucket.pool_mut(key).used -= back,
-            false => bucket.total_mut(no).pot_mut(key).used -= back,
+            true => {
+                account.bucket_mut(cycle).pool_mut(key).pot.used -= back;
+                account.look_into_pools_again();
+            }
+            false => account.bucket_mut(cycle).total_mut(no).pot_mut(key).used -= back,
         }
     }
     true
-}
-
-fn earlier(cycle: CycleId, cycles: u8) -> CycleId {
-    (0..cycles).fold(cycle, |of, _| of.previous())
-}
-
-fn later(cycle: CycleId, cycles: u8) -> CycleId {
-    (0..cycles).fold(cycle, |of, _| of.next())
 }
 
 /// The plan's thresholds that the line's open cycle has reached and that have not
@@ -184,7 +212,7 @@ pub(super) fn crossed(account: &mut Account, no: u16, prices: &UsagePrice) -> Ve
                 let (used, octets) = match of_plan {
                     Some(pooled) if pooled.pooled => {
                         pool = Some(key);
-                        open.pool(key).map_or((0, 0), |pool| (pool.used, pool.octets))
+                        open.pool(key).map_or((0, 0), |pool| (pool.pot.used, pool.octets))
                     }
                     Some(own) => (total.pot(key).map_or(0, |pot| pot.used), own.octets),
                     None => (0, 0),

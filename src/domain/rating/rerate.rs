@@ -20,7 +20,7 @@ use std::sync::Arc;
 use super::judge::Usage;
 use super::price::{Served, charge};
 use super::{knows_key, text_hash};
-use crate::domain::account::{Account, AccountLimits, Bucket, CommandAnswer, Commanded};
+use crate::domain::account::{Account, AccountLimits, Bucket, BucketMore, CommandAnswer, Commanded};
 use crate::domain::cycle::CycleId;
 use crate::domain::rating::request::Used;
 use crate::domain::tariff::TariffBook;
@@ -163,7 +163,8 @@ fn agrees(account: &Account, bucket: &Bucket, records: &[&UsageRecord]) -> bool 
 fn has_rolled(bucket: &Bucket) -> bool {
     let carried = |pots: &[crate::domain::account::Pot]| pots.iter().any(|pot| pot.carried > 0);
     let into = bucket.totals.iter().filter_map(|total| total.more.as_ref()).any(|more| carried(&more.pots));
-    into || bucket.more.as_ref().is_some_and(|more| more.rolls_through.is_some())
+    let pooled = |more: &BucketMore| more.pools.iter().any(|pool| pool.pot.carried > 0);
+    into || bucket.more.as_ref().is_some_and(|more| more.rolls_through.is_some() || pooled(more))
 }
 
 fn price_again(account: &mut Account, ask: &Rerate, record: &UsageRecord) -> Result<UsageRecord, String> {

@@ -2,6 +2,7 @@
 
 mod events;
 mod groups;
+mod pools;
 mod recycling;
 mod rerating;
 mod sessions;
@@ -536,10 +537,8 @@ fn a_suspension_stops_grants_first_and_rates_the_last_usage() {
     world.open();
     let line = world.line.clone();
     let stop = || AccountCommand::StopGrants { key: "order-1/stop".to_owned(), line: line.clone() };
-    let sessions = vec![crate::domain::account::OpenSession {
-        session: SessionId::from("s1"),
-        peer: Some("pgw.example".into()),
-    }];
+    let sessions =
+        vec![crate::domain::account::OpenSession { session: SessionId::from("s1"), peer: Some("pgw.example".into()) }];
     for _ in 0..2 {
         let answer = world.command(stop()).answer;
         assert_eq!(answer, crate::domain::account::CommandAnswer::Sessions(sessions.clone()));

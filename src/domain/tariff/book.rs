@@ -1,5 +1,6 @@
 //! Versions of the tariff by the instant from which they hold.
 
+use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{BadTariff, Plan, Tariff};
@@ -7,33 +8,106 @@ use crate::domain::ids::PlanId;
 use crate::domain::money::Currency;
 use crate::domain::time::Timestamp;
 
-/// Every version of the tariff. A book never changes: [`TariffBook::add`] gives the
-/// next one.
+/// Where a version came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TariffSource {
+    /// Built in.
+    Shipped,
+    /// A file, by its path.
+    File(String),
+    /// Put by REST, and kept in the relational store.
+    Rest,
+}
+
+impl TariffSource {
+    /// For REST.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            TariffSource::Shipped => "shipped",
+            TariffSource::File(_) => "file",
+            TariffSource::Rest => "rest",
+        }
+    }
+}
+
+impl fmt::Display for TariffSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TariffSource::Shipped => f.write_str("the built-in list"),
+            TariffSource::File(path) => f.write_str(path),
+            TariffSource::Rest => f.write_str("REST"),
+        }
+    }
+}
+
+/// A version and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// What it says.
+    pub tariff: Arc<Tariff>,
+    /// Where it came from.
+    pub source: TariffSource,
+}
+
+impl Version {
+    /// From `source`.
+    pub fn new(tariff: Tariff, source: TariffSource) -> Self {
+        Self { tariff: Arc::new(tariff), source }
+    }
+}
+
+/// As if built in.
+impl From<Tariff> for Version {
+    fn from(tariff: Tariff) -> Self {
+        Self::new(tariff, TariffSource::Shipped)
+    }
+}
+
+/// Every version of the tariff. A book never changes: a service makes the next one of
+/// its versions and others.
 ///
 /// Invariants: one version or more, ascending by number and by the instant from
 /// which they hold; one currency; a plan stays once it is in, because lines may be
 /// on it. The first version holds for all time before the second.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TariffBook {
-    versions: Vec<Arc<Tariff>>,
+    versions: Vec<Version>,
 }
 
 impl TariffBook {
-    /// Versions in any order, each checked.
+    /// Versions in any order, each checked, and each against the one before it. Of two
+    /// that hold from one instant, or have one number, neither wins.
     ///
     /// # Errors
-    /// The first fault, with its version, plan and rule.
-    pub fn new(mut versions: Vec<Tariff>) -> Result<Self, BadTariff> {
-        versions.sort_by_key(|tariff| (tariff.effective_from, tariff.version));
-        let book = Self { versions: versions.into_iter().map(Arc::new).collect() };
-        book.check()?;
-        Ok(book)
+    /// Every fault of the first version that has one, with its place.
+    ///
+    /// # Panics
+    /// Where there is no version at all.
+    pub fn new<V: Into<Version>>(versions: impl IntoIterator<Item = V>) -> Result<Self, BadTariff> {
+        let mut versions: Vec<Version> = versions.into_iter().map(V::into).collect();
+        assert!(!versions.is_empty(), "a book has a version");
+        versions.sort_by_key(|held| (held.tariff.effective_from, held.tariff.version));
+        for held in &versions {
+            held.tariff.check()?;
+        }
+        for pair in versions.windows(2) {
+            pair[1].check_after(&pair[0])?;
+        }
+        Ok(Self { versions })
+    }
+
+    /// The book with one version more.
+    ///
+    /// # Errors
+    /// As [`TariffBook::new`].
+    pub fn with(&self, version: impl Into<Version>) -> Result<Self, BadTariff> {
+        Self::new(self.versions.iter().cloned().chain([version.into()]))
     }
 
     /// The version that holds at `at`; the first one for times before it.
     pub fn at(&self, at: Timestamp) -> &Tariff {
-        let held = self.versions.iter().rev().find(|tariff| tariff.effective_from <= at);
-        held.unwrap_or(&self.versions[0])
+        let held = self.versions.iter().rev().find(|held| held.tariff.effective_from <= at);
+        &held.unwrap_or(&self.versions[0]).tariff
     }
 
     /// A plan as the version at `at` has it.
@@ -43,73 +117,52 @@ impl TariffBook {
 
     /// When the version after the one at `at` begins to hold.
     pub fn next_change(&self, at: Timestamp) -> Option<Timestamp> {
-        self.versions.iter().skip(1).map(|tariff| tariff.effective_from).find(|from| *from > at)
+        self.changes().find(|from| *from > at)
     }
 
     /// When the version at `at` began to hold, where another held before it.
     pub fn last_change(&self, at: Timestamp) -> Option<Timestamp> {
-        self.versions.iter().skip(1).map(|tariff| tariff.effective_from).rfind(|from| *from <= at)
+        self.changes().rfind(|from| *from <= at)
+    }
+
+    fn changes(&self) -> impl DoubleEndedIterator<Item = Timestamp> {
+        self.versions.iter().skip(1).map(|held| held.tariff.effective_from)
     }
 
     /// What every price is in.
     pub fn currency(&self) -> Currency {
-        self.versions[0].currency
+        self.versions[0].tariff.currency
     }
 
     /// Every version, the oldest first.
-    pub fn versions(&self) -> &[Arc<Tariff>] {
+    pub fn versions(&self) -> &[Version] {
         &self.versions
     }
 
-    /// The book with one version more. What holds already is never changed: a new
-    /// version has to hold from after `now`, and takes the place of those that were
-    /// to hold from then on or later.
-    ///
-    /// # Errors
-    /// The first fault, with its version, plan and rule; nothing is added.
-    pub fn add(&self, tariff: Tariff, now: Timestamp) -> Result<Self, BadTariff> {
-        if tariff.effective_from <= now {
-            let reason =
-                format!("effective_from {} is not after {now}: past usage keeps its price", tariff.effective_from);
-            return Err(tariff.fault(reason));
-        }
-        if let Some(newest) = self.versions.last().filter(|newest| newest.version >= tariff.version) {
-            return Err(tariff.fault(format!("version has to be above {}", newest.version)));
-        }
-        let kept = self.versions.iter().take_while(|held| held.effective_from < tariff.effective_from);
-        let versions = kept.cloned().chain([Arc::new(tariff.clone())]).collect();
-        let book = Self { versions };
-        book.check()?;
-        Ok(book)
+    /// The version of that number.
+    pub fn version(&self, number: u32) -> Option<&Version> {
+        self.versions.iter().find(|held| held.tariff.version == number)
     }
+}
 
-    /// Checks each version, and each against the one before it.
-    ///
-    /// # Errors
-    /// The first fault, with its version, plan and rule.
-    pub fn check(&self) -> Result<(), BadTariff> {
-        if self.versions.is_empty() {
-            return Err(BadTariff { place: "tariff".to_owned(), reason: "there is no version".to_owned() });
+impl Version {
+    fn check_after(&self, before: &Self) -> Result<(), BadTariff> {
+        let tariff = &self.tariff;
+        let other = format!("version {} of {}", before.tariff.version, before.source);
+        if before.tariff.effective_from == tariff.effective_from {
+            let reason = format!("holds from the same instant as {other}, and neither wins: change or remove one");
+            return Err(tariff.fault("effective_from", reason));
         }
-        for tariff in &self.versions {
-            tariff.check()?;
+        if before.tariff.version >= tariff.version {
+            return Err(tariff.fault("version", format!("has to be above {other}, which holds before it")));
         }
-        for pair in self.versions.windows(2) {
-            let (before, tariff) = (&pair[0], &pair[1]);
-            if before.version >= tariff.version {
-                return Err(tariff.fault(format!("version has to be above {}, which holds before it", before.version)));
-            }
-            if before.effective_from == tariff.effective_from {
-                return Err(tariff.fault(format!("holds from the same instant as version {}", before.version)));
-            }
-            if before.currency != tariff.currency {
-                let reason = format!("currency is {}, not {}", tariff.currency.code(), before.currency.code());
-                return Err(tariff.fault(reason));
-            }
-            if let Some(gone) = before.plans.keys().find(|id| !tariff.plans.contains_key(*id)) {
-                let reason = format!("plan `{gone}` of version {} is missing: lines may be on it", before.version);
-                return Err(tariff.fault(reason));
-            }
+        if before.tariff.currency != tariff.currency {
+            let reason = format!("is {}, not {} as in {other}", tariff.currency.code(), before.tariff.currency.code());
+            return Err(tariff.fault("currency", reason));
+        }
+        if let Some(gone) = before.tariff.plans.keys().find(|id| !tariff.plans.contains_key(*id)) {
+            let reason = format!("plan `{gone}` of {other} is missing: lines may be on it");
+            return Err(tariff.fault(format!("plan.{gone}"), reason));
         }
         Ok(())
     }
@@ -118,7 +171,7 @@ impl TariffBook {
 /// One version, for all time; not checked.
 impl From<Tariff> for TariffBook {
     fn from(tariff: Tariff) -> Self {
-        Self { versions: vec![Arc::new(tariff)] }
+        Self { versions: vec![tariff.into()] }
     }
 }
 
@@ -142,17 +195,6 @@ impl SharedTariff {
     /// Puts another book in force, for all that is begun from then on.
     pub fn replace(&self, book: TariffBook) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(book);
-    }
-
-    /// Adds a version to the book in force, see [`TariffBook::add`]; of two that come
-    /// at once the second is added to the first one's book.
-    ///
-    /// # Errors
-    /// The first fault; nothing is added.
-    pub fn add(&self, tariff: Tariff, now: Timestamp) -> Result<(), BadTariff> {
-        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        *held = Arc::new(held.add(tariff, now)?);
-        Ok(())
     }
 }
 

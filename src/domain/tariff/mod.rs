@@ -12,6 +12,7 @@
 
 mod allowance;
 mod book;
+mod check;
 mod clock;
 mod price;
 mod quota;
@@ -25,7 +26,8 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 pub use allowance::{Allowance, Reach, Rollover, ShareOf, Threshold, ThresholdAction};
-pub use book::{SharedTariff, TariffBook};
+pub use book::{SharedTariff, TariffBook, TariffSource, Version};
+pub use check::{BadTariff, Fault};
 pub use clock::{Clock, Day, Window};
 pub use price::{
     Block, Circumstances, Conditions, HOME, MAIN_COUNTER, Price, PriceRule, Tier, UsagePrice, counter_key,
@@ -201,131 +203,6 @@ impl Tariff {
     pub fn is_roaming(&self, network: Plmn) -> bool {
         self.zones.values().flatten().any(|member| member.contains(network))
     }
-
-    /// Checks what the types cannot say.
-    ///
-    /// # Errors
-    /// The first fault found, with its plan and rule.
-    pub fn check(&self) -> Result<(), BadTariff> {
-        if self.tax_percent > 100 {
-            return Err(self.fault("tax_percent is over 100"));
-        }
-        for (name, window) in &self.windows {
-            if let Some(reason) = window.fault() {
-                return Err(self.fault(format!("window `{name}`: {reason}")));
-            }
-        }
-        if let Some((name, _)) = self.zones.iter().find(|(name, members)| *name == HOME || members.is_empty()) {
-            let reason = "`home` is every network that no zone names, and a zone has one network or more";
-            return Err(self.fault(format!("zone `{name}`: {reason}")));
-        }
-        for (id, plan) in &self.plans {
-            plan.check(self).map_err(|reason| self.fault(format!("plan `{id}`: {reason}")))?;
-        }
-        Ok(())
-    }
-
-    fn fault(&self, reason: impl Into<String>) -> BadTariff {
-        BadTariff { place: format!("tariff version {}", self.version), reason: reason.into() }
-    }
-}
-
-impl Plan {
-    fn check(&self, tariff: &Tariff) -> Result<(), String> {
-        let negative_fee = self.fees.iter().find(|fee| fee.amount < 0);
-        if self.monthly_fee < 0 || self.activation_fee < 0 || negative_fee.is_some() {
-            return Err("a fee is negative".to_owned());
-        }
-        if self.suspended_percent > 100 {
-            return Err("suspended_percent is over 100".to_owned());
-        }
-        if let Some(reason) = self.quota.fault() {
-            return Err(reason.to_owned());
-        }
-        let Some(usage) = &self.usage else { return Ok(()) };
-        if self.apns.is_empty() {
-            return Err("usage is priced but no APN is named".to_owned());
-        }
-        usage.check(tariff, self)
-    }
-}
-
-impl UsagePrice {
-    fn check(&self, tariff: &Tariff, plan: &Plan) -> Result<(), String> {
-        let mut names = Vec::new();
-        for rule in &self.rules {
-            let here = |reason: &str| format!("price `{}`: {reason}", rule.name);
-            if let Some(reason) = rule.cost.fault() {
-                return Err(here(reason));
-            }
-            if let Some(reason) = rule.when.fault(tariff, &plan.apns) {
-                return Err(here(&reason));
-            }
-            let pays_afterwards = plan.source.fixed().is_some_and(|source| source != UsageSource::Gy);
-            if matches!(rule.cost, Price::Volume(_)) && !pays_afterwards {
-                return Err(here(
-                    "volume reprices what quota was granted for: name a source other than gy, or use graduated",
-                ));
-            }
-            names.push(("price", rule.name.as_str()));
-        }
-        for allowance in &self.allowances {
-            let here = |reason: &str| format!("allowance `{}`: {reason}", allowance.name);
-            if let Some(reason) = allowance.when.fault(tariff, &plan.apns) {
-                return Err(here(&reason));
-            }
-            match allowance.rollover {
-                _ if allowance.octets == 0 => return Err(here("octets must be 1 or more")),
-                Some(_) if allowance.pooled => return Err(here("a pooled allowance cannot roll over")),
-                Some(r) if r.cycles == 0 || r.cycles > Rollover::CYCLES_MAX || r.octets_max == 0 => {
-                    return Err(here("rollover needs octets_max above 0 and 1 to 12 cycles"));
-                }
-                _ => names.push(("allowance", allowance.name.as_str())),
-            }
-        }
-        for threshold in &self.thresholds {
-            self.check_threshold(threshold).map_err(|reason| format!("threshold `{}`: {reason}", threshold.name))?;
-            names.push(("threshold", threshold.name.as_str()));
-        }
-        for (at, (what, name)) in names.iter().enumerate() {
-            let same = |other: &&(&str, &str)| other.0 == *what && counter_key(other.1) == counter_key(name);
-            if names[..at].iter().any(|other| same(&other)) || name.is_empty() {
-                return Err(format!(
-                    "{what} `{name}`: another has that name or the same key, or it has none: rename it"
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_threshold(&self, threshold: &Threshold) -> Result<(), String> {
-        if let (Reach::Allowance(share), ThresholdAction::Suspend) = (&threshold.at, threshold.action)
-            && self.allowances.iter().any(|a| a.name == share.name && a.pooled)
-        {
-            return Err("a pooled allowance is of several lines, and suspend is of one: use notify".to_owned());
-        }
-        let percent = match &threshold.at {
-            Reach::Amount(amount) if *amount > 0 => return Ok(()),
-            Reach::Amount(_) => return Err("amount must be above 0".to_owned()),
-            Reach::CapPercent(_) if self.cap_octets.is_none() => return Err("the plan has no cap_octets".to_owned()),
-            Reach::CapPercent(percent) => *percent,
-            Reach::Allowance(share) => match self.allowances.iter().any(|a| a.name == share.name) {
-                true => share.percent,
-                false => return Err(format!("allowance `{}` is not one of the plan's", share.name)),
-            },
-        };
-        if (1..=100).contains(&percent) { Ok(()) } else { Err("percent must be 1 to 100".to_owned()) }
-    }
-}
-
-/// A tariff that cannot be charged by.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{place}: {reason}")]
-pub struct BadTariff {
-    /// The version at fault.
-    pub place: String,
-    /// The plan and rule, where one is at fault, and what is wrong.
-    pub reason: String,
 }
 
 /// Names for a message.

@@ -162,29 +162,57 @@ fn each_instant_has_the_version_that_holds_then() {
 }
 
 #[test]
-fn a_version_that_holds_is_never_changed() {
-    let (now, october) = (Timestamp::parse("2026-08-01T00:00:00Z").unwrap(), "2026-10-01T00:00:00Z");
-    let mut with_plan = version(1, None);
+fn a_book_refuses_versions_that_cannot_follow_each_other() {
+    let (july, october) = ("2026-07-01T00:00:00Z", "2026-10-01T00:00:00Z");
+    let mut with_plan = version(2, Some(july));
     let plan = r#"{ "name": "A", "product": "p", "department": "d", "access": "tv", "monthly_fee": 1 }"#;
     with_plan.plans.insert("a".into(), serde_json::from_str(plan).unwrap());
-    let book = TariffBook::new(vec![with_plan.clone()]).unwrap();
     let next = |number, from| Tariff { version: number, plans: with_plan.plans.clone(), ..version(number, Some(from)) };
-    let dollars = Tariff { currency: Currency::USD, ..next(2, october) };
-    for (tariff, fault) in [
-        (next(2, "2026-08-01T00:00:00Z"), "not after"),
-        (next(1, october), "above 1"),
-        (dollars, "USD, not KRW"),
-        (version(2, Some(october)), "plan `a` of version 1 is missing"),
+    let dollars = Tariff { currency: Currency::USD, ..next(3, october) };
+    let of_file = Version::new(with_plan.clone(), TariffSource::File("tariffs/2.toml".to_owned()));
+    for (tariff, path, fault) in [
+        (next(3, july), "effective_from", "same instant as version 2 of tariffs/2.toml, and neither wins"),
+        (next(2, october), "version", "above version 2"),
+        (next(1, october), "version", "above version 2"),
+        (dollars, "currency", "USD, not KRW"),
+        (version(3, Some(october)), "plan.a", "plan `a` of version 2 of tariffs/2.toml is missing"),
     ] {
-        let error = book.add(tariff, now).unwrap_err().to_string();
-        assert!(error.contains(fault), "{error}");
+        let error = TariffBook::new([of_file.clone(), Version::new(tariff, TariffSource::Rest)]).unwrap_err();
+        assert_eq!(error.faults[0].path, path, "{error}");
+        assert!(error.to_string().contains(fault), "{error}");
     }
-    let planned = book.add(next(2, october), now).unwrap();
-    let replaced = planned.add(next(3, "2026-09-01T00:00:00Z"), now).unwrap();
-    let numbers = |book: &TariffBook| book.versions().iter().map(|t| t.version).collect::<Vec<_>>();
-    assert_eq!((numbers(&planned), numbers(&replaced)), (vec![1, 2], vec![1, 3]), "what does not hold yet gives way");
-    let shared = SharedTariff::new(book);
+    let book = TariffBook::new([of_file.clone(), Version::new(next(3, october), TariffSource::Rest)]).unwrap();
+    assert_eq!((book.version(2), book.version(4)), (Some(&of_file), None));
+    let shared = SharedTariff::from(with_plan);
     let (before, clone) = (shared.book(), shared.clone());
-    clone.replace(replaced);
+    clone.replace(book);
     assert_eq!((before.versions().len(), shared.book().versions().len()), (1, 2));
+}
+
+#[test]
+fn every_fault_of_a_version_is_told_with_its_place() {
+    let bad = r#"{
+        "version": 7, "currency": "KRW", "tax_percent": 101,
+        "plan": { "a": {
+            "name": "A", "product": "p", "department": "d", "access": "cellular", "apns": ["x"], "monthly_fee": -1,
+            "fee": [{ "name": "f", "amount": 1, "charged": "once" }, { "name": "g", "amount": -1, "charged": "once" }],
+            "quota": { "threshold_percent": 100 },
+            "usage": {
+                "price": [
+                    { "name": "p", "cost": { "per_block": { "price": 1, "octets": 0 } } },
+                    { "name": "p", "when": { "zones": ["moon"] }, "cost": { "per_block": { "price": 1, "octets": 1 } } }
+                ],
+                "allowance": [{ "name": "o", "octets": 0 }],
+                "threshold": [{ "name": "t", "at": { "amount": 0 }, "action": "notify" }]
+            }
+        } }
+    }"#;
+    let tariff: Tariff = serde_json::from_str(bad).unwrap();
+    let faults = tariff.check().unwrap_err().faults;
+    let paths: Vec<&str> = faults.iter().map(|fault| fault.path.as_str()).collect();
+    let usage = ["price[0]", "price[1]", "allowance[0]", "threshold[0]", "price[1].name"];
+    let plan = ["monthly_fee", "fee[1].amount", "quota"].map(|key| format!("plan.a.{key}"));
+    let expected: Vec<String> = [vec!["tax_percent".to_owned()], plan.to_vec()].concat();
+    let expected: Vec<String> = expected.into_iter().chain(usage.map(|key| format!("plan.a.usage.{key}"))).collect();
+    assert_eq!(paths, expected);
 }

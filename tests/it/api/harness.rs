@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use linegate::adapters::memory::MemoryStore;
-use linegate::adapters::system::SeededIds;
+use linegate::adapters::system::{ManualClock, SeededIds};
 use linegate::adapters::tariff_file;
 use linegate::api::{
     AccountView, Accounts, ApiParts, ApiState, Balances, CloseRequest, HttpSettings, Imports, MonthOperations,
@@ -34,6 +34,7 @@ use linegate::services::explain::Explain;
 use linegate::services::outbox::{Outbox, OutboxSettings, Senders};
 use linegate::services::rerating::{RerateSettings, Rerating};
 use linegate::services::suspense::{Suspense, SuspenseSettings};
+use linegate::services::tariffs::{TariffSettings, Tariffs};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -168,6 +169,7 @@ pub struct Api {
     engine: Arc<Engine<Write>>,
     hooks: Arc<Hooks>,
     pub net: Arc<Net>,
+    pub clock: Arc<ManualClock>,
     pub store: Arc<MemoryStore>,
     pub outbox: Arc<Outbox>,
     pub readiness: Arc<Readiness>,
@@ -203,6 +205,8 @@ impl Api {
         let (of_rerating, settings) = (Arc::new(Operations), RerateSettings::default());
         let tariff = tariff_file::shipped().unwrap().into();
         let rerating = Rerating::new(store.clone(), of_rerating, tariff, world.clock.clone(), settings);
+        let (files, clock) = (tariff_file::shipped().unwrap().into(), world.clock.clone());
+        let tariffs = Tariffs::open(store.clone(), clock, files, TariffSettings::default()).await.unwrap();
         let explain = Explain::new(store.clone(), tariff_file::shipped().unwrap().into());
         let parts = ApiParts {
             tokens: Tokens::open("", store.as_ref(), ids.as_ref()).await.unwrap(),
@@ -223,12 +227,23 @@ impl Api {
             explain: Arc::new(explain),
             rerating: Arc::new(rerating),
             suspense: Arc::new(suspense),
+            tariffs: Arc::new(tariffs),
             currency: Currency::KRW,
             readiness: readiness.clone(),
             settings: http,
         };
         let router = router(ApiState::new(parts));
-        Self { router, devices, engine: world.engine, hooks, net: world.net, store: world.store, outbox, readiness }
+        Self {
+            router,
+            devices,
+            engine: world.engine,
+            hooks,
+            net: world.net,
+            clock: world.clock,
+            store: world.store,
+            outbox,
+            readiness,
+        }
     }
 
     pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: String) -> Answer {

@@ -5,6 +5,7 @@ mod devices;
 mod explain;
 pub mod harness;
 mod suspense;
+mod tariffs;
 
 use axum::http::StatusCode;
 use harness::{Api, activate, order_body};

@@ -12,6 +12,7 @@ mod sample;
 mod speed;
 mod sqlite;
 mod suspense;
+mod tariffs;
 mod work;
 
 use std::sync::Arc;
@@ -76,6 +77,8 @@ macro_rules! every_contract {
             billing: invoice_numbers_have_no_gap_after_refused_saves,
             billing: ledger_postings_are_summed_by_side_and_unit,
             billing: settlement_and_close_run_are_kept_by_cycle,
+            tariffs: tariff_versions_are_put_replaced_and_withdrawn,
+            tariffs: of_two_changes_of_the_tariff_decided_at_once_one_is_refused,
             concurrency: a_refused_save_takes_back_itself_alone,
             concurrency: two_tasks_race_for_the_last_place,
             concurrency: of_many_updates_of_one_version_exactly_one_wins,

@@ -6,6 +6,7 @@ mod aggregates;
 mod billing;
 mod outbox;
 mod suspense;
+mod tariffs;
 
 use sqlx::postgres::{PgConnection, PgQueryResult};
 
@@ -78,6 +79,7 @@ impl<'c> Apply<'c> {
                 self.run(upsert.bind(settlement.cycle.to_string()).bind(json(settlement)?)).await
             }
             Write::CloseRun(run) => self.close_run(run).await,
+            Write::Tariff { revision, change } => self.tariff(*revision, change).await,
             Write::Meta(key, value) => {
                 let upsert = statement(
                     "INSERT INTO meta (key, value) VALUES ($1, $2)

@@ -103,11 +103,11 @@ impl<'a> Reader<'a> {
             digits_of(number).ok_or_else(|| bad(format!("an identifier of the number {number}")))
         };
         match self.byte()? {
-            identifier_is::IMSI => Ok(Identifier::Imsi(digits(self)?)),
-            identifier_is::MSISDN => Ok(Identifier::Msisdn(digits(self)?)),
+            identifier_is::IMSI => Ok(Identifier::imsi(digits(self)?)),
+            identifier_is::MSISDN => Ok(Identifier::msisdn(digits(self)?)),
             identifier_is::DEVICE => Ok(Identifier::Device(self.text()?.into())),
-            identifier_is::IMSI_TEXT => Ok(Identifier::Imsi(self.text()?.to_owned())),
-            identifier_is::MSISDN_TEXT => Ok(Identifier::Msisdn(self.text()?.to_owned())),
+            identifier_is::IMSI_TEXT => Ok(Identifier::imsi(self.text()?)),
+            identifier_is::MSISDN_TEXT => Ok(Identifier::msisdn(self.text()?)),
             kind => Err(bad(format!("an identifier of kind {kind}"))),
         }
     }
@@ -118,7 +118,7 @@ impl<'a> Reader<'a> {
         Ok(Session {
             id: self.text()?.into(),
             source: self.plain()?,
-            peer: if has & PEER != 0 { Some(self.text()?.to_owned()) } else { None },
+            peer: if has & PEER != 0 { Some(self.text()?.into()) } else { None },
             line: self.short()?,
             apn: if has & APN != 0 { Some(self.text()?.into()) } else { None },
             network: if has & NETWORK != 0 { Some(self.plain()?) } else { None },

@@ -6,7 +6,7 @@ use crate::domain::account::{
     Pool, Pot, Reservation, Session, SessionEnd,
 };
 use crate::domain::cycle::CycleId;
-use crate::domain::ids::{AccountId, Apn, CustomerId, DeviceId, LineId, PlanId, SessionId};
+use crate::domain::ids::{AccountId, Apn, ClientHost, CustomerId, DeviceId, LineId, PlanId, SessionId};
 use crate::domain::line::LineState;
 use crate::domain::network::Plmn;
 use crate::domain::rating::request::{ChargeAnswer, Grant, GroupAnswer, Outcome};
@@ -47,15 +47,17 @@ fn few<S: Strategy>(of: S) -> impl Strategy<Value = Vec<S::Value>> {
 fn numbers() -> impl Strategy<Value = NumberSet> {
     few(any::<u64>()).prop_map(|numbers| {
         let mut set = NumberSet::default();
-        numbers.into_iter().for_each(|number| drop(set.insert(number, 8)));
+        numbers.into_iter().for_each(|number| {
+            let _was_new = set.insert(number, 8);
+        });
         set
     })
 }
 
 fn identifier() -> impl Strategy<Value = Identifier> {
     prop_oneof![
-        text().prop_map(Identifier::Imsi),
-        text().prop_map(Identifier::Msisdn),
+        text().prop_map(Identifier::imsi),
+        text().prop_map(Identifier::msisdn),
         text().prop_map(|id| Identifier::Device(DeviceId::from(id))),
     ]
 }
@@ -73,8 +75,9 @@ fn total() -> impl Strategy<Value = LineTotal> {
 }
 
 fn bucket() -> impl Strategy<Value = Bucket> {
-    let pool = (any::<u32>(), number(), number(), option::of(any::<u32>()), few(any::<u32>()))
-        .prop_map(|(key, used, octets, sized_by, fired)| Pool { key, used, octets, sized_by, fired });
+    let pot = (any::<u32>(), number(), number()).prop_map(|(key, used, carried)| Pot { key, used, carried });
+    let pool = (pot, number(), option::of(any::<u32>()), any::<bool>(), few(any::<u32>()))
+        .prop_map(|(pot, octets, sized_by, is_dry, fired)| Pool { pot, octets, sized_by, is_dry, fired });
     let more = (option::of(cycle()), few(pool))
         .prop_map(|(rolls_through, pools)| Box::new(BucketMore { rolls_through, pools }));
     (cycle(), any::<bool>(), few(total()), option::of(more)).prop_map(|(cycle, closed, totals, more)| Bucket {
@@ -143,7 +146,7 @@ fn session() -> impl Strategy<Value = Session> {
     (names, kept, time(), time(), end).prop_map(|(names, kept, last_activity, reported_until, end)| Session {
         id: SessionId::from(names.0),
         source: names.1,
-        peer: names.2,
+        peer: names.2.map(ClientHost::from),
         line: names.3,
         apn: names.4.map(Apn::from),
         network: names.5,

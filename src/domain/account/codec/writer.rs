@@ -162,7 +162,7 @@ impl Writer {
         self.text(session.id.as_str());
         self.plain(&session.source);
         if let Some(peer) = &session.peer {
-            self.text(peer);
+            self.text(peer.as_str());
         }
         self.number(u64::from(session.line));
         if let Some(apn) = &session.apn {

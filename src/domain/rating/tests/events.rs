@@ -348,7 +348,7 @@ proptest! {
             let bucket = world.account.buckets.last().unwrap();
             let Some(line) = bucket.total(0) else { continue };
             let key = crate::domain::tariff::counter_key;
-            let used = line.pot(key("own")).map_or(0, |pot| pot.used) + bucket.pool(key("pool")).map_or(0, |pool| pool.used);
+            let used = line.pot(key("own")).map_or(0, |pot| pot.used) + bucket.pool(key("pool")).map_or(0, |pool| pool.pot.used);
             prop_assert_eq!((line.covered(), used <= 1000 && total <= 5000), (used, true));
             let won = line.counter(key("video")).div_ceil(100) * 5 + line.counter(key("rest")).div_ceil(100);
             prop_assert_eq!(u64::try_from(amount).unwrap(), won);
