@@ -62,7 +62,7 @@ impl Default for FjallSettings {
             snapshot_accounts: 200_000,
             free_bytes_min: 1_000_000_000,
             check_ms: 1000,
-            cache_bytes: 32_000_000,
+            cache_bytes: 16_000_000,
         }
     }
 }
