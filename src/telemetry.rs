@@ -120,6 +120,7 @@ metrics! {
     hot_commits: IntCounter = counter("linegate_hot_commits_total", "Durable writes to the hot store.");
     hot_commit_records: Histogram = histogram("linegate_hot_commit_records", "Requests in one durable write.", SIZE_BUCKETS);
     hot_commit_seconds: Histogram = histogram("linegate_hot_commit_seconds", "Time of one durable write.", LATENCY_BUCKETS);
+    hot_changed_accounts: IntGauge = gauge("linegate_hot_changed_accounts", "Changed accounts that the embedded hot store has in memory until its next snapshot.");
     hot_redis_up: IntGaugeVec = gauges("linegate_hot_redis_up", "Whether Redis answers, by connection (writes, reads); absent where the hot store is embedded.", &["link"]);
     hot_relaxed: IntGauge = gauge("linegate_hot_relaxed", "1 where a failing Redis may lose acknowledged usage (hot.redis.durability).");
     hot_losses: IntCounter = counter("linegate_hot_losses_total", "Times that Redis was found without writes that it had acknowledged.");

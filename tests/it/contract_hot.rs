@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use linegate::adapters::fjall::{FjallHot, FjallSettings};
 use linegate::adapters::memory_hot::MemoryHot;
@@ -290,6 +291,32 @@ async fn what_is_drained_and_in_a_snapshot_leaves_the_log_and_the_rest_stays() {
     assert_eq!(states(&hot).await, owned(&[("a", 5, "a5")]));
     hot.commit(&batch(6, vec![change("a", 5, "a6", &["r6"])], &[])).await.unwrap();
     assert_eq!(hot.last_position(), 6);
+}
+
+#[tokio::test]
+async fn an_account_that_a_snapshot_alone_has_is_no_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let hot = fjall(folder.path());
+    hot.commit(&batch(1, vec![change("a", 0, "a1", &[])], &[])).await.unwrap();
+    hot.snapshot().unwrap();
+    let committed = hot.commit(&batch(2, vec![change("a", 0, "stale", &[])], &[])).await.unwrap();
+    assert_eq!(committed.changes, [Change::Conflict]);
+    assert_eq!(states(&hot).await, owned(&[("a", 1, "a1")]));
+}
+
+#[tokio::test]
+async fn changed_accounts_are_written_out_when_they_are_many() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = FjallSettings { snapshot_accounts: 2, snapshot_records: u64::MAX, ..small() };
+    let hot = FjallHot::open(folder.path(), settings).unwrap();
+    for n in 1..=3 {
+        hot.commit(&batch(n, vec![change(&format!("a{n}"), 0, "a", &[&format!("r{n}")])], &[])).await.unwrap();
+    }
+    hot.drained_through(0, 3).await.unwrap();
+    // A snapshot in the background lets the drained log go.
+    while logged(&hot, 0).await.contains(&"r1".to_owned()) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// Copies the folder while the store is open: what a power loss leaves behind.

@@ -59,10 +59,10 @@ impl Default for FjallSettings {
         Self {
             log_records_max: 20_000_000,
             snapshot_records: 500_000,
-            snapshot_accounts: 100_000,
+            snapshot_accounts: 200_000,
             free_bytes_min: 1_000_000_000,
             check_ms: 1000,
-            cache_bytes: 32_000_000,
+            cache_bytes: 16_000_000,
         }
     }
 }
@@ -274,6 +274,7 @@ impl Inner {
         state.entries.push_back((position, records));
         state.records_since_snapshot += u64::from(records.max(1));
         state.apply(batch, &committed.changes);
+        metrics().hot_changed_accounts.set(i64::try_from(state.fresh.accounts.len()).unwrap_or(i64::MAX));
         state.last = Some((batch.writer, batch.number, committed.clone()));
         Ok(committed)
     }

@@ -59,6 +59,8 @@ pub(super) struct Accounts {
     packed: VecDeque<AccountNo>,
     packed_count: usize,
     gone_count: usize,
+    /// Where an account is written before it is packed to its own size.
+    scratch: Vec<u8>,
 }
 
 /// How many accounts a shard keeps in memory.
@@ -137,6 +139,7 @@ impl Accounts {
             packed: VecDeque::new(),
             packed_count: 0,
             gone_count: 0,
+            scratch: Vec::new(),
         }
     }
 
@@ -301,10 +304,12 @@ impl Accounts {
         let Kept::Open { slot: at } = entry.kept else { return };
         let Some(slot) = self.slots[at as usize].take() else { return };
         self.free.push(at);
+        self.scratch.clear();
+        self.scratch = slot.account.encode(std::mem::take(&mut self.scratch));
         entry.kept = Kept::Packed {
             used: slot.was_packed,
             open_sessions: open_sessions(&slot.account) as u32,
-            state: slot.account.encode(Vec::with_capacity(256)).into_boxed_slice(),
+            state: self.scratch.as_slice().into(),
         };
         entry.scheduled = slot.scheduled;
         self.packed_count += 1;

@@ -47,9 +47,9 @@ fn few<S: Strategy>(of: S) -> impl Strategy<Value = Vec<S::Value>> {
 fn numbers() -> impl Strategy<Value = NumberSet> {
     few(any::<u64>()).prop_map(|numbers| {
         let mut set = NumberSet::default();
-        numbers.into_iter().for_each(|number| {
-            let _was_new = set.insert(number, 8);
-        });
+        for number in numbers {
+            set.insert(number, 8);
+        }
         set
     })
 }
