@@ -61,6 +61,7 @@ use crate::services::scheduling::Scheduling;
 use crate::services::suspense::Suspense;
 use crate::services::tariffs::Tariffs;
 use crate::services::thresholds::Thresholds;
+use crate::services::usage_events::UsageEvents;
 use crate::transport::diameter::{self, DiameterElements, DiameterServices, Peers};
 use crate::transport::mqtt::{self, Identities, IntakeSettings, MessageIntake, ModemRegistry, MqttListeners};
 
@@ -515,6 +516,11 @@ async fn spawn_services(
         let thresholds = Thresholds::open(store, ordering, config.thresholds.clone()).await?;
         tasks.spawn(thresholds.run(stop.services.clone()));
         tasks.spawn(Arc::clone(&built.outbox).run(stop.services.clone()));
+        let (bell, settings) = (built.outbox.bell(), config.usage_events.clone());
+        let currency = built.tariff.book().currency();
+        let (events, of_events) =
+            (UsageEvents::new(Arc::clone(&built.store), currency, bell, settings), stop.services.clone());
+        tasks.spawn(async move { events.run(of_events).await });
         let (suspense, stop) = (Arc::clone(&built.suspense), stop.services.clone());
         tasks.spawn(async move { suspense.watch(stop).await });
     }

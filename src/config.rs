@@ -34,6 +34,7 @@ use crate::services::scheduling::SchedulingSettings;
 use crate::services::suspense::SuspenseSettings;
 use crate::services::tariffs::TariffSettings;
 use crate::services::thresholds::ThresholdSettings;
+use crate::services::usage_events::UsageEventSettings;
 use crate::telemetry::LogSettings;
 use crate::transport::diameter::DiameterSettings;
 use crate::transport::mqtt::MqttSettings;
@@ -182,6 +183,8 @@ pub struct Config {
     pub documents: DocumentSettings,
     pub imports: ImportSettings,
     pub suspense: SuspenseSettings,
+    /// Events of usage.
+    pub usage_events: UsageEventSettings,
     /// Rating again.
     pub rerating: RerateSettings,
 }

@@ -20,6 +20,7 @@ use crate::domain::account::{AccountView, LineView};
 use crate::domain::ids::{AccountId, LineId, OrderId};
 use crate::domain::ledger::LedgerSide;
 use crate::domain::line::{Line, LineState};
+use crate::domain::notification::Happening;
 use crate::domain::usage::{RecordKey, UsageRecord, UsageSource};
 use crate::ports::relational::{IdempotencyRecord, LineFilter, Page, Paged, StoreError, UsageFilter, Write};
 
@@ -239,7 +240,15 @@ async fn top_up(State(state): State<ApiState>, headers: HeaderMap, body: Body) -
         response: response.clone(),
         created: now,
     };
-    match state.store.save(vec![Write::Idempotency(record)]).await {
+    let happening = Happening {
+        event_type: "TopupBalanceCreateEvent".to_owned(),
+        at: now,
+        order: None,
+        line: Some(line.id.clone()),
+        customer: Some(line.customer.clone()),
+        event: json!({ "topupBalance": response }),
+    };
+    match state.store.save(vec![Write::Idempotency(record), Write::Happening(happening)]).await {
         // The same request at the same time: whoever was first is answered.
         Err(StoreError::Conflict { .. }) => match state.store.idempotency(&format!("{RESPONSE_KEY}{id}")).await? {
             Some(stored) => first_answer(stored, &fingerprint),
@@ -247,6 +256,7 @@ async fn top_up(State(state): State<ApiState>, headers: HeaderMap, body: Body) -
         },
         saved => {
             saved?;
+            state.outbox.wake();
             Ok(created(response))
         }
     }

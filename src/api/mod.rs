@@ -246,6 +246,7 @@ fn tmf_routes() -> Router<ApiState> {
         .merge(hub::routes("/tmf-api/appointment/v4", "appointment"))
         .merge(hub::routes("/tmf-api/workOrderManagement/v4", "workOrderManagement"))
         .merge(hub::routes("/tmf-api/usageManagement/v4", "usageManagement"))
+        .merge(hub::routes("/tmf-api/prepayBalanceManagement/v4", "prepayBalanceManagement"))
         .merge(hub::routes("/tmf-api/customerBillManagement/v4", "customerBillManagement"))
 }
 

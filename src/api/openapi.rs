@@ -116,6 +116,7 @@ pub const ROUTES: [(&str, &[Row]); 10] = [
             ("/suspense/recycle", "post", "Put many back into charging; newline-delimited JSON", &["by"]),
             ("/suspense/{id}", "get", "One record with what was done about it", &[]),
             ("/suspense/{id}/recycle", "post", "Put it back into charging", &["by"]),
+            ("/suspense/{id}/correct", "post", "Charge the corrected row of a charging file", &["by"]),
             ("/suspense/{id}/drop", "post", "Give it up, with the reason", &["by"]),
             ("/tariffs", "get", "Versions of the tariff, the oldest first", &["state"]),
             ("/tariffs/{version}", "get put delete", "One version; put it; withdraw it before it holds", &[]),

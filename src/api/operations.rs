@@ -11,6 +11,8 @@ use tokio::sync::mpsc;
 use crate::domain::account::AccountView as Balance;
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{AccountId, LineId};
+use crate::domain::rating::request::ChargeAnswer;
+use crate::domain::usage::UsageRecord;
 
 /// Why an operation was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -113,6 +115,10 @@ pub trait Imports: Send + Sync + 'static {
     /// (`{"row": 7, "reason": …}`), progress now and then; returns the totals
     /// `{"taken", "repeated", "suspense", "bad"}`. What it counts is durable.
     async fn usage_file(&self, file: &Upload, report: &Report) -> Result<Value, OperationError>;
+
+    /// Charges the corrected row of a record that could not be read: `text` is a charging
+    /// file of that one row. Under the row's own id where it has one, else under the record's key.
+    async fn corrected_row(&self, record: &UsageRecord, text: &str) -> Result<ChargeAnswer, OperationError>;
 
     /// Takes lines of an existing network in; reports likewise, returns `{"taken", "existing", "enrolled", "bad"}`.
     async fn lines(&self, file: &Upload, report: &Report) -> Result<Value, OperationError>;

@@ -19,7 +19,7 @@ use super::operations::{OperationError, Report};
 use super::stream::{REPORT_LINES_WAITING_MAX, report};
 use super::usage::{self, suspended_id};
 use crate::domain::ids::{DeviceId, LineId};
-use crate::domain::usage::{Identifier, SuspenseReason, UsageRecord};
+use crate::domain::usage::{Identifier, SuspenseReason, UsageRecord, UsageSource};
 use crate::ports::relational::{SuspenseCase, UsageFilter};
 use crate::services::suspense::{RecycleListener, Recycled, SuspenseError};
 
@@ -30,6 +30,7 @@ pub fn routes() -> Router<ApiState> {
         .route("/linegate/v1/suspense/recycle", post(recycle_many))
         .route("/linegate/v1/suspense/{id}", get(one))
         .route("/linegate/v1/suspense/{id}/recycle", post(recycle))
+        .route("/linegate/v1/suspense/{id}/correct", post(correct))
         .route("/linegate/v1/suspense/{id}/drop", post(drop_one))
 }
 
@@ -70,11 +71,11 @@ pub(super) fn key_of(id: &str) -> ApiResult<(&str, u32)> {
 
 async fn one(State(state): State<ApiState>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
     let (key, group) = key_of(&id)?;
-    Ok(Json(case(&state, state.suspense.case(key, group).await?)))
+    Ok(Json(case(state.suspense.case(key, group).await?)))
 }
 
-fn case(state: &ApiState, case: SuspenseCase) -> Value {
-    let mut body = usage::suspended(&case.record, state.currency);
+fn case(case: SuspenseCase) -> Value {
+    let mut body = usage::suspended(&case.record);
     let history = case.history.iter();
     body["history"] = history
         .map(|(at, by, verb, note)| json!({ "at": at.to_string(), "by": by, "verb": verb, "note": note }))
@@ -86,7 +87,39 @@ async fn recycle(State(state): State<ApiState>, Path(id): Path<String>, query: Q
     let query = query.only(&["by"])?;
     let (key, group) = key_of(&id)?;
     let outcome = state.suspense.recycle(key, group, query.text("by").unwrap_or(OPERATOR)).await?;
-    let mut body = case(&state, state.suspense.case(key, group).await?);
+    let mut body = case(state.suspense.case(key, group).await?);
+    body["result"] = json!(outcome.as_str());
+    body["reason"] = json!(outcome.reason());
+    Ok(Json(body))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Correct {
+    /// A charging file of one row, header included where the mapping has one.
+    file: String,
+}
+
+/// Charges the corrected row of a charging file in place of the one that could not be read.
+async fn correct(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+    query: Query,
+    body: Body,
+) -> ApiResult<Json<Value>> {
+    let query = query.only(&["by"])?;
+    let (key, group) = key_of(&id)?;
+    let Correct { file } = body.read()?;
+    let record = state.suspense.open_case(key, group).await?;
+    if record.key.source() != UsageSource::File || record.octets > 0 {
+        return Err(ApiError::conflict(
+            "wrong-state",
+            "only a row of a charging file that could not be read is corrected",
+        ));
+    }
+    let answer = state.imports.corrected_row(&record, &file).await?;
+    let outcome = state.suspense.corrected(record, &answer, query.text("by").unwrap_or(OPERATOR)).await?;
+    let mut body = case(state.suspense.case(key, group).await?);
     body["result"] = json!(outcome.as_str());
     body["reason"] = json!(outcome.reason());
     Ok(Json(body))
@@ -112,7 +145,7 @@ async fn drop_one(
         return Err(ApiError::malformed("$.reason", "says why the usage is given up"));
     }
     state.suspense.give_up(key, group, query.text("by").unwrap_or(OPERATOR), &reason).await?;
-    Ok(Json(case(&state, state.suspense.case(key, group).await?)))
+    Ok(Json(case(state.suspense.case(key, group).await?)))
 }
 
 /// Which records; empty takes every one that is open.

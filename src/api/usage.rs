@@ -16,7 +16,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::ApiState;
 use super::error::{ApiError, ApiResult};
@@ -24,11 +24,10 @@ use super::extract::Query;
 use super::suspense::key_of;
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::LineId;
-use crate::domain::money::{Currency, Money};
-use crate::domain::usage::{Identifier, RecordKey, SuspenseReason, UsageOutcome, UsageRecord, UsageSource};
+use crate::domain::usage::{Identifier, UsageRecord, UsageSource};
 use crate::ports::relational::{CloseState, StoredUsage, UsageFilter};
+pub(super) use crate::services::usage_tmf::{BASE, money, suspended, suspended_id, usage, usage_id};
 
-const BASE: &str = "/tmf-api/usageManagement/v4";
 const FILTERS: [&str; 8] = ["line", "cycle", "outcome", "status", "source", "imsi", "msisdn", "deviceId"];
 
 /// `GET /usage`, filtered by line, cycle, outcome (ours) or status (TMF635), source.
@@ -58,7 +57,7 @@ async fn one(State(state): State<ApiState>, Path(id): Path<String>, query: Query
     let Ok(sequence) = id.parse() else {
         let (key, group) = key_of(&id)?;
         let case = state.suspense.case(key, group).await?;
-        return Ok(Json(query.select(suspended(&case.record, state.currency))));
+        return Ok(Json(query.select(suspended(&case.record))));
     };
     let stored = state.store.usage_at(sequence).await?.ok_or_else(|| ApiError::not_found("usage", &id))?;
     let billed = billed(&state, std::slice::from_ref(&stored)).await?;
@@ -127,95 +126,4 @@ impl std::str::FromStr for Status {
             _ => Err(()),
         }
     }
-}
-
-/// The id of a record: its place, or, where it is or was in suspense, its key and rating
-/// group: by that it is corrected.
-pub(super) fn usage_id(stored: &StoredUsage) -> String {
-    if stored.outcome.reason().is_some() { suspended_id(stored) } else { stored.sequence.to_string() }
-}
-
-/// The id of what is, or was, in suspense.
-pub(super) fn suspended_id(record: &UsageRecord) -> String {
-    format!("{}/{}", record.key, record.rating_group)
-}
-
-/// TMF635 v4 `Usage`.
-pub(super) fn usage(stored: &StoredUsage, currency: Currency, is_billed: bool) -> Value {
-    resource(usage_id(stored), stored, currency, is_billed)
-}
-
-/// The same of what is, or was, in suspense.
-pub(super) fn suspended(record: &UsageRecord, currency: Currency) -> Value {
-    resource(suspended_id(record), record, currency, false)
-}
-
-/// What is reconciled found its line and is not priced: `guided`; what is in suspense is
-/// `rejected`, with the reason beside it.
-fn resource(id: String, record: &UsageRecord, currency: Currency, is_billed: bool) -> Value {
-    let status = match record.outcome {
-        UsageOutcome::Rated if matches!(record.key, RecordKey::Rerated(..) | RecordKey::Reversed(..)) => "rerated",
-        UsageOutcome::Rated => "rated",
-        UsageOutcome::Reconciled => "guided",
-        UsageOutcome::Suspense(_) | UsageOutcome::Dropped(_) => "rejected",
-        UsageOutcome::Recycled(_) => "recycled",
-    };
-    let mut body = json!({
-        "href": format!("{BASE}/usage/{id}"),
-        "id": id,
-        "usageDate": record.ends.to_string(),
-        "usageType": "data",
-        "status": status,
-        "usageCharacteristic": characteristics(record),
-        "@type": "Usage",
-    });
-    if let UsageOutcome::Rated = record.outcome {
-        let amount = Money::new(record.amount, currency);
-        body["ratedProductUsage"] = json!([{
-            "ratingDate": record.received.to_string(),
-            "usageRatingTag": "usage",
-            "ratingAmountType": "total",
-            "isBilled": is_billed,
-            "taxExcludedRatingAmount": money(amount),
-            "productRef": { "id": record.line, "name": record.plan },
-        }]);
-    }
-    body
-}
-
-/// TMF `Money`: the value is a JSON number written from the exact decimal text.
-pub(super) fn money(amount: Money) -> Value {
-    let value: Value = serde_json::from_str(&amount.decimal()).unwrap_or_else(|_| json!(amount.decimal()));
-    json!({ "unit": amount.currency.code(), "value": value })
-}
-
-fn characteristics(record: &UsageRecord) -> Vec<Value> {
-    let subscriber = record.subscriber.as_ref().map(|s| match s {
-        Identifier::Imsi(imsi) => ("imsi", json!(imsi)),
-        Identifier::Msisdn(msisdn) => ("msisdn", json!(msisdn)),
-        Identifier::Device(device) => ("deviceId", json!(device)),
-    });
-    let named = [
-        ("key", json!(record.key.to_string())),
-        ("line", json!(record.line)),
-        ("account", json!(record.account)),
-        ("cycle", json!(record.cycle)),
-        ("lateFor", json!(record.late_for)),
-        ("apn", json!(record.apn)),
-        ("detail", json!(record.detail)),
-        ("source", json!(record.key.source().as_str())),
-        ("outcome", json!(record.outcome.as_str())),
-        ("reason", json!(record.outcome.reason().map(SuspenseReason::as_str))),
-        ("tariffVersion", json!(record.tariff_version)),
-        ("ratingGroup", json!(record.rating_group)),
-        ("octets", json!(record.octets)),
-        ("start", json!(record.starts.to_string())),
-        ("end", json!(record.ends.to_string())),
-    ];
-    named
-        .into_iter()
-        .chain(subscriber)
-        .filter(|(_, value)| !value.is_null())
-        .map(|(name, value)| json!({ "name": name, "value": value }))
-        .collect()
 }

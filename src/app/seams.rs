@@ -218,6 +218,13 @@ impl UsageIntake for ChargingSeam {
             other => IntakeError::Failed { operation: "charge", reason: other.to_string() },
         })
     }
+
+    async fn suspend(&self, record: UsageRecord) -> Result<ChargeAnswer, IntakeError> {
+        self.charging.keep(record).await.map_err(|error| match error {
+            ChargingError::Overloaded => IntakeError::Busy,
+            other => IntakeError::Failed { operation: "keep in suspense", reason: other.to_string() },
+        })
+    }
 }
 
 #[async_trait]
@@ -334,6 +341,10 @@ impl ImportOperations for ImportsSeam {
         }))
     }
 
+    async fn corrected_row(&self, record: &UsageRecord, text: &str) -> Result<ChargeAnswer, OperationError> {
+        self.0.corrected_row(record, text).await.map_err(import_error)
+    }
+
     async fn lines(&self, file: &Upload, report: &Report) -> Result<Value, OperationError> {
         let source = open(file)?;
         let listener = |rows: u64| report.progress(json!({ "rows": rows }));
@@ -368,6 +379,7 @@ fn import_error(error: ImportError) -> OperationError {
         ImportError::Header { .. } | ImportError::UsageFile { .. } => {
             OperationError::Refused { code: "unreadable-file", reason }
         }
+        ImportError::CorrectedRow { .. } => OperationError::Refused { code: "bad-row", reason },
         ImportError::TooManyRows { .. } => OperationError::Refused { code: "too-many-rows", reason },
         ImportError::Setting { .. } | ImportError::Source { .. } => OperationError::Broken { reason },
         ImportError::Charging(_) | ImportError::Store(_) => OperationError::Unavailable { reason },

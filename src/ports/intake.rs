@@ -78,6 +78,10 @@ pub trait UsageIntake: Send + Sync + 'static {
     /// Charges one request. `Ok` means durable and counted once; a request whose
     /// key was there before gets the first answer, marked as repeated.
     async fn charge(&self, request: ChargeRequest) -> Result<ChargeAnswer, IntakeError>;
+
+    /// Keeps a record in suspense that could not become a request. `Ok` means durable;
+    /// by its key and rating group it is kept once.
+    async fn suspend(&self, record: UsageRecord) -> Result<ChargeAnswer, IntakeError>;
 }
 
 /// Takes records of suspense in once more.

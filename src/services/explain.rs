@@ -12,9 +12,10 @@ use crate::domain::billing::{Charge, ChargeKind, Invoice, invoice_id};
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{AccountId, LineId, PlanId};
 use crate::domain::ledger::{LedgerSide, Unit};
+use crate::domain::rating::request::Volume;
 use crate::domain::tariff::{Circumstances, Price, PriceRule, SharedTariff, TariffBook, Tier};
 use crate::domain::time::Timestamp;
-use crate::domain::usage::{UsageOutcome, UsageRecord, UsageSource};
+use crate::domain::usage::{Direction, UsageOutcome, UsageRecord, UsageSource};
 use crate::ports::relational::{Relational, Stored, StoredUsage, UsageFilter};
 
 /// Records read at a time.
@@ -251,8 +252,8 @@ fn rule(record: &UsageRecord, book: &TariffBook) -> String {
 }
 
 /// The rule that priced a record, by the record's version of the tariff. `None` where
-/// that is gone, and where its prices ask for what a record does not keep: the
-/// direction, the network, or which part was used before a window of the day opened.
+/// that is gone, and where one price cannot be named: for octets of both directions, or
+/// on both sides of a window of the day, and where the record does not tell.
 fn priced_by<'b>(record: &UsageRecord, book: &'b TariffBook) -> Option<&'b PriceRule> {
     let tariff = &book.version(record.tariff_version)?.tariff;
     let usage = tariff.plan(record.plan.as_ref()?)?.usage.as_ref()?;
@@ -262,13 +263,23 @@ fn priced_by<'b>(record: &UsageRecord, book: &'b TariffBook) -> Option<&'b Price
     let UsageRecord { rating_group, starts, ends, .. } = *record;
     let is_split = record.key.source() == UsageSource::Gy
         && tariff.clock().last_edge(usage.windows(tariff), ends).is_some_and(|edge| edge > starts);
-    let is_untold = |rule: &PriceRule| rule.when.direction.is_some() || !rule.when.zones.is_empty();
+    let told = record.told.as_deref();
+    let network = told.and_then(|told| told.network);
+    let direction = match told.map(|told| told.used.whole) {
+        Some(Volume { up: 1.., down: 0, either: 0 }) => Some(Direction::Up),
+        Some(Volume { up: 0, down: 1.., either: 0 }) => Some(Direction::Down),
+        _ => None,
+    };
+    let is_untold = |rule: &PriceRule| {
+        (rule.when.direction.is_some() && direction.is_none()) || (!rule.when.zones.is_empty() && network.is_none())
+    };
     if is_split || usage.rules.iter().any(is_untold) {
         return None;
     }
     let at = if starts < ends { Timestamp(ends.0 - 1) } else { ends };
     let apn = record.apn.as_ref();
-    usage.rule_for(tariff, &Circumstances { apn, rating_group, network: None, direction: None, at })
+    let direction = direction.filter(|_| usage.asks_direction());
+    usage.rule_for(tariff, &Circumstances { apn, rating_group, network, direction, at })
 }
 
 /// A price for people: minor units and octets.

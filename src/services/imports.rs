@@ -14,8 +14,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::domain::rating::request::ChargeAnswer;
 use crate::domain::tariff::SharedTariff;
 use crate::domain::time::Timestamp;
+use crate::domain::usage::UsageRecord;
 use crate::ports::Clock;
 use crate::ports::intake::{AccountIntake, IntakeError, UsageIntake};
 use crate::ports::relational::{Relational, StoreError};
@@ -43,6 +45,9 @@ pub struct ImportSettings {
     pub busy_pause_ms: u64,
     /// Bad rows that a report lists; the rest is only counted.
     pub listed_rows_max: usize,
+    /// Bad rows of one charging file that are kept in suspense: a file in another layout
+    /// has nothing but bad rows.
+    pub suspended_rows_max: u64,
     /// Names of the columns of a charging file.
     pub usage_mapping: linegate_cdr::Mapping,
 }
@@ -58,6 +63,7 @@ impl Default for ImportSettings {
             busy_attempts_max: 100,
             busy_pause_ms: 50,
             listed_rows_max: 1000,
+            suspended_rows_max: 10_000,
             usage_mapping: linegate_cdr::Mapping::default(),
         }
     }
@@ -103,7 +109,7 @@ pub struct UsageReport {
     pub rated: u64,
     /// Taken before; nothing moved.
     pub repeated: u64,
-    /// In suspense, by reason.
+    /// In suspense, by reason; `bad-record` for bad rows.
     pub suspense: std::collections::BTreeMap<String, u64>,
     /// Rows not taken.
     pub bad: u64,
@@ -142,6 +148,12 @@ pub enum ImportError {
         /// Why.
         #[source]
         source: linegate_cdr::FileError,
+    },
+    /// A corrected row that is none.
+    #[error("read the corrected row: {reason}")]
+    CorrectedRow {
+        /// What is wrong.
+        reason: String,
     },
     /// More rows than the limit.
     #[error("read lines file: more than {max} rows")]
@@ -221,6 +233,13 @@ impl Imports {
         listener: ImportListener<'_>,
     ) -> Result<UsageReport, ImportError> {
         usage::import(self, file, digest, source, listener).await
+    }
+
+    /// Charges the corrected row of a record of suspense: `text` is a charging file of that
+    /// one row. Under the row's own id where it has one, else under the record's key, so
+    /// that it is counted once however often it is asked.
+    pub async fn corrected_row(&self, record: &UsageRecord, text: &str) -> Result<ChargeAnswer, ImportError> {
+        usage::corrected(self, record, text).await
     }
 }
 

@@ -17,3 +17,5 @@ pub mod scheduling;
 pub mod suspense;
 pub mod tariffs;
 pub mod thresholds;
+pub mod usage_events;
+pub mod usage_tmf;

@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::usage_tmf::suspended;
+use crate::domain::notification::Happening;
 use crate::domain::rating::request::{ChargeAnswer, Outcome};
 use crate::domain::usage::{SuspenseReason, UsageOutcome, UsageRecord};
 use crate::ports::Clock;
@@ -226,7 +228,8 @@ impl Suspense {
         let record = open(self.case(key, rating_group).await?.record)?;
         let Some(reason) = record.outcome.reason() else { return Ok(()) };
         let note = self.note(&record, SuspenseVerb::Dropped(reason), by, why);
-        match self.store.save(vec![Write::Suspense(note)]).await {
+        let left = self.left(&record, UsageOutcome::Dropped(reason));
+        match self.store.save(vec![Write::Suspense(note), left]).await {
             Err(StoreError::Conflict { .. }) => {
                 let state = self.case(key, rating_group).await?.record.outcome.as_str();
                 Err(SuspenseError::Closed { key: key.to_owned(), rating_group, state })
@@ -255,6 +258,8 @@ impl Suspense {
             } else {
                 let came = format!("{} {}", outcome.as_str(), outcome.reason().unwrap_or(""));
                 notes.push(Write::Suspense(self.note(&record, SuspenseVerb::Recycled, by, came.trim_end())));
+                let reason = record.outcome.reason().filter(|_| outcome == Recycled::Counted);
+                notes.extend(reason.map(|reason| self.left(&record, UsageOutcome::Recycled(reason))));
             }
             metrics().suspense_verbs.with_label_values(&[outcome.as_str()]).inc();
             closed.push((record, outcome));
@@ -274,11 +279,50 @@ impl Suspense {
             }
             UsageOutcome::Suspense(reason) => {
                 let note = self.note(record, SuspenseVerb::CountedBefore(reason), by, "");
-                self.store.save(vec![Write::Suspense(note)]).await?;
+                let left = self.left(record, UsageOutcome::Recycled(reason));
+                self.store.save(vec![Write::Suspense(note), left]).await?;
                 Ok(Recycled::CountedBefore)
             }
             _ => Ok(Recycled::CountedBefore),
         }
+    }
+
+    /// `UsageStateChangeEvent` of what has left suspense.
+    fn left(&self, record: &UsageRecord, outcome: UsageOutcome) -> Write {
+        let record = UsageRecord { outcome, ..record.clone() };
+        Write::Happening(Happening {
+            event_type: "UsageStateChangeEvent".to_owned(),
+            at: self.clock.now(),
+            order: None,
+            line: record.line.clone(),
+            customer: None,
+            event: serde_json::json!({ "usage": suspended(&record) }),
+        })
+    }
+
+    /// Closes a record whose row was corrected by hand, by what came of it.
+    pub async fn corrected(
+        &self,
+        record: UsageRecord,
+        answer: &ChargeAnswer,
+        by: &str,
+    ) -> Result<Recycled, SuspenseError> {
+        let mut outcome = outcome_of(answer);
+        if matches!(outcome, Recycled::Counted | Recycled::CountedBefore) {
+            self.intake.settled().await?;
+            // Under another id the counted record does not turn this one.
+            self.counted_before(&record, by).await?;
+        } else {
+            let closed = self.close(vec![(record, outcome)], by).await?.into_iter().next();
+            outcome = closed.map_or(Recycled::CountedBefore, |(_, outcome)| outcome);
+        }
+        Ok(outcome)
+    }
+
+    /// One record that is open.
+    pub async fn open_case(&self, key: &str, rating_group: u32) -> Result<UsageRecord, SuspenseError> {
+        self.intake.settled().await?;
+        open(self.case(key, rating_group).await?.record)
     }
 
     fn note(&self, record: &UsageRecord, verb: SuspenseVerb, by: &str, note: &str) -> SuspenseNote {
@@ -338,12 +382,18 @@ async fn recycle(intake: &dyn RecycleIntake, record: UsageRecord) -> Recycled {
         match intake.recycle(record.clone()).await {
             Err(IntakeError::Busy) => tokio::time::sleep(BUSY_PAUSE).await,
             Err(failed) => return Recycled::Failed(failed.to_string()),
-            Ok(ChargeAnswer { repeated: true, .. }) => return Recycled::CountedBefore,
-            Ok(ChargeAnswer { suspense: Some(reason), .. }) => return Recycled::Stays(reason),
-            Ok(ChargeAnswer { outcome: Outcome::Success, .. }) => return Recycled::Counted,
-            // The account has forgotten the line.
-            Ok(_) => return Recycled::Stays(SuspenseReason::UnknownLine),
+            Ok(answer) => return outcome_of(&answer),
         }
     }
     Recycled::Failed(IntakeError::Busy.to_string())
+}
+
+fn outcome_of(answer: &ChargeAnswer) -> Recycled {
+    match answer {
+        ChargeAnswer { repeated: true, .. } => Recycled::CountedBefore,
+        ChargeAnswer { suspense: Some(reason), .. } => Recycled::Stays(*reason),
+        ChargeAnswer { outcome: Outcome::Success, .. } => Recycled::Counted,
+        // The account has forgotten the line.
+        _ => Recycled::Stays(SuspenseReason::UnknownLine),
+    }
 }

@@ -16,7 +16,7 @@ use linegate::domain::cycle::Calendar;
 use linegate::domain::line::{Line, LineState};
 use linegate::domain::rating::request::{ChargeAnswer, ChargeRequest, Outcome, Phase, Used};
 use linegate::domain::time::Timestamp;
-use linegate::domain::usage::{Identifier, SuspenseReason};
+use linegate::domain::usage::{Identifier, SuspenseReason, UsageRecord};
 use linegate::ports::intake::{AccountIntake, IntakeError, UsageIntake};
 use linegate::ports::relational::{DeviceReads, LineReads, Page};
 use linegate::services::devices::{DeviceRegistry, DeviceSettings, Wanted};
@@ -27,6 +27,7 @@ use linegate::services::imports::{ImportError, ImportSettings, Imports, LinesRep
 struct Charging {
     opened: Mutex<BTreeSet<String>>,
     charged: Mutex<BTreeMap<String, ChargeRequest>>,
+    suspended: Mutex<Vec<UsageRecord>>,
     busy_left: AtomicU32,
     at_once: AtomicUsize,
     at_once_max: AtomicUsize,
@@ -58,6 +59,12 @@ impl UsageIntake for Charging {
         let repeated = self.charged.lock().unwrap().insert(request.key.to_string(), request).is_some();
         let suspense = (!known).then_some(SuspenseReason::UnknownLine);
         Ok(ChargeAnswer { repeated, suspense, ..ChargeAnswer::bare(Outcome::Success) })
+    }
+
+    async fn suspend(&self, record: UsageRecord) -> Result<ChargeAnswer, IntakeError> {
+        let suspense = record.outcome.reason();
+        self.suspended.lock().unwrap().push(record);
+        Ok(ChargeAnswer { suspense, ..ChargeAnswer::bare(Outcome::Success) })
     }
 }
 
@@ -233,7 +240,7 @@ async fn a_charging_file_is_taken_once() {
     house.charging.busy_left.store(5, Ordering::SeqCst);
     let report = house.usage(&file).await.unwrap();
     assert_eq!((report.rows, report.rated, report.repeated, report.bad), (22, 20, 0, 1));
-    assert_eq!(report.suspense, BTreeMap::from([("unknown-line".to_owned(), 1)]));
+    assert_eq!(report.suspense, BTreeMap::from([("bad-record".to_owned(), 1), ("unknown-line".to_owned(), 1)]));
     assert_eq!(report.bad_rows[0].row, 22);
     assert!(report.bad_rows[0].reason.contains("octets_up"), "{:?}", report.bad_rows);
     assert!(house.charging.at_once_max.load(Ordering::SeqCst) <= 3, "outstanding_max holds");
@@ -299,4 +306,27 @@ async fn a_file_that_breaks_off_is_not_remembered_as_imported() {
 async fn a_file_in_another_format_is_refused_by_name() {
     let error = house().usage("\u{1}\u{2}\u{3}").await.unwrap_err();
     assert!(matches!(error, ImportError::UsageFile { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_bad_row_waits_in_suspense_and_its_correction_is_charged_once() {
+    let settings = ImportSettings { suspended_rows_max: 2, ..ImportSettings::default() };
+    let house = house_with(settings);
+    let known = "450080000000001";
+    let rows = ["r1", "r2", "r3"].map(|id| usage_row(id, known, "many")).concat();
+    let report = house.usage(&format!("{USAGE_HEADER}\n{rows}")).await.unwrap();
+    assert_eq!((report.bad, report.suspense["bad-record"]), (3, 2), "the rest is only reported");
+    let suspended = house.charging.suspended.lock().unwrap().clone();
+    let first = &suspended[0];
+    assert_eq!((first.key.to_string().as_str(), first.rating_group), ("file/id/r1", 10));
+    let detail = first.detail.as_deref().unwrap();
+    assert!(detail.contains("octets_up") && detail.contains("many"), "{detail}");
+    let corrected = format!("{USAGE_HEADER}\n{}", usage_row("r1", known, "100"));
+    for repeated in [false, true] {
+        assert_eq!(house.imports.corrected_row(first, &corrected).await.unwrap().repeated, repeated);
+    }
+    for bad in [rows.as_str(), USAGE_HEADER, &format!("{corrected}{}", usage_row("r2", known, "1"))] {
+        let refused = house.imports.corrected_row(first, bad).await;
+        assert!(matches!(refused, Err(ImportError::CorrectedRow { .. })), "{refused:?}");
+    }
 }

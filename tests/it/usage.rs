@@ -13,7 +13,7 @@ use crate::support::{Gateway, Ports, http, pause, wait_for};
 
 const RECORDS: u64 = 600;
 
-fn import_lines(gateway: &Gateway, range: &LineRange) {
+pub(crate) fn import_lines(gateway: &Gateway, range: &LineRange) {
     let mut lines = Vec::new();
     range.write_csv(&mut lines).unwrap();
     let lines = String::from_utf8(lines).unwrap();

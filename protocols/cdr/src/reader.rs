@@ -7,6 +7,9 @@ use crate::mapping::{COLUMNS, Column};
 use crate::row::Layout;
 use crate::{Mapping, Row, RowError, RowErrorReason, asn1};
 
+/// Characters of a bad row that its error shows.
+const TEXT_CHARS_MAX: usize = 512;
+
 /// Limits of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -119,6 +122,19 @@ impl<R: Read> Reader<R> {
         self.row_number
     }
 
+    fn error(&self, reason: RowErrorReason) -> RowError {
+        use RowErrorReason::{BadQuotes, FieldCount, NotUtf8, Source, TooLong};
+        let (record_id, rating_group) = match reason {
+            BadQuotes | FieldCount { .. } | NotUtf8 | Source(_) | TooLong { .. } => (None, None),
+            _ => self.layout.named(&self.fields),
+        };
+        let text = match reason {
+            Source(_) | TooLong { .. } => String::new(),
+            _ => String::from_utf8_lossy(self.lines.line()).chars().take(TEXT_CHARS_MAX).collect(),
+        };
+        RowError { row_number: self.row_number, reason, text, record_id, rating_group }
+    }
+
     fn row(&mut self) -> Result<Row, RowErrorReason> {
         let line = std::str::from_utf8(self.lines.line()).map_err(|_| RowErrorReason::NotUtf8)?;
         let line = line.strip_prefix('\u{feff}').unwrap_or(line);
@@ -158,8 +174,7 @@ impl<R: Read> Iterator for Reader<R> {
                 }
             }
         };
-        let row_number = self.row_number;
-        Some(row.map_err(|reason| RowError { row_number, reason }))
+        Some(row.map_err(|reason| self.error(reason)))
     }
 }
 

@@ -44,6 +44,12 @@ pub struct RowError {
     pub row_number: u64,
     /// Why.
     pub reason: RowErrorReason,
+    /// The row as it came, cut at 512 characters; empty where there is none.
+    pub text: String,
+    /// The record's own id, where that can be read.
+    pub record_id: Option<String>,
+    /// Its rating group, where that can be read.
+    pub rating_group: Option<u32>,
 }
 
 /// Why a row was not taken.
@@ -147,6 +153,12 @@ impl Layout {
             octets_down,
             network: self.network(fields)?,
         })
+    }
+
+    /// Record id and rating group of a row that cannot be read whole.
+    pub(crate) fn named(&self, fields: &Fields) -> (Option<String>, Option<u32>) {
+        let record_id = self.value(fields, Column::RecordId).map(str::to_owned);
+        (record_id, self.rating_group(fields).ok().flatten())
     }
 
     /// The column's value, `None` when it is empty or the file has none.

@@ -33,6 +33,9 @@ const BEGIN_ALONE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advis
 /// The lock of whoever appends to the stream.
 const LOCK_STREAM: &str = "SELECT pg_advisory_xact_lock(1818689537)";
 
+/// The lock of whoever drains: sequences of usage rise in the order of the commits, too.
+const LOCK_USAGE: &str = "SELECT pg_advisory_xact_lock(1818689539)";
+
 /// Owns the connection that writes; the pool of one makes a new one when it is lost.
 pub(super) struct Writer {
     pub(super) pool: PgPool,
@@ -95,6 +98,9 @@ impl Writer {
         sqlx::raw_sql(begin).execute(&mut *connection).await?;
         if saves.iter().flatten().any(appends_to_stream) {
             sqlx::raw_sql(LOCK_STREAM).execute(&mut *connection).await?;
+        }
+        if saves.iter().flatten().any(|write| matches!(write, Write::Drain { .. })) {
+            sqlx::raw_sql(LOCK_USAGE).execute(&mut *connection).await?;
         }
         sqlx::raw_sql("SAVEPOINT one").execute(&mut *connection).await?;
         let mut savepoint_is_used = false;

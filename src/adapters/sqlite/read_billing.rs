@@ -46,7 +46,7 @@ impl BillingReads for SqliteStore {
             list.push(" AND sequence > ").push_bind(signed(after));
             list.push(" ORDER BY sequence LIMIT ").push_bind(signed(limit));
             let rows = list.build().fetch_all(&self.reads).await?;
-            rows.iter().map(|row| stored_usage(row)).collect::<Result<Vec<_>, sqlx::Error>>()
+            rows.iter().map(stored_usage).collect::<Result<Vec<_>, sqlx::Error>>()
         };
         read.await.map_err(|e| self.faults.explain("read usage", &e))
     }

@@ -35,6 +35,15 @@ impl Charging {
         answer.await.unwrap_or(Err(ChargingError::Fatal))
     }
 
+    /// Makes a record durable in suspense that could not become a request.
+    pub async fn keep(&self, record: UsageRecord) -> Result<ChargeAnswer, ChargingError> {
+        let suspense = record.outcome.reason();
+        let (to, answer) = oneshot::channel();
+        let kept = ChargeAnswer { suspense, ..ChargeAnswer::bare(Outcome::Success) };
+        self.admit_loose(vec![record], kept, Answer::One(to));
+        answer.await.unwrap_or(Err(ChargingError::Fatal))
+    }
+
     /// Where the log ends: the drain has passed everything answered so far when it
     /// has passed this.
     pub fn position(&self) -> Position {

@@ -13,7 +13,7 @@ use crate::domain::ids::Apn;
 use crate::domain::network::Plmn;
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, GroupRequest, Phase, Used, Wanted};
 use crate::domain::time::Timestamp;
-use crate::domain::usage::{Identifier, RecordKey, UsageSource};
+use crate::domain::usage::{Identifier, RecordKey, SuspenseReason, UsageOutcome, UsageRecord, UsageSource};
 use crate::ports::intake::{IntakeError, UsageIntake};
 use crate::ports::relational::{StoreError, Write};
 use crate::telemetry::metrics;
@@ -48,16 +48,30 @@ pub(super) async fn import(
             report.rows += 1;
             match row {
                 Ok(row) => {
+                    let number = row.row_number;
                     if under_way.len() >= imports.settings.outstanding_max.max(1) {
                         settle_one(&mut under_way, &mut report).await?;
                     }
-                    under_way.spawn(charge(imports, request(row, digest, imports.clock.now())));
+                    let request = request(row, RecordKey::File(key_of_row(digest, number)), imports.clock.now());
+                    under_way.spawn(hand_over(imports, Taken::Charge(Box::new(request))));
                 }
                 // A file that breaks off must not be remembered as imported.
                 Err(RowError { reason: RowErrorReason::Source(reason), .. }) => {
                     return Err(ImportError::Source { file: file.to_owned(), reason });
                 }
-                Err(bad) => note_bad(imports, &mut report, bad),
+                Err(bad) => {
+                    if report.bad < imports.settings.suspended_rows_max {
+                        let record = suspended(&bad, file, digest, imports.clock.now());
+                        under_way.spawn(hand_over(imports, Taken::Suspend(Box::new(record))));
+                        if under_way.len() >= imports.settings.outstanding_max.max(1) {
+                            settle_one(&mut under_way, &mut report).await?;
+                        }
+                    } else {
+                        let labels = [UsageSource::File.as_str(), "bad-record"];
+                        metrics().usage_records.with_label_values(&labels).inc();
+                    }
+                    note_bad(imports, &mut report, bad);
+                }
             }
         }
         listener(report.rows);
@@ -99,16 +113,73 @@ fn read_ahead(
     receiver
 }
 
-fn request(row: Row, digest: &str, received: Timestamp) -> ChargeRequest {
-    // The prefixes keep a record's id from ever being another file's row.
-    let key = match &row.record_id {
-        Some(id) => format!("id/{id}"),
-        None => format!("row/{digest}/{}", row.row_number),
-    };
+/// The key of a row without an own id. The prefixes keep an id from ever being another
+/// file's row.
+fn key_of_row(digest: &str, row: u64) -> String {
+    format!("row/{digest}/{row}")
+}
+
+fn key_of_id(id: &str) -> String {
+    format!("id/{id}")
+}
+
+/// The record of a row that cannot be read, under the key that the row has when it is
+/// corrected, as far as that can be told.
+fn suspended(bad: &RowError, file: &str, digest: &str, received: Timestamp) -> UsageRecord {
+    let key = bad.record_id.as_deref().map_or_else(|| key_of_row(digest, bad.row_number), key_of_id);
+    let detail = format!("row {} of {file}: {}: {}", bad.row_number, bad.reason, bad.text);
+    UsageRecord {
+        key: RecordKey::File(key),
+        rating_group: bad.rating_group.unwrap_or(0),
+        outcome: UsageOutcome::Suspense(SuspenseReason::BadRecord),
+        line: None,
+        account: None,
+        cycle: None,
+        late_for: None,
+        plan: None,
+        tariff_version: 0,
+        apn: None,
+        subscriber: None,
+        starts: received,
+        ends: received,
+        received,
+        octets: 0,
+        amount: 0,
+        postings: Vec::new(),
+        crossed: Vec::new(),
+        told: None,
+        detail: Some(detail.chars().take(DETAIL_CHARS_MAX).collect()),
+    }
+}
+
+/// Characters of what is kept of a bad row.
+const DETAIL_CHARS_MAX: usize = 1000;
+
+pub(super) async fn corrected(
+    imports: &Imports,
+    record: &UsageRecord,
+    text: &str,
+) -> Result<ChargeAnswer, ImportError> {
+    let refused = |reason: String| ImportError::CorrectedRow { reason };
+    let limits = Limits { row_bytes_max: imports.settings.row_bytes_max };
+    let mut rows =
+        Reader::new(text.as_bytes(), &imports.settings.usage_mapping, limits).map_err(|e| refused(e.to_string()))?;
+    let row = rows.next().ok_or_else(|| refused("there is none".to_owned()))?;
+    let row = row.map_err(|bad| refused(bad.reason.to_string()))?;
+    if rows.next().is_some() {
+        return Err(refused("there is more than one".to_owned()));
+    }
+    let request = request(row, record.key.clone(), imports.clock.now());
+    Ok(hand_over(imports, Taken::Charge(Box::new(request))).await?)
+}
+
+/// The request of a row, under its own id, or `key` where it has none.
+fn request(row: Row, key: RecordKey, received: Timestamp) -> ChargeRequest {
+    let key = row.record_id.as_deref().map_or(key, |id| RecordKey::File(key_of_id(id)));
     let imsi = row.imsi.map(Identifier::imsi);
     let msisdn = row.msisdn.map(Identifier::msisdn);
     ChargeRequest {
-        key: RecordKey::File(key),
+        key,
         phase: Phase::Event,
         session: None,
         peer: None,
@@ -131,22 +202,37 @@ fn request(row: Row, digest: &str, received: Timestamp) -> ChargeRequest {
     }
 }
 
-/// Charges one record; waits while charging is busy, a bounded number of times.
-fn charge(
+/// What becomes of a row.
+enum Taken {
+    Charge(Box<ChargeRequest>),
+    Suspend(Box<UsageRecord>),
+}
+
+impl Taken {
+    async fn hand_to(&self, intake: &dyn UsageIntake) -> Result<ChargeAnswer, IntakeError> {
+        match self {
+            Taken::Charge(request) => intake.charge(ChargeRequest::clone(request)).await,
+            Taken::Suspend(record) => intake.suspend(UsageRecord::clone(record)).await,
+        }
+    }
+}
+
+/// Hands one row over; waits while charging is busy, a bounded number of times.
+fn hand_over(
     imports: &Imports,
-    request: ChargeRequest,
+    taken: Taken,
 ) -> impl Future<Output = Result<ChargeAnswer, IntakeError>> + Send + 'static {
     let intake: Arc<dyn UsageIntake> = Arc::clone(&imports.usage);
     let attempts_max = imports.settings.busy_attempts_max.max(1);
     let pause = Duration::from_millis(imports.settings.busy_pause_ms);
     async move {
         for _ in 1..attempts_max {
-            match intake.charge(request.clone()).await {
+            match taken.hand_to(&*intake).await {
                 Err(IntakeError::Busy) => tokio::time::sleep(pause).await,
                 other => return other,
             }
         }
-        intake.charge(request).await
+        taken.hand_to(&*intake).await
     }
 }
 
@@ -168,8 +254,6 @@ async fn settle_one(
 }
 
 fn note_bad(imports: &Imports, report: &mut UsageReport, bad: RowError) {
-    let labels = [UsageSource::File.as_str(), "bad-record"];
-    metrics().usage_records.with_label_values(&labels).inc();
     report.bad += 1;
     if report.bad_rows.len() < imports.settings.listed_rows_max {
         report.bad_rows.push(BadRow { row: bad.row_number, reason: bad.reason.to_string() });

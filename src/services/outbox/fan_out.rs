@@ -47,13 +47,14 @@ impl EventQuery {
 
 /// The TM Forum API whose `/hub` an event type belongs to.
 pub fn api_of(event_type: &str) -> &'static str {
-    const APIS: [(&str, &str); 8] = [
+    const APIS: [(&str, &str); 9] = [
         ("ServiceOrder", "serviceOrdering"),
         ("CancelServiceOrder", "serviceOrdering"),
         ("Service", "serviceInventory"),
         ("Appointment", "appointment"),
         ("WorkOrder", "workOrderManagement"),
         ("Usage", "usageManagement"),
+        ("TopupBalance", "prepayBalanceManagement"),
         ("CustomerBill", "customerBillManagement"),
         ("SearchTimeSlot", "appointment"),
     ];
@@ -89,7 +90,8 @@ pub(super) async fn fan_out(outbox: &Outbox) -> Stored<u64> {
     Ok(fresh.len() as u64)
 }
 
-fn concerns(listener: &Listener, query: &EventQuery, event_type: &str) -> bool {
+/// Whether a listener is to hear of events of this type.
+pub(in crate::services) fn concerns(listener: &Listener, query: &EventQuery, event_type: &str) -> bool {
     (listener.api == ALL || listener.api == api_of(event_type)) && query.admits(event_type)
 }
 

@@ -18,6 +18,7 @@ use serde::Deserialize;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::fan_out::concerns;
 pub use self::fan_out::{BadQuery, EventQuery, api_of};
 pub use self::render::settlement_csv;
 use crate::domain::ids::MessageId;

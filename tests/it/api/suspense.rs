@@ -1,6 +1,7 @@
 //! Suspense as people at the operator see it.
 
 use axum::http::StatusCode;
+use linegate::domain::usage::{SuspenseReason, UsageOutcome, UsageRecord};
 use linegate::ports::relational::{Relational, Write};
 use serde_json::json;
 
@@ -78,4 +79,43 @@ async fn many_are_recycled_by_filter_with_a_result_for_each() {
     assert_eq!(lines[2], json!({ "done": { "records": 2, "outcomes": { "stays": 2 }, "more": false } }));
     let one = api.get(&format!("{SUSPENSE}/{}", escape("file/f-3/0"))).await.body;
     assert_eq!((&one["status"], &one["history"][0]["note"]), (&json!("rejected"), &json!("stays unknown-line")));
+}
+
+#[tokio::test]
+async fn a_bad_row_is_corrected_and_nothing_else_is() {
+    let api = Api::new().await;
+    let bad = SuspenseReason::BadRecord;
+    let row = UsageRecord { outcome: UsageOutcome::Suspense(bad), octets: 0, ..harness::suspended("id/r1", "999") };
+    let records = vec![row, harness::suspended("f-2", "999")];
+    api.store.save(vec![Write::Drain { log: 0, after: 0, position: 9, records }]).await.unwrap();
+    let path = |id: &str| format!("{SUSPENSE}/{}/correct?by=kim", escape(id));
+    let file = json!({ "file": "header\nrow\n" });
+    assert_eq!(api.post(&path("file/f-2/0"), &file).await.status, StatusCode::CONFLICT, "it can be read");
+    let refused = api.post(&path("file/id/r1/0"), &json!({ "file": "header" })).await;
+    assert_eq!((refused.status, &refused.body["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("bad-row")));
+    let done = api.post(&path("file/id/r1/0"), &file).await;
+    assert_eq!((&done.body["result"], &done.body["status"]), (&json!("counted"), &json!("recycled")), "{}", done.body);
+    assert_eq!(done.body["history"][0]["by"], "kim");
+    assert_eq!(api.post(&path("file/id/r1/0"), &file).await.status, StatusCode::CONFLICT, "it is closed");
+}
+
+#[tokio::test]
+async fn a_cycle_is_rated_again_with_a_result_for_each_account() {
+    let api = Api::new().await;
+    const PATH: &str = "/linegate/v1/rerating";
+    for (bad, place) in [
+        (json!({ "id": "a", "cycle": "october" }), "$.cycle"),
+        (json!({ "id": " ", "cycle": "2026-10" }), "$.id"),
+        (json!({ "id": "a", "cycle": "2026-10", "line": "l", "account": "a" }), "$.line"),
+    ] {
+        let refused = api.post(PATH, &bad).await;
+        assert_eq!((refused.status, &refused.body["message"]), (StatusCode::BAD_REQUEST, &json!(place)), "{bad}");
+    }
+    let done = api.post(PATH, &json!({ "id": "a", "cycle": "2026-10", "account": "acc", "dryRun": true })).await;
+    let lines: Vec<serde_json::Value> = done.text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let sum = json!({ "account": "acc", "result": "rerated", "records": 3, "changed": 1, "before": 30, "after": 20 });
+    assert_eq!(lines[0], sum);
+    assert_eq!(lines[1]["done"]["outcomes"], json!({ "rerated": 1 }));
+    let unknown = api.post(PATH, &json!({ "id": "a", "cycle": "2026-10", "line": "none" })).await;
+    assert_eq!((unknown.status, &unknown.body["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("unknown-line")));
 }

@@ -124,8 +124,8 @@ fn a_row_that_is_not_utf_8_is_named() {
     file[at] = 0xff;
     file.extend_from_slice(GOOD.as_bytes());
     let rows: Vec<_> = Reader::new(&file[..], &Mapping::default(), Limits::default()).unwrap().collect();
-    let not_utf8 = RowError { row_number: 1, reason: RowErrorReason::NotUtf8 };
-    assert_eq!(rows[0], Err(not_utf8));
+    let RowError { row_number, reason, record_id, .. } = rows[0].clone().unwrap_err();
+    assert_eq!((row_number, reason, record_id), (1, RowErrorReason::NotUtf8, None));
     assert_eq!(rows[1], Ok(Row { row_number: 2, ..good() }));
 }
 
@@ -247,4 +247,13 @@ proptest! {
         let limits = Limits { row_bytes_max: 80 };
         Reader::new(file.as_bytes(), &Mapping::default(), limits).unwrap().for_each(drop);
     }
+}
+
+#[test]
+fn a_bad_row_is_shown_with_what_can_be_read_of_it() {
+    let bad = GOOD.replace(GOOD.rsplit(',').next().unwrap(), "many");
+    let file = format!("{HEADER}\n{bad}\n");
+    let mut rows = Reader::new(file.as_bytes(), &Mapping::default(), Limits::default()).unwrap();
+    let error = rows.next().unwrap().unwrap_err();
+    assert_eq!((error.text, error.record_id, error.rating_group), (bad, good().record_id, good().rating_group));
 }
