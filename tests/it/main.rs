@@ -6,6 +6,7 @@
 mod api;
 mod bad_input;
 mod broker;
+mod cellular;
 mod charging;
 mod command;
 mod contract_hot;
