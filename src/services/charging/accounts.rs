@@ -75,7 +75,7 @@ impl Accounts {
     pub(super) fn new(limits: CacheLimits) -> Self {
         // Hashed alike in every process, so that what goes through all accounts does it in one
         // order: ids are the operator's own, and nobody else can choose them to collide.
-        let hasher = RandomState::with_seed(0);
+        let hasher = RandomState::with_seeds(0, 0, 0, 0);
         Self {
             slots: HashMap::with_hasher(hasher.clone()),
             recovered: Vec::new(),
