@@ -5,6 +5,7 @@
 
 mod api;
 mod bad_input;
+mod books;
 mod broker;
 mod cellular;
 mod charging;
