@@ -29,13 +29,15 @@ use crate::modem::{Modem, ModemConfig, ModemHandle, SentUsage, UsageSample};
 const ATTEMPT_WAIT: Duration = Duration::from_secs(2);
 /// Unacknowledged records of a modem.
 const MODEM_WINDOW: usize = 16;
+/// DIAMETER_SUCCESS.
+const SUCCESS: u32 = 2001;
 /// Before the next try after a refusal, so that a gateway that refuses all is not hammered.
 const REFUSED_PAUSE: Duration = Duration::from_millis(50);
 
 /// What to send.
 #[derive(Debug, Clone)]
 pub struct LedgerConfig {
-    /// The gateway's Diameter listener; `None` sends no Gy usage.
+    /// The gateway's Diameter listener; `None` sends no Gy and no Rf usage.
     pub diameter: Option<SocketAddr>,
     /// The gateway's MQTT listener; `None` sends no modem usage.
     pub mqtt: Option<SocketAddr>,
@@ -43,11 +45,16 @@ pub struct LedgerConfig {
     pub gy_lines: LineRange,
     /// Lines charged by their modems; apart from the others.
     pub modem_lines: LineRange,
+    /// Lines charged over Rf; apart from the others.
+    pub rf_lines: LineRange,
     /// Gy sessions at once. Default 8.
     pub gy_sessions: u64,
+    /// Rf sessions at once. Default none.
+    pub rf_sessions: u64,
     /// Modems at once. Default 4.
     pub modems: u64,
-    /// CCR-U of each Gy session, before a CCR-T with usage. Default 5.
+    /// CCR-U of each Gy session before a CCR-T with usage, ACR interim of each Rf session before
+    /// an ACR stop. Default 5.
     pub updates: u32,
     /// Wait of each session or modem between two records. Default none.
     pub pause: Duration,
@@ -68,8 +75,10 @@ impl Default for LedgerConfig {
             diameter: None,
             mqtt: None,
             modem_lines: LineRange { imsi_from: gy_lines.imsi_from + gy_lines.lines, ..gy_lines.clone() },
+            rf_lines: LineRange { imsi_from: gy_lines.imsi_from + 2 * gy_lines.lines, ..gy_lines.clone() },
             gy_lines,
             gy_sessions: 8,
+            rf_sessions: 0,
             modems: 4,
             updates: 5,
             pause: Duration::ZERO,
@@ -98,7 +107,7 @@ pub struct Ledger {
     pub unknown_octets: BTreeMap<String, u64>,
     /// Octets that all modems and sessions were told are refused.
     pub refused_octets: BTreeMap<String, u64>,
-    /// How often each result code came, with its source: `gy 2001`, `mqtt 0`.
+    /// How often each result code came, with its source: `gy 2001`, `rf 2001`, `mqtt 0`.
     pub result_codes: BTreeMap<String, u64>,
     /// Times that a connection was opened; one each without a crash.
     pub connections: u64,
@@ -207,10 +216,14 @@ impl Shared {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether nothing new is begun.
+    fn is_over(&self) -> bool {
+        self.stop.is_cancelled() || crate::clock::now().duration_since(self.began) >= self.config.time_max
+    }
+
     /// The right to send one more record: its number.
     fn next(&self) -> Option<u64> {
-        let over = self.stop.is_cancelled() || crate::clock::now().duration_since(self.began) >= self.config.time_max;
-        if over {
+        if self.is_over() {
             return None;
         }
         let number = self.started.fetch_add(1, Ordering::Relaxed);
@@ -258,6 +271,9 @@ async fn conduct(shared: Arc<Shared>) -> anyhow::Result<()> {
         for worker in 0..shared.config.gy_sessions.max(1) {
             tasks.spawn(charge_sessions(Arc::clone(&shared), element.clone(), worker));
         }
+        for worker in 0..shared.config.rf_sessions {
+            tasks.spawn(account_sessions(Arc::clone(&shared), element.clone(), worker));
+        }
         elements.push(element);
     }
     if let Some(gateway) = shared.config.mqtt {
@@ -297,7 +313,7 @@ async fn charge_sessions(shared: Arc<Shared>, element: ElementHandle, worker: u6
     loop {
         let imsi = lines.imsi(turn % lines.lines.max(1));
         turn += shared.config.gy_sessions.max(1);
-        if shared.stop.is_cancelled() || crate::clock::now().duration_since(shared.began) >= shared.config.time_max {
+        if shared.is_over() {
             return;
         }
         let session = match element.open_session(SessionConfig::new(&imsi, &lines.apn)).await {
@@ -336,12 +352,50 @@ async fn charge_sessions(shared: Arc<Shared>, element: ElementHandle, worker: u6
     }
 }
 
+/// As [`charge_sessions`], over Rf.
+async fn account_sessions(shared: Arc<Shared>, element: ElementHandle, worker: u64) {
+    let lines = &shared.config.rf_lines;
+    let mut turn = worker;
+    while !shared.is_over() {
+        let imsi = lines.imsi(turn % lines.lines.max(1));
+        turn += shared.config.rf_sessions;
+        let mut session = match element.start_accounting(&imsi, &lines.apn).await {
+            Ok((session, SUCCESS)) => session,
+            refused => {
+                tracing::debug!("ledger Rf session: {refused:?}");
+                tokio::time::sleep(REFUSED_PAUSE).await;
+                continue;
+            }
+        };
+        let session_id = session.id().to_owned();
+        for update in 0..=shared.config.updates {
+            let Some(number) = shared.next() else { break };
+            let (up, down) = octets_of(number);
+            shared.sent();
+            let is_last = update == shared.config.updates;
+            let code = if is_last { session.stop(up, down).await } else { session.interim(up, down).await };
+            let key = format!("{session_id}/{}", update + 1);
+            let entry = Entry { source: "rf", key: &key, imsi: &imsi, octets: up + down };
+            let outcome = match code {
+                Ok(SUCCESS) => Outcome::Acknowledged,
+                Ok(_) => Outcome::Refused,
+                Err(_) => Outcome::Unknown,
+            };
+            shared.settle(&entry, outcome, code.ok());
+            tokio::time::sleep(shared.config.pause).await;
+            if is_last || outcome != Outcome::Acknowledged {
+                break;
+            }
+        }
+    }
+}
+
 /// Whether the session is to end.
 fn settle_credit(shared: &Shared, entry: &Entry<'_>, answer: anyhow::Result<CreditAnswer>) -> bool {
     match answer {
         // A group that is refused for good has its usage in suspense, not on the account.
         Ok(answer)
-            if answer.is_success() && answer.groups.iter().all(|group| group.result_code.unwrap_or(2001) < 5000) =>
+            if answer.is_success() && answer.groups.iter().all(|group| group.result_code.unwrap_or(SUCCESS) < 5000) =>
         {
             shared.settle(entry, Outcome::Acknowledged, Some(answer.result_code));
             false

@@ -31,8 +31,11 @@
 //!
 //! Calls of an embedded store may block their thread for one disk write.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 
+use crate::domain::account::slot_of;
 use crate::domain::ids::{AccountId, SessionId};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{Identifier, UsageRecord};
@@ -59,6 +62,36 @@ pub struct Batch {
     pub loose: Vec<u8>,
     /// How many records `loose` holds.
     pub loose_records: u32,
+}
+
+/// What one log takes of a batch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Part {
+    /// Places of its changes in the batch.
+    pub changes: Vec<usize>,
+    /// Whether it takes the loose records.
+    pub has_loose: bool,
+}
+
+impl Batch {
+    /// Which of so many logs takes what. The same batch is always split alike.
+    pub fn parts(&self, logs: LogNo) -> BTreeMap<LogNo, Part> {
+        let mut parts: BTreeMap<LogNo, Part> = BTreeMap::new();
+        for (at, change) in self.changes.iter().enumerate() {
+            parts.entry(log_of(&change.account, logs)).or_default().changes.push(at);
+        }
+        if parts.is_empty() || self.loose_records > 0 {
+            // The logs take turns.
+            let home = parts.keys().next().copied().unwrap_or((self.number % u64::from(logs)) as LogNo);
+            parts.entry(home).or_default().has_loose = true;
+        }
+        parts
+    }
+}
+
+/// The log of an account, of so many: the same for all time.
+pub fn log_of(account: &AccountId, logs: LogNo) -> LogNo {
+    slot_of(account) % logs
 }
 
 /// One account's way from a version to the next.

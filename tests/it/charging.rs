@@ -8,17 +8,15 @@ use linegate::adapters::memory::MemoryStore;
 use linegate::adapters::memory_hot::MemoryHot;
 use linegate::adapters::redis::RedisHot;
 use linegate::adapters::system::ManualClock;
+use linegate::adapters::tariff_file;
 use linegate::domain::account::{AccountCommand, CommandAnswer};
-use linegate::domain::ids::{AccountId, Apn, CustomerId, LineId, PlanId, SessionId};
-use linegate::domain::line::{Access, LineState, Profile};
-use linegate::domain::money::{Currency, Rate};
+use linegate::domain::ids::{AccountId, Apn, LineId, PlanId, SessionId};
+use linegate::domain::line::LineState;
+use linegate::domain::money::Rate;
 use linegate::domain::rating::request::{ChargeRequest, GroupRequest, Outcome, Phase, Used, Wanted};
-use linegate::domain::tariff::{
-    Block, ChargingSource, Plan, Price, QuotaPolicy, Reach, SharedTariff, Tariff, Threshold, ThresholdAction, Tier,
-    UsagePrice,
-};
+use linegate::domain::tariff::{Block, Price, Reach, SharedTariff, Threshold, ThresholdAction};
 use linegate::domain::time::Timestamp;
-use linegate::domain::usage::{Identifier, RecordKey, SuspenseReason, UsageRecord};
+use linegate::domain::usage::{RecordKey, SuspenseReason, UsageRecord};
 use linegate::ports::hot::{HotError, HotStore};
 use linegate::ports::relational::OutboxReads;
 use linegate::services::charging::{Charging, ChargingError, ChargingSettings, ChargingTasks, Reply, RequestIntake};
@@ -26,28 +24,12 @@ use linegate::services::drain::{Drain, DrainSettings};
 use linegate::telemetry::metrics;
 use tokio::sync::mpsc;
 
+use crate::cellular::{self, imsi};
 use crate::contract_hot::record;
 use crate::redis_hot::{RedisServer, open_redis};
 
 fn tariff() -> SharedTariff {
-    let tier = Tier { from_octets: 0, price: Rate::whole(3), per_octets: 100_000, exact: false };
-    let usage = UsagePrice::graduated(vec![tier]);
-    let plan = Plan {
-        name: "IoT".to_owned(),
-        product: "iot".to_owned(),
-        department: "iot-business".to_owned(),
-        access: Access::Cellular,
-        apns: vec![Apn::from("iot.example")],
-        monthly_fee: 1000,
-        activation_fee: 0,
-        fees: Vec::new(),
-        suspended_percent: 0,
-        source: ChargingSource::Auto,
-        usage: Some(usage),
-        quota: QuotaPolicy::default(),
-    };
-    let plans = [(PlanId::from("payg"), plan)].into_iter().collect();
-    Tariff { plans, ..Tariff::empty(1, Currency::KRW, 10) }.into()
+    tariff_file::shipped().unwrap().into()
 }
 
 fn at(text: &str) -> Timestamp {
@@ -77,39 +59,13 @@ fn account(n: usize) -> AccountId {
     AccountId::from(format!("a{n}"))
 }
 
-fn imsi(n: usize) -> Identifier {
-    Identifier::imsi(format!("45008{n:010}"))
-}
-
 impl Gateway {
     async fn open(&self, n: usize) {
         self.open_since(n, "10-01T00:00:00").await;
     }
 
     async fn open_since(&self, n: usize, since: &str) {
-        let Identifier::Imsi(imsi) = imsi(n) else { unreachable!() };
-        let profile = Profile {
-            access: Access::Cellular,
-            imsi: Some(imsi.to_string()),
-            msisdn: None,
-            device: None,
-            apns: vec![],
-            plan: PlanId::from("payg"),
-            source: None,
-            address: None,
-            email: None,
-            phone: None,
-        };
-        let command = AccountCommand::OpenLine {
-            key: format!("open-{n}"),
-            line: LineId::from(format!("l{n}")),
-            customer: CustomerId::from("c1"),
-            anchor_day: 1,
-            zone: "Asia/Seoul".to_owned(),
-            profile: Box::new(profile),
-            state: LineState::Active,
-            at: at(since),
-        };
+        let command = cellular::open(n, "iot-payg", at(since));
         assert_eq!(self.charging.command(&account(n), command).await.unwrap(), CommandAnswer::Done);
     }
 
@@ -199,7 +155,7 @@ async fn a_version_that_is_added_while_charging_runs_prices_what_ends_in_it() {
     let from = at("10-10T13:00:00");
     let mut next = gateway.tariff.book().at(from).clone();
     (next.version, next.effective_from) = (2, from);
-    let usage = next.plans.get_mut(&PlanId::from("payg")).unwrap().usage.as_mut().unwrap();
+    let usage = next.plans.get_mut(&PlanId::from("iot-payg")).unwrap().usage.as_mut().unwrap();
     usage.rules[0].cost = Price::PerBlock(Block { price: Rate::whole(7), octets: 100_000 });
     gateway.charging.charge(file(1, "before", 100_000)).await.unwrap();
     gateway.tariff.replace(gateway.tariff.book().with(next).unwrap());
@@ -220,7 +176,7 @@ async fn a_threshold_becomes_an_event_with_the_usage_that_reached_it() {
     let from = at("10-10T12:30:00");
     let mut next = gateway.tariff.book().at(from).clone();
     (next.version, next.effective_from) = (2, from);
-    let usage = next.plans.get_mut(&PlanId::from("payg")).unwrap().usage.as_mut().unwrap();
+    let usage = next.plans.get_mut(&PlanId::from("iot-payg")).unwrap().usage.as_mut().unwrap();
     let (name, at_amount) = ("bill-shock".to_owned(), Reach::Amount(6));
     usage.thresholds = vec![Threshold { name, at: at_amount, action: ThresholdAction::Suspend }];
     gateway.tariff.replace(gateway.tariff.book().with(next).unwrap());
@@ -543,6 +499,23 @@ async fn a_gateway_learns_of_lines_and_sessions_that_another_one_opened() {
     assert_eq!((left.octets(1).await, right.octets(1).await), (1_500, 1_500));
     let unknown = right.charging.charge(gy(7, Phase::Initial, 0, None)).await.unwrap();
     assert_eq!(unknown.outcome, Outcome::UnknownSubscriber);
+}
+
+#[tokio::test]
+async fn a_session_of_another_gateway_is_found_while_its_account_is_being_changed_here() {
+    let hot = Arc::new(MemoryHot::shared(2));
+    let (left, right) = (start(hot.clone()).await, start(hot).await);
+    for n in 0..20 {
+        left.open(n).await;
+        // This one has the account, and not the session that comes next.
+        assert_eq!(right.octets(n).await, 0);
+        left.charging.charge(gy(n, Phase::Initial, 0, None)).await.unwrap();
+        let (row, update) = tokio::join!(
+            right.charging.charge(file(n, &format!("row-{n}"), 7)),
+            right.charging.charge(gy(n, Phase::Update, 1, Some(1_000))),
+        );
+        assert_eq!((row.unwrap().outcome, update.unwrap().outcome), (Outcome::Success, Outcome::Success), "line {n}");
+    }
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use linegate::adapters::redis::RedisSettings;
 use linegate::domain::ids::{AccountId, SessionId};
 use linegate::domain::time::Timestamp;
 use linegate::domain::usage::{Identifier, RecordKey, SuspenseReason, UsageOutcome, UsageRecord};
-use linegate::ports::hot::{AccountChange, Batch, Change, HotStore, StoredAccount, encode_record};
+use linegate::ports::hot::{AccountChange, Batch, Change, HotStore, LogNo, StoredAccount, encode_record};
 
 use crate::redis_cluster::RedisCluster;
 use crate::redis_hot::{RedisServer, open_at, open_redis};
@@ -100,7 +100,8 @@ struct Subject {
 
 /// Where a store keeps what is durable.
 enum Place {
-    Nowhere,
+    /// Memory, as an embedded store or as a shared one with some logs.
+    Nowhere(Option<LogNo>),
     Folder(tempfile::TempDir),
     Server(RedisServer),
     /// One cluster for many stores, each with its prefix.
@@ -119,7 +120,8 @@ impl Subject {
     async fn all() -> Vec<Subject> {
         let mut all = Vec::new();
         let server = Place::Server(RedisServer::start("always"));
-        for place in [Place::Nowhere, Place::Folder(tempfile::tempdir().unwrap()), server] {
+        let memory = [Place::Nowhere(None), Place::Nowhere(Some(3))];
+        for place in memory.into_iter().chain([Place::Folder(tempfile::tempdir().unwrap()), server]) {
             all.push(Subject { hot: Some(place.open().await), place });
         }
         all
@@ -136,7 +138,7 @@ impl Subject {
 
     async fn reopen(&mut self) {
         match &mut self.place {
-            Place::Nowhere => return,
+            Place::Nowhere(_) => return,
             Place::Cluster(..) => {}
             Place::Folder(_) => self.hot = None,
             Place::Server(server) => server.restart(),
@@ -148,7 +150,8 @@ impl Subject {
 impl Place {
     async fn open(&self) -> Arc<dyn HotStore> {
         match self {
-            Self::Nowhere => Arc::new(MemoryHot::new()),
+            Self::Nowhere(None) => Arc::new(MemoryHot::new()),
+            Self::Nowhere(Some(logs)) => Arc::new(MemoryHot::shared(*logs)),
             Self::Folder(folder) => Arc::new(fjall(folder.path())),
             Self::Server(server) => Arc::new(open_redis(server).await),
             Self::Cluster(cluster, prefix) => {

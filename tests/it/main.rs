@@ -5,7 +5,9 @@
 
 mod api;
 mod bad_input;
+mod books;
 mod broker;
+mod cellular;
 mod charging;
 mod command;
 mod contract_hot;

@@ -18,6 +18,8 @@ pub(crate) enum Wire {
     Delays(u64),
     /// They are kept and delivered when the wire passes again, as TCP does after a partition.
     Holds,
+    /// Requests pass, and replies are kept likewise: what was asked is done, and nobody hears of it.
+    HoldsReplies,
     /// Connections are closed at once, and those that are open were cut.
     Refuses,
 }
@@ -106,7 +108,7 @@ fn carry(mut from: TcpStream, mut to: TcpStream, state: &State, is_reply: bool) 
             break;
         }
         let mut wire = state.wire.lock().unwrap();
-        while *wire == Wire::Holds {
+        while *wire == Wire::Holds || *wire == Wire::HoldsReplies && is_reply {
             wire = state.changed.wait_timeout(wire, Duration::from_secs(600)).unwrap().0;
         }
         if let Wire::Delays(millis) = *wire {

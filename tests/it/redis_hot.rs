@@ -89,6 +89,41 @@ impl RedisServer {
     }
 }
 
+/// A certificate for `localhost`, which servers and clients show one another.
+pub(crate) struct Tls(tempfile::TempDir);
+
+impl Tls {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        certificates(folder.path(), &["localhost"]);
+        Self(folder)
+    }
+
+    /// Certificate, key, and the authority's certificate.
+    fn files(&self) -> [String; 3] {
+        ["localhost.pem", "localhost.key", "ca.pem"].map(|name| self.0.path().join(name).display().to_string())
+    }
+
+    /// Options of a server that speaks TLS on a port of its own.
+    pub(crate) fn of_server(&self, port: u16) -> Vec<String> {
+        let [certificate, key, authority] = self.files();
+        let named = [("port", port.to_string()), ("auth-clients", "yes".to_owned())];
+        let files = [("cert-file", certificate), ("key-file", key), ("ca-cert-file", authority)];
+        named.into_iter().chain(files).flat_map(|(name, value)| [format!("--tls-{name}"), value]).collect()
+    }
+
+    /// Options of redis-cli.
+    pub(crate) fn of_client(&self) -> Vec<String> {
+        let [certificate, key, authority] = self.files();
+        ["--tls", "--cert", &certificate, "--key", &key, "--cacert", &authority].map(str::to_owned).to_vec()
+    }
+
+    pub(crate) fn settings(&self) -> RedisSettings {
+        let [tls_certificate, tls_key, tls_ca_file] = self.files().map(Into::into);
+        RedisSettings { tls_certificate, tls_key, tls_ca_file, ..RedisSettings::default() }
+    }
+}
+
 pub(crate) async fn open_at(url: &str, settings: RedisSettings) -> Result<RedisHot, HotError> {
     RedisHot::open(url, settings, "store-of-the-test").await
 }
@@ -282,6 +317,38 @@ async fn every_account_is_read_once_over_many_pages() {
     assert_eq!(read, names);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_counts_when_as_many_replicas_have_it_as_are_asked_for() {
+    let master = RedisServer::start("always");
+    let (host, port) = (master.address.ip().to_string(), master.address.port().to_string());
+    let settings = RedisSettings { replicas_min: 1, reply_timeout_ms: 1000, ..RedisSettings::default() };
+    let alone = RedisSettings { outage_ms_max: 1000, ..settings.clone() };
+    let reason = refusal(&master, alone).await;
+    assert!(reason.contains("0 replicas have the write, hot.redis.replicas_min is 1"), "{reason}");
+    let of_master = ["--replicaof", &host, &port, "--repl-diskless-sync-delay", "0"];
+    let replica = RedisServer::start_in(tempfile::tempdir().unwrap(), &of_master);
+    let linked = || replica.say("INFO replication").is_some_and(|info| info.contains("master_link_status:up"));
+    wait_for("the replica to follow", Duration::from_secs(20), linked, String::new);
+    let hot = Arc::new(open_at(&master.url(), settings.clone()).await.unwrap());
+    hot.commit(&batch(1, vec![change("a", 0, "a1", &["r1"])], &[])).await.unwrap();
+    assert_eq!(replica.say("XLEN {linegate}:log").as_deref(), Some(":1\r\n"), "it is there when it is acknowledged");
+    replica.freeze();
+    let (of_task, next) = (Arc::clone(&hot), batch(2, vec![change("a", 1, "a2", &["r2"])], &[]));
+    let commit = tokio::spawn(async move { of_task.commit(&next).await });
+    wait_for("intake to be refused", Duration::from_secs(10), || hot.refuses().is_some(), String::new);
+    pause(1500);
+    assert!(!commit.is_finished(), "nobody is answered while the replica is away");
+    replica.thaw();
+    assert_eq!(commit.await.unwrap().unwrap().changes, [Change::Applied]);
+    assert_eq!(replica.say("XLEN {linegate}:log").as_deref(), Some(":2\r\n"), "tried many times, and written once");
+    assert_eq!(states(hot.as_ref()).await, owned(&[("a", 2, "a2")]));
+    replica.freeze();
+    let short = RedisSettings { outage_ms_max: 1000, ..settings };
+    let reason = refusal(&master, short).await;
+    assert!(reason.contains("hot.redis.replicas_min is 1"), "{reason}");
+    replica.thaw();
+}
+
 #[tokio::test]
 async fn a_user_with_few_rights_is_enough() {
     let server = RedisServer::start("always");
@@ -300,22 +367,16 @@ async fn a_user_with_few_rights_is_enough() {
 
 #[test]
 fn a_gateway_reaches_redis_in_tls() {
-    let folder = tempfile::tempdir().unwrap();
-    certificates(folder.path(), &["localhost"]);
-    let file = |name: &str| folder.path().join(name).display().to_string();
-    let (certificate, key, authority) = (file("localhost.pem"), file("localhost.key"), file("ca.pem"));
-    let tls_port = free_port().port().to_string();
-    let server = RedisServer::start_in(
-        tempfile::tempdir().unwrap(),
-        &[
-            &["--appendfsync", "always", "--tls-port", &tls_port, "--tls-auth-clients", "yes"][..],
-            &["--tls-cert-file", &certificate, "--tls-key-file", &key, "--tls-ca-cert-file", &authority],
-        ]
-        .concat(),
-    );
+    let (tls, folder) = (Tls::new(), tempfile::tempdir().unwrap());
+    let port = free_port().port();
+    let of_tls = tls.of_server(port);
+    let arguments: Vec<&str> =
+        ["--appendfsync", "always"].into_iter().chain(of_tls.iter().map(String::as_str)).collect();
+    let server = RedisServer::start_in(tempfile::tempdir().unwrap(), &arguments);
     assert_eq!(server.say("ACL SETUSER gateway on >secret ~* +@all").as_deref(), Some("+OK\r\n"));
     server.say("CONFIG SET requirepass another").unwrap();
-    let url = format!("rediss://gateway:secret@localhost:{tls_port}/");
+    let url = format!("rediss://gateway:secret@localhost:{port}/");
+    let [certificate, key, authority] = tls.files();
     let settings = [
         ("LINEGATE__HOT__URL", url.as_str()),
         ("LINEGATE__HOT__REDIS__TLS_CA_FILE", authority.as_str()),

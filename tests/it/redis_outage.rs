@@ -4,41 +4,69 @@
 
 use std::time::Duration;
 
+use crate::books::{Compared, Lines, Load, import};
 use crate::proxy::{Proxy, Wire};
 use crate::redis_hot::RedisServer;
 use crate::support::{Gateway, Ports, pause, wait_for};
-use crate::two_gateways::{Compared, House, Load, import, ranges};
+use crate::two_gateways::House;
 
 /// Seconds of the longest outage; the long form of the tests sets more.
 fn outage_s() -> u64 {
     std::env::var("LINEGATE_TEST_OUTAGE_S").ok().and_then(|text| text.parse().ok()).unwrap_or(10)
 }
 
+/// Everything goes on from a journal.
+const JOURNAL: [(&str, &str); 4] = [
+    ("LINEGATE__CHARGING__OUTAGE__GY", "local-allowance"),
+    ("LINEGATE__CHARGING__OUTAGE__RF", "journal"),
+    ("LINEGATE__CHARGING__OUTAGE__MQTT", "journal"),
+    ("LINEGATE__CHARGING__OUTAGE__LOCAL_ALLOWANCE_OCTETS", "1000000000"),
+];
+
+/// An answer that is late is given up soon.
+const QUICK: (&str, &str) = ("LINEGATE__HOT__REDIS__REPLY_TIMEOUT_MS", "1000");
+
 /// A gateway under load behind a wire to Redis, and what was done to both.
 fn over_outages(settings: &[(&str, &str)], disturb: impl FnOnce(&mut RedisServer, &Proxy, &Gateway, &Load)) {
     let mut redis = RedisServer::start("always");
     let proxy = Proxy::to(redis.address);
     let url = format!("redis://{}/", proxy.address);
-    let quick = [("LINEGATE__HOT__URL", url.as_str()), ("LINEGATE__HOT__REDIS__REPLY_TIMEOUT_MS", "1000")];
-    let house = House::new(&[&quick[..], settings].concat());
+    let house = House::new(&[&[("LINEGATE__HOT__URL", url.as_str()), QUICK][..], settings].concat());
     let ports = Ports::free();
     let gateway = house.start("gateway-a", ports);
-    let [gy, modems, _] = ranges();
-    import(&gateway, &gy);
-    import(&gateway, &modems);
-    let load = house.load("a", ports, &gy, &modems);
-    pause(500);
+    let lines = Lines::of(0, 12);
+    lines.import(&gateway);
+    let load = house.load("a", ports, &lines);
+    goes_on("at first", &gateway, &load);
     disturb(&mut redis, &proxy, &gateway, &load);
     goes_on("at the end", &gateway, &load);
-    let files = [load.file.clone()];
-    let sent = load.finish(&house);
-    println!("{} acknowledged, {} unknown, {:?}", sent.acknowledged, sent.unknown, sent.result_codes);
+    let sent = load.finish(&house.runtime);
+    settled(&gateway);
+    assert!(sent.ledger.result_codes.keys().all(|code| !code.contains("5002")), "a session was forgotten");
+    assert_eq!(house.compare(&[&gateway], &[sent]), Compared::default());
+    assert_eq!(gateway.metric("linegate_hot_losses_total"), 0);
+    assert_eq!(gateway.metric("linegate_outage_requests_total{outcome=\"suspended\",source=\"gy\"}"), 0);
+    assert_eq!(gateway.terminate(), Some(0));
+}
+
+fn settled(gateway: &Gateway) {
     let settled = || gateway.metric("linegate_outage_journal_requests") == 0;
     wait_for("the journal to be settled", Duration::from_secs(30), settled, || gateway.tail());
-    assert!(sent.result_codes.keys().all(|code| !code.contains("5002")), "a session was forgotten: {sent:?}");
-    assert_eq!(house.compare(&[&gateway], &[&gy, &modems], &files), Compared::default());
-    assert_eq!(gateway.metric("linegate_hot_losses_total"), 0);
-    assert_eq!(gateway.terminate(), Some(0));
+}
+
+/// Requests of a source that came while Redis was away, and what became of them.
+fn met(gateway: &Gateway, source: &str, outcome: &str) -> i64 {
+    gateway.metric(&format!("linegate_outage_requests_total{{outcome=\"{outcome}\",source=\"{source}\"}}"))
+}
+
+/// Waits until so many requests of each source have come to that.
+fn meet(gateway: &Gateway, sources: &[&str], outcome: &str, count: i64) {
+    let all = || sources.iter().all(|source| met(gateway, source, outcome) >= count);
+    wait_for(&format!("{sources:?} to be {outcome}"), Duration::from_secs(20), all, || gateway.tail());
+}
+
+fn cut_off(gateway: &Gateway) {
+    wait_for("the gateway to notice", Duration::from_secs(10), || is_away(gateway), || gateway.tail());
 }
 
 fn goes_on(when: &str, gateway: &Gateway, load: &Load) {
@@ -68,10 +96,16 @@ fn a_wire_that_delays_holds_cuts_and_half_closes_loses_and_doubles_nothing() {
         goes_on("after cuts", gateway, load);
         // What was held comes late, from connections that were given up.
         proxy.set(Wire::Holds);
-        wait_for("the gateway to notice", Duration::from_secs(10), || is_away(gateway), || gateway.tail());
-        pause(1000);
+        cut_off(gateway);
+        meet(gateway, &["rf", "modem"], "waited", 1);
+        meet(gateway, &["gy"], "refused", 1);
         proxy.set(Wire::Passes);
         goes_on("after a partition", gateway, load);
+        proxy.set(Wire::HoldsReplies);
+        cut_off(gateway);
+        pause(1500);
+        proxy.set(Wire::Passes);
+        goes_on("after writes that nobody heard of", gateway, load);
         redis.freeze();
         pause(2500);
         redis.thaw();
@@ -83,28 +117,69 @@ fn a_wire_that_delays_holds_cuts_and_half_closes_loses_and_doubles_nothing() {
 }
 
 #[test]
-fn gy_and_modems_go_on_from_a_journal_while_redis_is_away() {
-    let settings = [
-        ("LINEGATE__CHARGING__OUTAGE__GY", "local-allowance"),
-        ("LINEGATE__CHARGING__OUTAGE__MQTT", "journal"),
-        ("LINEGATE__CHARGING__OUTAGE__LOCAL_ALLOWANCE_OCTETS", "1000000000"),
-    ];
-    over_outages(&settings, |redis, proxy, gateway, load| {
+fn every_source_goes_on_from_a_journal_while_redis_is_away() {
+    over_outages(&JOURNAL, |redis, proxy, gateway, load| {
+        let sources = ["gy", "rf", "modem"];
         proxy.set(Wire::Refuses);
-        wait_for("the gateway to notice", Duration::from_secs(10), || is_away(gateway), || gateway.tail());
+        cut_off(gateway);
         goes_on("while redis is away", gateway, load);
-        let journalled = |source: &str| {
-            let labels = format!("{{outcome=\"journalled\",source=\"{source}\"}}");
-            gateway.metric(&format!("linegate_outage_requests_total{labels}"))
-        };
-        let both = || journalled("gy") > 20 && journalled("modem") > 20;
-        wait_for("Gy and modems to be journalled", Duration::from_secs(10), both, || gateway.tail());
+        meet(gateway, &sources, "journalled", 20);
         assert!(gateway.metric("linegate_outage_granted_octets") > 0);
-        assert!(gateway.metric("linegate_outage_journal_requests") > 40);
+        assert!(gateway.metric("linegate_outage_journal_requests") > 60);
         pause(outage_s() * 1000);
+        assert!(gateway.metric("linegate_outage_journal_age_seconds") >= outage_s() as i64);
         redis.restart();
         proxy.set(Wire::Passes);
-        let settled = || gateway.metric("linegate_outage_journal_requests") == 0;
-        wait_for("the journal to be settled", Duration::from_secs(30), settled, || gateway.tail());
+        settled(gateway);
+        meet(gateway, &sources, "settled", 20);
+        assert_eq!(gateway.metric("linegate_outage_granted_octets"), 0);
     });
+}
+
+#[test]
+fn what_may_not_wait_any_longer_is_refused_and_goes_on_by_itself() {
+    over_outages(&[("LINEGATE__CHARGING__OUTAGE__WAIT_MS_MAX", "1")], |_, proxy, gateway, load| {
+        for round in 1..=3 {
+            proxy.set(Wire::Refuses);
+            cut_off(gateway);
+            meet(gateway, &["gy", "rf", "modem"], "refused", 5 * round);
+            proxy.set(Wire::Passes);
+            goes_on("after an outage", gateway, load);
+        }
+    });
+}
+
+#[test]
+fn one_of_two_gateways_is_cut_off_and_settles_what_it_answered_meanwhile() {
+    let redis = RedisServer::start("always");
+    let proxy = Proxy::to(redis.address);
+    let (direct, behind) = (redis.url(), format!("redis://{}/", proxy.address));
+    let house = House::new(&[&JOURNAL[..], &[QUICK]].concat());
+    let (ports_a, ports_b) = (Ports::free(), Ports::free());
+    let a = house.start_with("gateway-a", ports_a, &[("LINEGATE__HOT__URL", behind.as_str())]);
+    let b = house.start_with("gateway-b", ports_b, &[("LINEGATE__HOT__URL", direct.as_str())]);
+    let (of_a, of_b) = (Lines::of(0, 8), Lines::of(1, 8));
+    of_a.import(&a);
+    import(&b, &of_b.modems);
+    let load_a = house.load("a", ports_a, &of_a);
+    // Sessions are named after the second.
+    pause(1100);
+    let load_b = house.load("b", ports_b, &of_b);
+    goes_on("at first", &b, &load_b);
+    for wire in [Wire::Refuses, Wire::HoldsReplies, Wire::Holds] {
+        let before = met(&a, "gy", "journalled");
+        proxy.set(wire);
+        cut_off(&a);
+        meet(&a, &["gy"], "journalled", before + 20);
+        goes_on("beside a gateway that is cut off", &b, &load_b);
+        proxy.set(Wire::Passes);
+        settled(&a);
+        goes_on("after it", &a, &load_a);
+    }
+    let sent = [load_a.finish(&house.runtime), load_b.finish(&house.runtime)];
+    settled(&a);
+    assert_eq!(house.compare(&[&a, &b], &sent), Compared::default());
+    assert!(a.metric("linegate_hot_conflicts_total") > 0);
+    assert_eq!((a.metric("linegate_hot_losses_total"), b.metric("linegate_hot_losses_total")), (0, 0));
+    assert_eq!((a.terminate(), b.terminate()), (Some(0), Some(0)));
 }

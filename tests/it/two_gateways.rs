@@ -1,19 +1,12 @@
 //! Two gateways on one Redis and one PostgreSQL: real processes that charge the
 //! same lines at once, killed in the middle, compared record by record.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use linegate::ports::relational::{BillingReads, Page, StoredUsage, UsageFilter};
-use linegate_simulators::ledger::{self, Ledger, LedgerConfig, LedgerHandle};
-use linegate_simulators::lines::LineRange;
-use serde_json::Value;
 use tokio::runtime::Runtime;
 
+use crate::books::{Books, Compared, Lines, Load, Sent, import};
 use crate::contract_relational::postgres::Server;
 use crate::redis_hot::RedisServer;
-use crate::support::{Gateway, Ports, http, pause, wait_for};
+use crate::support::{Gateway, Ports, pause};
 
 /// Gateways on the same stores, each with a folder and a name of its own.
 pub(crate) struct House {
@@ -35,171 +28,47 @@ impl House {
     }
 
     pub(crate) fn start(&self, name: &str, ports: Ports) -> Gateway {
+        self.start_with(name, ports, &[])
+    }
+
+    /// Starts one whose settings are not those of all.
+    pub(crate) fn start_with(&self, name: &str, ports: Ports, own: &[(&str, &str)]) -> Gateway {
         let folder = self.folder.path().join(name);
         std::fs::create_dir_all(&folder).unwrap();
         let (url, host) = (self.postgres.url(&self.database), format!("{name}.linegate.example"));
-        let own = [("LINEGATE__RELATIONAL__URL", url.as_str()), ("LINEGATE__DIAMETER__ORIGIN_HOST", host.as_str())];
-        let settings: Vec<(&str, &str)> =
-            self.settings.iter().map(|(n, v)| (n.as_str(), v.as_str())).chain(own).collect();
+        let fixed = [("LINEGATE__RELATIONAL__URL", url.as_str()), ("LINEGATE__DIAMETER__ORIGIN_HOST", host.as_str())];
+        let of_all = self.settings.iter().map(|(n, v)| (n.as_str(), v.as_str()));
+        let settings: Vec<(&str, &str)> = of_all.chain(own.iter().copied()).chain(fixed).collect();
         Gateway::start(&folder, ports, &settings)
     }
 
-    /// Usage of lines through one gateway; every record goes to a file.
-    pub(crate) fn load(&self, name: &str, ports: Ports, gy_lines: &LineRange, modem_lines: &LineRange) -> Load {
-        let file = self.folder.path().join(format!("{name}.csv"));
-        let config = LedgerConfig {
-            diameter: Some(ports.diameter),
-            mqtt: Some(ports.mqtt),
-            gy_lines: gy_lines.clone(),
-            modem_lines: modem_lines.clone(),
-            pause: Duration::from_millis(2),
-            time_max: Duration::from_secs(3600),
-            give_up: Duration::from_secs(60),
-            file: Some(file.clone()),
-            ..LedgerConfig::default()
-        };
-        let handle = self.runtime.block_on(async { ledger::start(config).unwrap() });
-        Load { handle, file }
+    pub(crate) fn load(&self, name: &str, ports: Ports, lines: &Lines) -> Load {
+        Load::start(&self.runtime, self.folder.path(), name, ports, lines)
     }
 
-    /// Every record that PostgreSQL holds as rated: its key, line and octets.
-    fn rated(&self) -> Vec<(String, String, u64)> {
-        self.runtime.block_on(async {
-            let store = self.postgres.open(&self.database, "compared").await;
-            let rated = UsageFilter { outcome: Some("rated".to_owned()), ..UsageFilter::default() };
-            let found = store.usage(&rated, Page { offset: 0, limit: u64::MAX }).await.unwrap().items;
-            let line = |of: &StoredUsage| of.line.as_ref().map(ToString::to_string).unwrap_or_default();
-            found.iter().map(|of| (short_key(&of.key.to_string()), line(of), of.octets)).collect()
-        })
-    }
-
-    /// Compares what clients saw acknowledged with what is stored, and that with the accounts.
-    pub(crate) fn compare(&self, gateways: &[&Gateway], ranges: &[&LineRange], sent: &[PathBuf]) -> Compared {
-        for gateway in gateways {
-            let drained = || gateway.metric("linegate_drain_lag_entries") == 0;
-            wait_for("the drain", Duration::from_secs(30), drained, || gateway.tail());
-        }
-        // Lag is said of what was last looked at; let one more round pass.
-        pause(1500);
-        let mut compared = Compared::default();
-        let mut stored: HashMap<String, (String, u64)> = HashMap::new();
-        let mut by_line: BTreeMap<String, u64> = BTreeMap::new();
-        for (key, line, octets) in self.rated() {
-            *by_line.entry(line.clone()).or_default() += octets;
-            if stored.insert(key.clone(), (line, octets)).is_some() {
-                compared.twice.push(key);
-            }
-        }
-        for (key, imsi, octets) in sent.iter().flat_map(|file| acknowledged(file)) {
-            match stored.get(&key) {
-                Some((line, counted)) => {
-                    assert_eq!((line.as_str(), *counted), (format!("line-{imsi}").as_str(), octets), "{key}");
-                }
-                None => compared.missing.push(key),
-            }
-        }
-        for (range, gateway) in ranges.iter().flat_map(|range| gateways.iter().map(move |g| (range, g))) {
-            for line in (0..range.lines).map(|n| range.line_id(n)) {
-                let account = gateway.get(&format!("/linegate/v1/accounts/{line}")).1["octets"].as_u64();
-                let records = by_line.get(&line).copied().unwrap_or(0);
-                if account != Some(records) {
-                    compared.differing.push(format!("{line}: account {account:?}, records {records}"));
-                }
-            }
-        }
-        println!("{} records stored; {compared:?}", stored.len());
-        compared
+    pub(crate) fn compare(&self, gateways: &[&Gateway], sent: &[Sent]) -> Compared {
+        Books::Postgres(self.postgres.url(&self.database)).compare(&self.runtime, gateways, sent)
     }
 }
 
-/// What does not agree.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Compared {
-    /// Keys of records that were acknowledged and are not stored.
-    pub(crate) missing: Vec<String>,
-    /// Keys of records that are stored more than once.
-    pub(crate) twice: Vec<String>,
-    /// Accounts that are not the sum of their records.
-    pub(crate) differing: Vec<String>,
-}
-
-/// Usage under way.
-pub(crate) struct Load {
-    handle: LedgerHandle,
-    pub(crate) file: PathBuf,
-}
-
-impl Load {
-    pub(crate) fn acknowledged(&self) -> u64 {
-        self.handle.so_far().acknowledged
-    }
-
-    /// Settles what is open.
-    pub(crate) fn finish(self, house: &House) -> Ledger {
-        self.handle.stop();
-        house.runtime.block_on(self.handle.wait()).unwrap()
-    }
-}
-
-/// The records of a ledger's file that were acknowledged: key as the gateway has it, IMSI, octets.
-fn acknowledged(file: &Path) -> Vec<(String, String, u64)> {
-    let text = std::fs::read_to_string(file).unwrap();
-    let of_row = |row: &str| {
-        let [source, key, imsi, octets, outcome] = row.split(',').collect::<Vec<_>>().try_into().ok()?;
-        (outcome == "acknowledged").then(|| (stored_key(source, key), imsi.to_owned(), octets.parse().unwrap()))
-    };
-    text.lines().skip(1).filter_map(of_row).collect()
-}
-
-fn stored_key(source: &str, key: &str) -> String {
-    match source {
-        "gy" => format!("gy/{key}"),
-        _ => format!("modem/{key}"),
-    }
-}
-
-/// The key without a modem's epoch and boot, which are the same throughout.
-fn short_key(key: &str) -> String {
-    match key.split('/').collect::<Vec<_>>()[..] {
-        ["modem", device, _epoch, _boot, sequence] => format!("modem/{device}/{sequence}"),
-        _ => key.to_owned(),
-    }
-}
-
-pub(crate) fn import(gateway: &Gateway, range: &LineRange) {
-    let mut csv = Vec::new();
-    range.write_csv(&mut csv).unwrap();
-    let text = String::from_utf8(csv).unwrap();
-    let (status, body) = http("POST", gateway.http, "/linegate/v1/lines/import", Some(("text/csv", &text))).unwrap();
-    assert_eq!(status, 200, "{body}");
-    let last: Value = serde_json::from_str(body.trim().lines().last().unwrap()).unwrap();
-    assert_eq!(last["done"]["taken"], range.lines, "{body}");
-}
-
-/// Lines of which both gateways get usage at once, and a modem range for each.
-pub(crate) fn ranges() -> [LineRange; 3] {
-    let gy = LineRange { lines: 12, ..LineRange::default() };
-    let after = |n: u64| LineRange { imsi_from: gy.imsi_from + 100 * n, lines: 4, ..gy.clone() };
-    [gy.clone(), after(1), after(2)]
-}
-
-#[test]
-fn two_gateways_rate_the_same_lines_and_lose_or_double_nothing() {
+/// Two gateways that are killed under load, one after the other; they are looked at in the end.
+fn two_gateways(settings: &[(&str, &str)], each: u64, look: impl FnOnce([&Gateway; 2])) {
     let redis = RedisServer::start("always");
-    let house = House::new(&[("LINEGATE__HOT__URL", &redis.url())]);
+    let url = redis.url();
+    let house = House::new(&[&[("LINEGATE__HOT__URL", url.as_str())], settings].concat());
     let (ports_a, ports_b) = (Ports::free(), Ports::free());
     let mut a = house.start("gateway-a", ports_a);
     let mut b = house.start("gateway-b", ports_b);
-    let [gy, modems_a, modems_b] = ranges();
+    let (of_a, of_b) = (Lines::of(0, each), Lines::of(1, each));
     // Opened at one alone: the other finds them.
-    import(&a, &gy);
-    import(&a, &modems_b);
-    import(&b, &modems_a);
-    let load_a = house.load("a", ports_a, &gy, &modems_a);
+    of_b.import(&a);
+    import(&b, &of_a.modems);
+    let load_a = house.load("a", ports_a, &of_a);
     // Sessions are named after the second.
     pause(1100);
-    let load_b = house.load("b", ports_b, &gy, &modems_b);
+    let load_b = house.load("b", ports_b, &of_b);
     pause(2000);
+    assert!(b.metric("linegate_account_lookups_total{outcome=\"found\"}") > 0);
     b.kill();
     pause(700);
     b = house.start("gateway-b", ports_b);
@@ -207,15 +76,33 @@ fn two_gateways_rate_the_same_lines_and_lose_or_double_nothing() {
     a.kill();
     a = house.start("gateway-a", ports_a);
     pause(2000);
-    let files = [load_a.file.clone(), load_b.file.clone()];
-    let (of_a, of_b) = (load_a.finish(&house), load_b.finish(&house));
-    println!(
-        "a: {} acknowledged, {:?}; b: {} acknowledged, {:?}",
-        of_a.acknowledged, of_a.result_codes, of_b.acknowledged, of_b.result_codes
-    );
-    assert!(of_a.acknowledged > 100 && of_b.acknowledged > 100, "too little happened to prove anything");
-    assert_eq!(house.compare(&[&a, &b], &[&gy, &modems_a, &modems_b], &files), Compared::default());
+    let sent = [load_a.finish(&house.runtime), load_b.finish(&house.runtime)];
+    assert!(sent.iter().all(|sent| sent.ledger.acknowledged > 100), "too little happened to prove anything");
+    assert_eq!(house.compare(&[&a, &b], &sent), Compared::default());
     assert!(a.metric("linegate_hot_conflicts_total") + b.metric("linegate_hot_conflicts_total") > 0);
     assert_eq!((a.metric("linegate_hot_losses_total"), b.metric("linegate_hot_losses_total")), (0, 0));
+    look([&a, &b]);
     assert_eq!((a.terminate(), b.terminate()), (Some(0), Some(0)));
+}
+
+#[test]
+fn two_gateways_rate_the_same_lines_and_lose_or_double_nothing() {
+    two_gateways(&[], 8, |_| {});
+}
+
+#[test]
+fn two_gateways_that_keep_few_accounts_read_them_back_and_lose_or_double_nothing() {
+    let tiny = [
+        ("LINEGATE__CHARGING__SHARDS", "2"),
+        ("LINEGATE__CHARGING__ACCOUNTS_OPEN_MAX", "2"),
+        ("LINEGATE__CHARGING__ACCOUNTS_CACHED_MAX", "4"),
+    ];
+    two_gateways(&tiny, 12, |gateways| {
+        for gateway in gateways {
+            let [evicted, loaded] =
+                ["evicted", "loaded"].map(|what| gateway.metric(&format!("linegate_accounts_{what}_total")));
+            println!("{evicted} accounts left to the store, {loaded} read back");
+            assert!(evicted > 50 && loaded > 50);
+        }
+    });
 }

@@ -418,7 +418,7 @@ impl AccountingSession {
     }
 
     /// ACR stop with the octets since the last record; its Result-Code.
-    pub async fn stop(mut self, up: u64, down: u64) -> anyhow::Result<u32> {
+    pub async fn stop(&mut self, up: u64, down: u64) -> anyhow::Result<u32> {
         self.record(RecordType::Stop, up, down).await
     }
 

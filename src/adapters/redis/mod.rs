@@ -20,7 +20,7 @@ mod links;
 mod server;
 mod settings;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ahash::RandomState;
@@ -34,13 +34,12 @@ use self::keys::{COMMIT, Keys, LOGS_OF_CLUSTER, TRIM};
 use self::link::Purpose;
 use self::links::{Door, Links};
 use crate::adapters::system::SystemClock;
-use crate::domain::account::slot_of;
 use crate::domain::ids::{AccountId, SessionId};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Identifier;
 use crate::ports::hot::{
-    AccountVisitor, Batch, Change, Committed, HotError, HotStore, LogEntry, LogNo, Position, StoredAccount,
-    decode_records,
+    AccountVisitor, Batch, Change, Committed, HotError, HotStore, LogEntry, LogNo, Part, Position, StoredAccount,
+    decode_records, log_of,
 };
 use crate::telemetry::metrics;
 
@@ -83,14 +82,6 @@ struct Log {
     confirmed: AtomicU64,
 }
 
-/// What one log takes of a batch.
-#[derive(Default)]
-struct Part {
-    /// Places of its changes in the batch.
-    changes: Vec<usize>,
-    has_loose: bool,
-}
-
 impl RedisHot {
     /// Connects to `url` (`redis://[[user]:password@]host[:port][/database]`, `rediss://` for
     /// TLS) and checks the server. Any node of a Cluster leads to the others. Waits for servers
@@ -124,26 +115,6 @@ impl RedisHot {
         Ok(Self { settings, logs, id, writes, reads, poisoned: AtomicBool::new(false), last_commit_at })
     }
 
-    /// The log of an account, for all time.
-    fn log_of(&self, account: &AccountId) -> usize {
-        usize::from(slot_of(account)) % self.logs.len()
-    }
-
-    /// Which log takes what. The same batch is always split alike.
-    fn split(&self, batch: &Batch) -> BTreeMap<usize, Part> {
-        let mut parts: BTreeMap<usize, Part> = BTreeMap::new();
-        for (at, change) in batch.changes.iter().enumerate() {
-            parts.entry(self.log_of(&change.account)).or_default().changes.push(at);
-        }
-        if parts.is_empty() || batch.loose_records > 0 {
-            // The logs take turns.
-            let home = usize::try_from(batch.number).unwrap_or(0) % self.logs.len();
-            let home = parts.keys().next().copied().unwrap_or(home);
-            parts.entry(home).or_default().has_loose = true;
-        }
-        parts
-    }
-
     fn commit_request(log: &Log, batch: &Batch, part: &Part) -> Cmd {
         let keys = &log.keys;
         let mut call = redis::cmd("EVALSHA");
@@ -172,8 +143,9 @@ impl RedisHot {
     }
 
     /// Writes one log's part, and gives its outcomes.
-    async fn commit_part(&self, at: usize, batch: &Batch, part: &Part) -> Result<(Position, Vec<Change>), HotError> {
-        let (operation, log) = ("commit a batch", &self.logs[at]);
+    async fn commit_part(&self, at: LogNo, batch: &Batch, part: &Part) -> Result<(Position, Vec<Change>), HotError> {
+        let (operation, at) = ("commit a batch", usize::from(at));
+        let log = &self.logs[at];
         let request = Self::commit_request(log, batch, part);
         let (position, outcomes, records, entries, is_missing): (Position, Vec<u8>, u64, u64, bool) =
             self.writes.ask(at, operation, &request, Purpose::Write).await?;
@@ -193,7 +165,7 @@ impl RedisHot {
 
     /// Every log's part at once; each is tried again by itself until its outcome is known.
     async fn commit_once_known(&self, batch: &Batch) -> Result<Committed, HotError> {
-        let parts = self.split(batch);
+        let parts = batch.parts(self.logs());
         let writing = parts.iter().map(|(log, part)| self.commit_part(*log, batch, part));
         let mut committed = Committed { position: 0, changes: vec![Change::Conflict; batch.changes.len()] };
         for (part, written) in parts.values().zip(join_all(writing).await) {
@@ -334,7 +306,7 @@ impl HotStore for RedisHot {
 
     async fn account(&self, id: &AccountId) -> Result<Option<StoredAccount>, HotError> {
         let operation = "read an account";
-        let at = self.log_of(id);
+        let at = usize::from(log_of(id, self.logs()));
         let mut ask = redis::cmd("HGET");
         ask.arg(&self.logs[at].keys.accounts).arg(id.as_str());
         let Some(value) = self.read::<Option<Vec<u8>>>(at, operation, &ask).await? else { return Ok(None) };

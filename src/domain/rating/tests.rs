@@ -35,18 +35,10 @@ fn plan(tiers: &[(u64, i64, u64)], cap_octets: Option<u64>) -> Plan {
     };
     let tiers = tiers.iter().map(tier).collect();
     Plan {
-        name: "IoT".to_owned(),
-        product: "iot".to_owned(),
-        department: "iot-business".to_owned(),
-        access: Access::Cellular,
         apns: vec![Apn::from("iot.example")],
-        monthly_fee: 1000,
-        activation_fee: 0,
-        fees: Vec::new(),
-        suspended_percent: 0,
-        source: ChargingSource::Auto,
         usage: Some(UsagePrice { cap_octets, ..UsagePrice::graduated(tiers) }),
         quota: QuotaPolicy { slice_octets: MB, validity_s: 3600, threshold_percent: 20, ..QuotaPolicy::default() },
+        ..Plan::without_usage(Access::Cellular)
     }
 }
 

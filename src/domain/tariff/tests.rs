@@ -4,6 +4,26 @@ use super::*;
 use crate::domain::money::Rate;
 use crate::domain::usage::Direction;
 
+impl Plan {
+    /// One without fees and without usage, for tests of the domain to start from.
+    pub(in crate::domain) fn without_usage(access: Access) -> Self {
+        Self {
+            name: "plan".to_owned(),
+            product: "product".to_owned(),
+            department: "department".to_owned(),
+            access,
+            apns: Vec::new(),
+            monthly_fee: 0,
+            activation_fee: 0,
+            fees: Vec::new(),
+            suspended_percent: 0,
+            source: ChargingSource::Auto,
+            usage: None,
+            quota: QuotaPolicy::default(),
+        }
+    }
+}
+
 fn block(price: &str, octets: u64) -> Block {
     Block { price: Rate::parse(price).unwrap(), octets }
 }

@@ -136,17 +136,17 @@ impl Charging {
             let reason = "the store is away".to_owned();
             return Err(HotError::Transient { operation: "read an account", reason });
         }
-        if let Some(stored) = self.shared.hot.account(account).await? {
-            self.take(stored).await;
+        match self.shared.hot.account(account).await? {
+            Some(stored) => self.take(stored).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    async fn take(&self, stored: StoredAccount) {
+    async fn take(&self, stored: StoredAccount) -> Result<(), HotError> {
         let (done, taken) = oneshot::channel();
         self.queue_of(&stored.account).push(Work::Know { stored, done });
-        // Gone where the shard stops: so does whatever comes behind.
-        let _stopping = taken.await;
+        let reason = || "its shard has not taken it".to_owned();
+        taken.await.map_err(|_| HotError::Transient { operation: "take over an account", reason: reason() })
     }
 
     /// On a store that gateways share: loads the accounts that were opened by others and

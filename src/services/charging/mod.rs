@@ -255,8 +255,9 @@ impl Charging {
     fn resolve(&self, request: &ChargeRequest) -> Option<(AccountNo, Option<u16>)> {
         let directory = &self.shared.directory;
         if let Some(account) = request.session.as_ref().and_then(|session| directory.account_of(session)) {
-            // A Gy session may have the same Session-Id as an Rf session that is yet to begin.
-            let opens = request.key.source() == UsageSource::Rf;
+            // A Gy session may have the same Session-Id as an Rf session that is yet to begin. What
+            // a first request has opened here is taken back where its batch conflicts.
+            let opens = request.key.source() == UsageSource::Rf || request.phase == Phase::Initial;
             let line = opens.then(|| self.find_line(request)).flatten();
             let line = line.filter(|owner| owner.account == account).map(|owner| owner.line);
             return Some((account, line));

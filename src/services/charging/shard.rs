@@ -194,12 +194,7 @@ impl Shard {
             Work::Expire { account } => self.expire(account, now),
             Work::CloseOne { account, cycle } => self.close_one(account, cycle),
             Work::Sweep { account, peer, before } => self.sweep(account, &peer, before),
-            Work::Know { stored, done } => {
-                if let Err(error) = self.know(stored) {
-                    tracing::error!(%error, "take over an account");
-                }
-                let _waits_no_more = done.send(());
-            }
+            Work::Know { stored, done } => self.know(stored, done),
             Work::Missing { accounts, to } => {
                 let missing = accounts.into_iter().filter(|id| self.accounts.find(id).is_none());
                 let _ = to.send(missing.collect());

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use linegate::domain::ids::{Apn, DeviceId, SessionId};
+use linegate::domain::ids::{Apn, DeviceId, LineId, SessionId};
 use linegate::domain::rating::request::{ChargeAnswer, ChargeRequest, GroupRequest, Outcome, Phase, Used, Wanted};
 use linegate::domain::time::Timestamp;
 use linegate::domain::usage::{Identifier, RecordKey};
@@ -24,7 +24,9 @@ pub enum Kind {
 /// A client; it outlives the gateway's processes.
 pub struct Client {
     pub kind: Kind,
-    pub node: usize,
+    /// The gateway that it likes best.
+    pub home: usize,
+    pub line: LineId,
     name: String,
     imsi: Identifier,
     session: u64,
@@ -45,10 +47,11 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn new(kind: Kind, name: &str, imsi: Identifier, node: usize, to_do: u32) -> Self {
+    pub fn new(kind: Kind, name: &str, line: LineId, imsi: Identifier, home: usize, to_do: u32) -> Self {
         Self {
             kind,
-            node,
+            home,
+            line,
             name: name.to_owned(),
             imsi,
             session: 0,
@@ -114,7 +117,10 @@ impl Client {
             }
         });
         let groups = groups.collect();
-        self.request(key, phase, Some(session), groups, now)
+        let request = self.request(key, phase, Some(session), groups, now);
+        // The session says whose it is.
+        let is_bare = phase != Phase::Initial && dice.one_in(2);
+        ChargeRequest { subscribers: if is_bare { Vec::new() } else { request.subscribers }, ..request }
     }
 
     fn alone(&mut self, dice: &Dice, now: Timestamp) -> ChargeRequest {
@@ -159,6 +165,8 @@ impl Client {
         let request = self.pending.take().expect("only a request is answered");
         let reports = request.groups.iter().enumerate().filter(|(_, g)| g.used.is_some_and(|used| !used.is_nothing()));
         let keys = reports.map(|(at, group)| (request.part_key(at).to_string(), group.rating_group));
+        let is_known = !matches!(answer.outcome, Outcome::UnknownSubscriber | Outcome::UnknownSession);
+        assert!(is_known, "{request:?}: {answer:?}");
         match answer.outcome {
             Outcome::Success => self.acknowledged.extend(keys),
             _ => {

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use linegate::domain::account::stable_hash;
 use linegate::domain::ids::{AccountId, SessionId};
 use linegate::domain::time::Timestamp;
-use linegate::domain::usage::UsageRecord;
+use linegate::domain::usage::{Identifier, UsageRecord};
 use linegate::ports::hot::{
     AccountVisitor, Batch, Change, Committed, HotError, HotStore, LogEntry, LogNo, Position, StoredAccount,
     decode_records,
@@ -81,7 +81,7 @@ impl Rates {
     }
 }
 
-/// One life of the process: what goes wrong in it, and how it ends.
+/// One life of a process: what goes wrong in it, and how it ends.
 #[derive(Clone)]
 pub struct Life {
     pub dice: Dice,
@@ -90,15 +90,22 @@ pub struct Life {
 }
 
 impl Life {
-    /// An await: it may take its time, and it may be the last thing the process does.
+    pub fn new(dice: Dice, rates: Rates) -> Self {
+        Self { dice, rates, killed: CancellationToken::new() }
+    }
+
+    /// An await: it may take its time, and it may be the last thing the process does. Nothing
+    /// of a process comes past here when it was killed.
     async fn point(&self, what: &str) {
-        if self.dice.one_in(self.rates.crash) {
+        if !self.killed.is_cancelled() && self.dice.one_in(self.rates.crash) {
             self.dice.note(&format!("killed at {what}"));
             self.killed.cancel();
-            std::future::pending::<()>().await;
         }
-        if self.dice.one_in(self.rates.delay) {
+        if !self.killed.is_cancelled() && self.dice.one_in(self.rates.delay) {
             tokio::time::sleep(Duration::from_millis(self.dice.below(300))).await;
+        }
+        if self.killed.is_cancelled() {
+            std::future::pending::<()>().await;
         }
     }
 
@@ -129,16 +136,41 @@ fn fatal<T>(operation: &'static str) -> Result<T, HotError> {
 }
 
 impl FaultyHot {
+    /// Each log's part by itself: the process may die when some of them are written.
     async fn apply(&self, batch: &Batch) -> Result<Committed, HotError> {
-        let committed = self.inner.commit(batch).await?;
+        let mut committed = Committed { position: 0, changes: vec![Change::Conflict; batch.changes.len()] };
+        let parts = batch.parts(self.inner.logs());
+        for (n, part) in parts.into_values().enumerate() {
+            if n > 0 {
+                self.life.point("a batch that is written in part").await;
+            }
+            let (loose, loose_records) =
+                if part.has_loose { (batch.loose.clone(), batch.loose_records) } else { (Vec::new(), 0) };
+            let changes: Vec<_> = part.changes.iter().map(|at| batch.changes[*at].clone()).collect();
+            let of_log = Batch { changes, loose, loose_records, ..*batch };
+            let written = self.inner.commit(&of_log).await?;
+            self.keep(&of_log, &written);
+            committed.position = committed.position.max(written.position);
+            for (at, change) in part.changes.iter().zip(written.changes) {
+                committed.changes[*at] = change;
+            }
+        }
+        Ok(committed)
+    }
+
+    fn keep(&self, batch: &Batch, committed: &Committed) {
         let mut records = Vec::new();
         for (change, _) in batch.changes.iter().zip(&committed.changes).filter(|(_, c)| **c == Change::Applied) {
             decode_records(&change.records, change.record_count, &mut records).unwrap();
         }
         decode_records(&batch.loose, batch.loose_records, &mut records).unwrap();
-        self.life.dice.note(&format!("commit {} of {} records", committed.position, records.len()));
+        let conflicts = committed.changes.iter().filter(|c| **c == Change::Conflict).count();
+        self.life.dice.note(&format!(
+            "commit {} of {} records, {conflicts} conflicts",
+            committed.position,
+            records.len()
+        ));
         self.kept.lock().unwrap().extend(records.into_iter().map(|r| (committed.position, r)));
-        Ok(committed)
     }
 }
 
@@ -171,7 +203,8 @@ impl HotStore for FaultyHot {
     }
 
     async fn for_each_account(&self, visit: AccountVisitor<'_>) -> Result<(), HotError> {
-        self.inner.for_each_account(visit).await
+        self.life.point("a read of every account").await;
+        if self.life.fails() { transient("read accounts") } else { self.inner.for_each_account(visit).await }
     }
 
     async fn account(&self, id: &AccountId) -> Result<Option<StoredAccount>, HotError> {
@@ -180,7 +213,24 @@ impl HotStore for FaultyHot {
     }
 
     async fn account_of_session(&self, session: &SessionId) -> Result<Option<AccountId>, HotError> {
-        self.inner.account_of_session(session).await
+        self.life.point("a read of a session").await;
+        if self.life.fails() { transient("read a session") } else { self.inner.account_of_session(session).await }
+    }
+
+    async fn accounts_of_identifier(&self, identifier: &Identifier) -> Result<Vec<AccountId>, HotError> {
+        self.life.point("a read of an identifier").await;
+        match self.life.fails() {
+            true => transient("read an identifier"),
+            false => self.inner.accounts_of_identifier(identifier).await,
+        }
+    }
+
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
+
+    fn logs(&self) -> LogNo {
+        self.inner.logs()
     }
 
     async fn log_after(&self, log: LogNo, position: Position, limit: usize) -> Result<Vec<LogEntry>, HotError> {

@@ -8,20 +8,7 @@ use crate::domain::tariff::Tariff;
 const OCTOBER: &str = "2026-10";
 
 fn plan(fee: i64, activation_fee: i64, suspended_percent: u8) -> Plan {
-    Plan {
-        name: "plan".into(),
-        product: "internet".into(),
-        department: "home".into(),
-        access: Access::Internet,
-        apns: Vec::new(),
-        monthly_fee: fee,
-        activation_fee,
-        fees: Vec::new(),
-        suspended_percent,
-        source: Default::default(),
-        usage: None,
-        quota: Default::default(),
-    }
+    Plan { monthly_fee: fee, activation_fee, suspended_percent, ..Plan::without_usage(Access::Internet) }
 }
 
 /// `basic` 31,000 a month, free while suspended; `kept` 31,000, charged while

@@ -16,7 +16,7 @@ use crate::domain::ids::AccountId;
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest};
 use crate::domain::tariff::TariffBook;
 use crate::domain::time::Timestamp;
-use crate::ports::hot::{AccountChange, Change, HotError, Position};
+use crate::ports::hot::{AccountChange, Change, HotError, Position, StoredAccount};
 use crate::services::charging::accounts::{AccountNo, Slot};
 use crate::services::charging::committer::Package;
 use crate::services::charging::loads::read_account;
@@ -47,6 +47,11 @@ pub(super) enum Waiting {
         last: bool,
         to: mpsc::UnboundedSender<CloseProgress>,
     },
+    /// Says whether an account is as new here as it was read from the store.
+    Know {
+        stored: StoredAccount,
+        done: oneshot::Sender<()>,
+    },
 }
 
 impl Waiting {
@@ -55,6 +60,7 @@ impl Waiting {
         match self {
             Waiting::Charge { work: (_, account, _), .. } => accounts.iter().any(|(no, _)| no == account),
             Waiting::Command { account, .. } => accounts.iter().any(|(_, id)| id == account),
+            Waiting::Know { stored, .. } => accounts.iter().any(|(_, id)| *id == stored.account),
             Waiting::Loose { .. } | Waiting::Close { .. } => false,
         }
     }
@@ -107,7 +113,7 @@ impl Shard {
         if self.pending.changes.is_empty() && self.pending.loose_records == 0 {
             let position = self.shared.hot.last_position();
             for waiting in std::mem::take(&mut self.pending.waiting) {
-                release(waiting, position);
+                self.release(waiting, position);
             }
             return;
         }
@@ -144,7 +150,7 @@ impl Shard {
         }
         if changes.iter().all(|c| *c == Change::Applied) {
             for waiting in in_flight.waiting {
-                release(waiting, position);
+                self.release(waiting, position);
             }
             return Ok(());
         }
@@ -156,7 +162,7 @@ impl Shard {
             if is_close || waiting.is_of(&conflicts) {
                 again.push(waiting);
             } else {
-                release(waiting, position);
+                self.release(waiting, position);
             }
         }
         metrics().hot_conflicts.inc_by(conflicts.len() as u64);
@@ -203,6 +209,7 @@ impl Shard {
                     }
                     self.pending.waiting.push(waiting);
                 }
+                Waiting::Know { stored, done } => self.know(stored, done),
                 Waiting::Loose { .. } => self.pending.waiting.push(waiting),
             }
         }
@@ -226,17 +233,19 @@ impl Shard {
             None => self.charge(request, account, line, reply, tariff, now),
         }
     }
-}
 
-fn release(waiting: Waiting, position: Position) {
-    match waiting {
-        Waiting::Charge { answer, reply, .. } | Waiting::Loose { answer, reply } => reply.send(Ok(answer)),
-        Waiting::Command { answer, to, .. } => drop(to.send(Ok(answer))),
-        Waiting::Close { accounts, last, to, .. } => {
-            let _ = to.send(CloseProgress::Durable { accounts, position });
-            if last {
-                let _ = to.send(CloseProgress::Finished);
+    fn release(&mut self, waiting: Waiting, position: Position) {
+        match waiting {
+            Waiting::Charge { answer, reply, .. } | Waiting::Loose { answer, reply } => reply.send(Ok(answer)),
+            Waiting::Command { answer, to, .. } => drop(to.send(Ok(answer))),
+            Waiting::Close { accounts, last, to, .. } => {
+                let _ = to.send(CloseProgress::Durable { accounts, position });
+                if last {
+                    let _ = to.send(CloseProgress::Finished);
+                }
             }
+            // Another gateway may have changed it since.
+            Waiting::Know { stored, done } => self.know(stored, done),
         }
     }
 }

@@ -4,7 +4,10 @@
 //! what the store knows better, and makes room. Where accounts are kept is
 //! [`super::super::accounts`].
 
+use tokio::sync::oneshot;
+
 use super::Shard;
+use super::batches::Waiting;
 use crate::domain::account::{Account, BadAccount};
 use crate::domain::time::Timestamp;
 use crate::ports::hot::{HotError, StoredAccount};
@@ -55,14 +58,27 @@ impl Shard {
         self.counted = cached;
     }
 
-    /// Takes an account as the store has it, where that is newer than what is here. What
-    /// is changed here at this moment is loaded when it conflicts.
-    pub(super) fn know(&mut self, stored: StoredAccount) -> Result<(), HotError> {
+    /// Takes an account as the store has it, where that is newer than what is here, and says so.
+    /// What is changed here at this moment waits for its batch: either that conflicts and the
+    /// account is loaded, or what is here counts from then on.
+    pub(super) fn know(&mut self, stored: StoredAccount, done: oneshot::Sender<()>) {
         let no = self.accounts.number(&stored.account);
-        self.bring(no)?;
-        let is_newer =
-            self.accounts.slot(no).is_none_or(|slot| slot.pending.is_none() && slot.account.version < stored.version);
-        if is_newer { self.put(stored) } else { Ok(()) }
+        if let Err(error) = self.bring(no) {
+            return self.fail(&error);
+        }
+        match self.accounts.slot(no) {
+            Some(slot) if slot.pending.is_some() || slot.in_flight => {
+                return self.pending.waiting.push(Waiting::Know { stored, done });
+            }
+            Some(slot) if slot.account.version >= stored.version => {}
+            _ => {
+                if let Err(error) = self.put(stored) {
+                    // Whoever waits hears that it is not known.
+                    return tracing::error!(%error, "take over an account");
+                }
+            }
+        }
+        let _waits_no_more = done.send(());
     }
 
     /// Opens an account as the store has it, in the place of what was known of it.
