@@ -577,6 +577,7 @@ async fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) ->
         Arc::clone(&clock),
         config.billing.clone(),
     )?;
+    let month = Arc::new(month);
     let imports = Imports::new(
         Arc::clone(&store),
         Arc::clone(&seam) as _,
@@ -604,7 +605,8 @@ async fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) ->
         outbox: Arc::clone(&built.outbox),
         webhooks: Arc::clone(&built.webhooks) as _,
         documents: Arc::clone(&built.documents) as _,
-        month: Arc::new(MonthSeam::new(month)),
+        month: Arc::new(MonthSeam::new(Arc::clone(&month))),
+        previews: month,
         imports: Arc::new(ImportsSeam::new(imports)),
         accounts: Arc::new(AccountsSeam::new(built.charging.clone())),
         balances: Arc::new(BalancesSeam::new(

@@ -42,6 +42,7 @@ async fn list(State(state): State<ApiState>, query: Query) -> ApiResult<Response
         imsi: query.text("imsi").map(str::to_owned),
         msisdn: query.text("msisdn").map(str::to_owned),
         device: query.text("deviceId").map(DeviceId::from),
+        ..LineFilter::default()
     };
     let lines = state.ordering.lines(&filter, query.page()?).await?;
     let mut items = Vec::with_capacity(lines.items.len());

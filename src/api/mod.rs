@@ -20,6 +20,7 @@ mod my_page;
 mod openapi;
 pub mod operations;
 mod orders;
+mod plan_changes;
 mod probes;
 mod rerating;
 mod serve;
@@ -52,6 +53,7 @@ use crate::ports::{Clock, Ids};
 use crate::services::devices::DeviceRegistry;
 use crate::services::explain::Explain;
 use crate::services::fieldwork::Fieldwork;
+use crate::services::month::Month;
 use crate::services::ordering::Ordering;
 use crate::services::outbox::Outbox;
 use crate::services::rerating::Rerating;
@@ -146,6 +148,8 @@ pub struct ApiParts {
     pub documents: Arc<dyn Documents>,
     /// Closes months.
     pub month: Arc<dyn MonthOperations>,
+    /// Bills as a change of plan would make them.
+    pub previews: Arc<Month>,
     /// Takes files in.
     pub imports: Arc<dyn Imports>,
     /// Shows charging accounts.
@@ -258,6 +262,7 @@ fn operator_routes() -> Router<ApiState> {
         .merge(suspense::routes())
         .merge(rerating::routes())
         .merge(explain::routes())
+        .merge(plan_changes::routes())
         .merge(tariffs::routes())
         .merge(my_page::token_routes())
         .merge(hub::routes("/linegate/v1", "linegate"))

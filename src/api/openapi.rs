@@ -118,6 +118,12 @@ pub const ROUTES: [(&str, &[Row]); 10] = [
             ("/suspense/{id}/recycle", "post", "Put it back into charging", &["by"]),
             ("/suspense/{id}/correct", "post", "Charge the corrected row of a charging file", &["by"]),
             ("/suspense/{id}/drop", "post", "Give it up, with the reason", &["by"]),
+            (
+                "/planChanges/preview",
+                "get",
+                "The open cycle's bill with and without a change of plan; changes nothing",
+                &["line", "account", "plan", "at"],
+            ),
             ("/tariffs", "get", "Versions of the tariff, the oldest first", &["state"]),
             ("/tariffs/{version}", "get put delete", "One version; put it; withdraw it before it holds", &[]),
             ("/lines/import", "post", "Take lines in; newline-delimited JSON", &[]),

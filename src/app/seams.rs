@@ -257,11 +257,11 @@ impl RerateIntake for ChargingSeam {
 }
 
 /// Month close behind what REST needs.
-pub struct MonthSeam(Month);
+pub struct MonthSeam(Arc<Month>);
 
 impl MonthSeam {
     /// Over the service.
-    pub fn new(month: Month) -> Self {
+    pub fn new(month: Arc<Month>) -> Self {
         Self(month)
     }
 }

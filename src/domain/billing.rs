@@ -6,16 +6,18 @@
 //! Invariants: one bill for an account and cycle; lines sum to the net, net and
 //! tax to the gross; a final invoice never changes; numbers have no gap.
 //!
-//! [`charges`] makes the charges of a line, [`invoicing`] the invoice of an
-//! account and its postings.
+//! [`charges`] makes the charges of lines, [`invoicing`] the invoice of an account
+//! and its postings, [`comparison`] puts two bills side by side.
 //!
 //! Timestamps: `issued` is when it was finalised, the cycle's interval is the
 //! customer's local month.
 
 pub mod charges;
+pub mod comparison;
 pub mod invoicing;
 
-pub use charges::{CycleDays, Unbillable, UsageSum, charges_for, usage_charge};
+pub use charges::{CycleDays, Unbillable, UsageSum, account_charges};
+pub use comparison::{Compared, Side, side_by_side};
 pub use invoicing::{BillTo, invoice, invoice_id};
 
 use serde::{Deserialize, Serialize};

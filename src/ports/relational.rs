@@ -447,6 +447,8 @@ pub struct LineFilter {
     pub state: Option<LineState>,
     /// Of this customer.
     pub customer: Option<CustomerId>,
+    /// Billed with this account.
+    pub account: Option<AccountId>,
     /// With this IMSI.
     pub imsi: Option<String>,
     /// With this MSISDN.

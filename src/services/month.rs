@@ -18,6 +18,7 @@
 
 mod bills;
 mod documents;
+mod preview;
 mod settings;
 
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use crate::ports::Clock;
 use crate::ports::closing::{ClosingError, CycleCloser};
 use crate::ports::relational::{CloseRun, CloseState, Relational, StoreError, Write};
 
+pub use preview::{Changing, PlanChange, PlanPreview, PreviewError};
 pub use settings::{BillingSettings, DepartmentSettings};
 
 /// What the caller wants of a close.

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use linegate::adapters::memory::MemoryStore;
 use linegate::adapters::system::ManualClock;
 use linegate::adapters::tariff_file;
-use linegate::domain::billing::{CycleDays, charges_for};
+use linegate::domain::billing::{CycleDays, account_charges};
 use linegate::domain::cycle::Calendar;
 use linegate::domain::line::{Line, LineState};
 use linegate::domain::rating::request::{ChargeAnswer, ChargeRequest, Outcome, Phase, Used};
@@ -165,7 +165,7 @@ async fn a_line_that_moved_in_pays_its_month_and_no_activation() {
     let tariff = tariff_file::shipped().unwrap().into();
     for (line, expected) in [("L1", vec![550]), ("L2", vec![]), ("L3", vec![33_000]), ("L4", vec![])] {
         let stored = house.store.line(&line.into()).await.unwrap().unwrap();
-        let charges = charges_for(&stored, &days, &tariff).unwrap();
+        let charges = account_charges(&[stored], Vec::new(), &days, &tariff).unwrap();
         assert_eq!(charges.iter().map(|c| c.amount).collect::<Vec<_>>(), expected, "{line}");
     }
     let suspended = house.store.line(&"L2".into()).await.unwrap().unwrap();

@@ -420,6 +420,7 @@ fn line_matches(filter: &LineFilter, line: &Line) -> bool {
     let profile = &line.profile;
     filter.state.is_none_or(|s| line.actual == s)
         && filter.customer.as_ref().is_none_or(|c| line.customer == *c)
+        && filter.account.as_ref().is_none_or(|a| line.account == *a)
         && filter.imsi.as_ref().is_none_or(|i| profile.imsi.as_ref() == Some(i))
         && filter.msisdn.as_ref().is_none_or(|m| profile.msisdn.as_ref() == Some(m))
         && filter.device.as_ref().is_none_or(|d| profile.device.as_ref() == Some(d))

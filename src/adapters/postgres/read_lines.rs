@@ -41,6 +41,7 @@ impl LineReads for PostgresStore {
         let mut queries = list_and_count("body", "lines");
         narrow(&mut queries, "state = ", filter.state.map(|s| s.as_str()));
         narrow(&mut queries, "customer = ", filter.customer.as_ref().map(|c| text(c.as_str())));
+        narrow(&mut queries, "account = ", filter.account.as_ref().map(|a| text(a.as_str())));
         narrow(&mut queries, "imsi = ", filter.imsi.as_deref().map(text));
         narrow(&mut queries, "msisdn = ", filter.msisdn.as_deref().map(text));
         narrow(&mut queries, "device = ", filter.device.as_ref().map(|d| text(d.as_str())));

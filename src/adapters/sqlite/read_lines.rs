@@ -42,6 +42,7 @@ impl LineReads for SqliteStore {
         let mut queries = list_and_count("body", "lines");
         narrow(&mut queries, "state = ", filter.state.map(|s| s.as_str()));
         narrow(&mut queries, "customer = ", filter.customer.as_ref().map(|c| c.as_str()));
+        narrow(&mut queries, "account = ", filter.account.as_ref().map(|a| a.as_str()));
         narrow(&mut queries, "imsi = ", filter.imsi.as_deref());
         narrow(&mut queries, "msisdn = ", filter.msisdn.as_deref());
         narrow(&mut queries, "device = ", filter.device.as_ref().map(|d| d.as_str()));

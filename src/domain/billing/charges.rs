@@ -21,6 +21,8 @@
 //!   service and costs nothing.
 //! - A period that is still open counts to the end of the cycle.
 
+use std::collections::BTreeMap;
+
 use super::{Charge, ChargeKind};
 use crate::domain::cycle::{Calendar, CycleId};
 use crate::domain::ids::{LineId, PlanId};
@@ -80,9 +82,37 @@ pub struct Unbillable {
     pub plan: PlanId,
 }
 
+/// What the cycle costs an account: line by line, fees and then usage, so that a bill
+/// reads line by line; usage of lines that have left the account is behind it all.
+///
+/// # Errors
+/// A line or its usage has a plan that is not in the tariff.
+pub fn account_charges(
+    lines: &[Line],
+    usage: Vec<UsageSum>,
+    cycle: &CycleDays,
+    tariff: &TariffBook,
+) -> Result<Vec<Charge>, Unbillable> {
+    let mut by_line: BTreeMap<LineId, Vec<UsageSum>> = BTreeMap::new();
+    for sum in usage {
+        by_line.entry(sum.line.clone()).or_default().push(sum);
+    }
+    let mut charges = Vec::new();
+    for line in lines {
+        charges.extend(charges_for(line, cycle, tariff)?);
+        for sum in by_line.remove(&line.id).unwrap_or_default() {
+            charges.push(usage_charge(sum, cycle, tariff)?);
+        }
+    }
+    for sum in by_line.into_values().flatten() {
+        charges.push(usage_charge(sum, cycle, tariff)?);
+    }
+    Ok(charges)
+}
+
 /// What the cycle costs the line beside its usage: recurring charges in order of
 /// time, then the activation fee. Charges of nothing are left out.
-pub fn charges_for(line: &Line, cycle: &CycleDays, tariff: &TariffBook) -> Result<Vec<Charge>, Unbillable> {
+fn charges_for(line: &Line, cycle: &CycleDays, tariff: &TariffBook) -> Result<Vec<Charge>, Unbillable> {
     let service = in_service(&line.periods);
     let mut charges = recurring(line, service, cycle, tariff)?;
     charges.extend(activation(line, service, cycle, tariff)?);
@@ -91,7 +121,7 @@ pub fn charges_for(line: &Line, cycle: &CycleDays, tariff: &TariffBook) -> Resul
 
 /// A usage charge: kept when it costs nothing, because the document and the
 /// settlement show the octets.
-pub fn usage_charge(sum: UsageSum, cycle: &CycleDays, tariff: &TariffBook) -> Result<Charge, Unbillable> {
+fn usage_charge(sum: UsageSum, cycle: &CycleDays, tariff: &TariffBook) -> Result<Charge, Unbillable> {
     let plan = plan_of(tariff, last_of(&cycle.bounds), &sum.line, &sum.plan)?;
     let span = sum.late_for.map_or(cycle.bounds, |(_, span)| span);
     let mut charge = charge(&sum.line, &sum.plan, plan, ChargeKind::Usage, span);

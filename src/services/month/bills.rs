@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::billing::{
-    BillTo, Charge, CycleDays, Invoice, Unbillable, UsageSum, charges_for, invoice, usage_charge,
-};
+use crate::domain::billing::{BillTo, CycleDays, Invoice, Unbillable, UsageSum, account_charges, invoice};
 use crate::domain::ids::AccountId;
 use crate::domain::ledger::Posting;
 use crate::domain::line::Line;
 use crate::domain::settlement::SettlementSum;
-use crate::domain::tariff::TariffBook;
 use crate::domain::time::Timestamp;
 use crate::ports::relational::{CloseRun, CloseState, StoreError, UsageTotal, Write};
 use crate::telemetry::metrics;
@@ -21,9 +18,9 @@ const LAST_ACCOUNT: &str = "\u{10FFFF}";
 
 /// What there is to bill of one account.
 #[derive(Default)]
-struct Billable {
-    lines: Vec<Line>,
-    usage: Vec<UsageTotal>,
+pub(super) struct Billable {
+    pub(super) lines: Vec<Line>,
+    pub(super) usage: Vec<UsageTotal>,
 }
 
 /// The bills of some accounts in a row.
@@ -150,7 +147,7 @@ impl Month {
         let at_end = book.at(Timestamp(days.bounds.until.millis() - 1));
         for (account, billable) in accounts {
             let to = self.bill_to(account, &billable).await?;
-            match self.charges(billable, days, &book) {
+            match account_charges(&billable.lines, self.sums(billable.usage), days, &book) {
                 Ok(charges) => page.invoices.extend(invoice(to, days, charges, at_end, issued)),
                 Err(fault) => page.faults.push(fault),
             }
@@ -160,7 +157,7 @@ impl Month {
 
     /// The payer is the customer of the account's first line. An account whose
     /// lines have all moved into a pool since is found by its usage.
-    async fn bill_to(&self, account: AccountId, billable: &Billable) -> Result<BillTo, MonthError> {
+    pub(super) async fn bill_to(&self, account: AccountId, billable: &Billable) -> Result<BillTo, MonthError> {
         if let Some(first) = billable.lines.first() {
             let email = billable.lines.iter().find_map(|l| l.profile.email.clone());
             return Ok(BillTo { account, customer: first.customer.clone(), email });
@@ -174,28 +171,13 @@ impl Month {
         Err(StoreError::Broken { operation: "find the payer of an account", reason }.into())
     }
 
-    /// Line by line: fees, then usage, so that a bill reads line by line.
-    fn charges(&self, billable: Billable, days: &CycleDays, tariff: &TariffBook) -> Result<Vec<Charge>, Unbillable> {
-        let mut usage: BTreeMap<_, Vec<UsageTotal>> = BTreeMap::new();
-        for total in billable.usage {
-            usage.entry(total.line.clone()).or_default().push(total);
-        }
-        let mut charges = Vec::new();
-        for line in &billable.lines {
-            charges.extend(charges_for(line, days, tariff)?);
-            for total in usage.remove(&line.id).unwrap_or_default() {
-                charges.push(self.usage_charge(total, days, tariff)?);
-            }
-        }
-        for total in usage.into_values().flatten() {
-            charges.push(self.usage_charge(total, days, tariff)?);
-        }
-        Ok(charges)
-    }
-
-    fn usage_charge(&self, total: UsageTotal, days: &CycleDays, tariff: &TariffBook) -> Result<Charge, Unbillable> {
-        let late_for = total.late_for.map(|cycle| (cycle, self.calendar.bounds(cycle)));
-        let UsageTotal { line, plan, octets, amount, .. } = total;
-        usage_charge(UsageSum { line, plan, late_for, octets, amount }, days, tariff)
+    /// The totals as a bill takes them.
+    pub(super) fn sums(&self, usage: Vec<UsageTotal>) -> Vec<UsageSum> {
+        let sum = |total: UsageTotal| {
+            let late_for = total.late_for.map(|cycle| (cycle, self.calendar.bounds(cycle)));
+            let UsageTotal { line, plan, octets, amount, .. } = total;
+            UsageSum { line, plan, late_for, octets, amount }
+        };
+        usage.into_iter().map(sum).collect()
     }
 }

@@ -16,6 +16,7 @@ use linegate::api::{
 };
 use linegate::domain::account::CommandAnswer;
 use linegate::domain::billing::{Charge, ChargeKind, Invoice};
+use linegate::domain::cycle::CycleId;
 use linegate::domain::ids::{AccountId, LineId, SagaId};
 use linegate::domain::money::Currency;
 use linegate::domain::rating::request::{ChargeAnswer, Outcome};
@@ -23,6 +24,7 @@ use linegate::domain::rating::rerate::{Rerate, Rerated};
 use linegate::domain::settlement::Settlement;
 use linegate::domain::time::{Interval, Timestamp};
 use linegate::domain::usage::{Identifier, RecordKey, SuspenseReason, UsageOutcome, UsageRecord};
+use linegate::ports::closing::{ClosedCycle, ClosingError, CycleCloser, Progress};
 use linegate::ports::delivery::{DeliveryError, Hook, WebhookSender};
 use linegate::ports::documents::{DocumentError, Documents};
 use linegate::ports::intake::{IntakeError, RecycleIntake, RerateIntake};
@@ -31,6 +33,7 @@ use linegate::saga::testing::CrashPlan;
 use linegate::saga::{Drive, Engine};
 use linegate::services::devices::{DeviceRegistry, DeviceSettings};
 use linegate::services::explain::Explain;
+use linegate::services::month::{BillingSettings, Month};
 use linegate::services::outbox::{Outbox, OutboxSettings, Senders};
 use linegate::services::rerating::{RerateSettings, Rerating};
 use linegate::services::suspense::{Suspense, SuspenseSettings};
@@ -141,6 +144,17 @@ impl Balances for Operations {
 }
 
 #[async_trait]
+impl CycleCloser for Operations {
+    async fn close_cycle(&self, _: CycleId, _: Progress<'_>) -> Result<ClosedCycle, ClosingError> {
+        Ok(ClosedCycle { accounts: 0, position: 0 })
+    }
+
+    async fn drain_until(&self, _: u64) -> Result<(), ClosingError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
 impl RecycleIntake for Operations {
     async fn recycle(&self, _: UsageRecord) -> Result<ChargeAnswer, IntakeError> {
         let suspense = Some(SuspenseReason::UnknownLine);
@@ -214,6 +228,8 @@ impl Api {
         let rerating = Rerating::new(store.clone(), of_rerating, tariff, world.clock.clone(), settings);
         let (files, clock) = (tariff_file::shipped().unwrap().into(), world.clock.clone());
         let tariffs = Tariffs::open(store.clone(), clock, files, TariffSettings::default()).await.unwrap();
+        let (closer, book, clock) = (Arc::new(Operations), tariffs.book(), world.clock.clone());
+        let previews = Month::new(store.clone(), closer, book, clock, BillingSettings::default()).unwrap();
         let explain = Explain::new(store.clone(), tariff_file::shipped().unwrap().into());
         let parts = ApiParts {
             tokens: Tokens::open("", store.as_ref(), ids.as_ref()).await.unwrap(),
@@ -235,6 +251,7 @@ impl Api {
             rerating: Arc::new(rerating),
             suspense: Arc::new(suspense),
             tariffs: Arc::new(tariffs),
+            previews: Arc::new(previews),
             currency: Currency::KRW,
             readiness: readiness.clone(),
             settings: http,

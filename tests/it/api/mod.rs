@@ -4,6 +4,7 @@ mod balances;
 mod devices;
 mod explain;
 pub mod harness;
+mod plan_changes;
 mod suspense;
 mod tariffs;
 

@@ -191,6 +191,8 @@ pub(crate) async fn lines_are_found_by_each_filter_by_id(store: &Store) {
         (LineFilter { state: Some(LineState::Suspended), ..any() }, vec!["l-3"]),
         (LineFilter { state: Some(LineState::Absent), ..any() }, vec![]),
         (LineFilter { customer: Some("c-1".into()), ..any() }, vec!["l-1", "l-2"]),
+        (LineFilter { account: Some("a-1".into()), ..any() }, vec!["l-1", "l-2", "l-3"]),
+        (LineFilter { account: Some("a-2".into()), ..any() }, vec![]),
         (LineFilter { imsi: Some("450080000000002".to_owned()), ..any() }, vec!["l-2"]),
         (LineFilter { msisdn: Some("82101".to_owned()), ..any() }, vec!["l-1"]),
         (LineFilter { device: Some("m-3".into()), ..any() }, vec!["l-3"]),
