@@ -79,6 +79,7 @@ impl RequestIntake for GrantAll {
             threshold_octets: 0,
             holding_s: 0,
             final_unit: None,
+            throttle: None,
         };
         let groups = request.groups.iter().map(|group| GroupAnswer {
             rating_group: group.rating_group,

@@ -60,7 +60,7 @@ use crate::services::saga_store::RelationalSagas;
 use crate::services::scheduling::Scheduling;
 use crate::services::suspense::Suspense;
 use crate::services::tariffs::Tariffs;
-use crate::services::thresholds::Thresholds;
+use crate::services::thresholds::{Recall, Thresholds};
 use crate::services::usage_events::UsageEvents;
 use crate::transport::diameter::{self, DiameterElements, DiameterServices, Peers};
 use crate::transport::mqtt::{self, Identities, IntakeSettings, MessageIntake, ModemRegistry, MqttListeners};
@@ -117,6 +117,7 @@ struct Built {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
     charging: Charging,
+    seam: Arc<ChargingSeam>,
     drain: Arc<Drain>,
     devices: DeviceStates,
     engine: Arc<Engine<Write>>,
@@ -399,7 +400,7 @@ async fn build(
         store: Arc::clone(&store),
         elements: Arc::new(DiameterElements::new(&config.diameter, peers.clone())),
         modems: Arc::new(EveryTransport(reached)),
-        charging: seam,
+        charging: Arc::clone(&seam) as _,
         tariff: tariff.clone(),
         settings: config.activation.clone(),
     };
@@ -449,6 +450,7 @@ async fn build(
         clock,
         ids,
         charging,
+        seam,
         drain,
         devices,
         engine,
@@ -513,7 +515,12 @@ async fn spawn_services(
         tasks.spawn(watch_closes(charging, store, stop.services.clone()));
         tasks.spawn(Arc::clone(&built.engine).run(stop.services.clone()));
         let (store, ordering) = (Arc::clone(&built.store), Arc::clone(&built.ordering));
-        let thresholds = Thresholds::open(store, ordering, config.thresholds.clone()).await?;
+        let recall = Recall {
+            charging: Arc::clone(&built.seam) as _,
+            elements: Arc::clone(&built.elements),
+            tariff: built.tariff.clone(),
+        };
+        let thresholds = Thresholds::open(store, ordering, recall, config.thresholds.clone()).await?;
         tasks.spawn(thresholds.run(stop.services.clone()));
         tasks.spawn(Arc::clone(&built.outbox).run(stop.services.clone()));
         let (bell, settings) = (built.outbox.bell(), config.usage_events.clone());
@@ -564,12 +571,7 @@ async fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) ->
     let (clock, ids, tariff) = (Arc::clone(&built.clock), Arc::clone(&built.ids), built.tariff.clone());
     let tokens = Tokens::open(&config.http.my_page_secret, &*store, &*ids).await?;
     let currency = tariff.book().currency();
-    let seam = Arc::new(ChargingSeam::new(
-        built.charging.clone(),
-        Arc::clone(&built.drain),
-        &config.billing,
-        Arc::clone(&built.clock),
-    ));
+    let seam = Arc::clone(&built.seam);
     let month = Month::new(
         Arc::clone(&store),
         Arc::clone(&seam) as _,

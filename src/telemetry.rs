@@ -143,6 +143,7 @@ metrics! {
     // Orders
     orders: IntCounterVec = counters("linegate_orders_total", "Moves of orders into a state, by state.", &["state"]);
     threshold_orders: IntCounterVec = counters("linegate_threshold_orders_total", "Suspensions that thresholds of usage asked for, by outcome (ordered, repeated, already, refused).", &["outcome"]);
+    threshold_recalls: IntCounterVec = counters("linegate_threshold_recalls_total", "Sessions that were called back to be slowed down, by outcome (told, unknown, unreached).", &["outcome"]);
     orders_refused: IntCounterVec = counters("linegate_orders_refused_total", "Orders refused, by status.", &["status"]);
     saga_steps: IntCounterVec = counters("linegate_saga_steps_total", "Saga steps by name and outcome.", &["step", "outcome"]);
     sagas_running: IntGauge = gauge("linegate_sagas_running", "Sagas being run at this moment.");

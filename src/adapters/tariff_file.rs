@@ -233,6 +233,14 @@ mod tests {
                 "tier = [{ from_octets = 0, price = 3, per_octets = 1 }]\nallowance = [{ name = \"a\", octets = 1, pooled = true }]\nthreshold = [{ name = \"t\", at = { allowance = { name = \"a\", percent = 100 } }, action = \"suspend\" }]",
                 "threshold `t`: a pooled allowance",
             ),
+            (
+                "tier = [{ from_octets = 0, price = 3, per_octets = 1 }]\nthreshold = [{ name = \"t\", at = { amount = 1 }, action = \"notify\", throttle = { up_bps = 1, down_bps = 1 } }]",
+                "threshold `t`: throttle goes with the action `throttle`",
+            ),
+            (
+                "tier = [{ from_octets = 0, price = 3, per_octets = 1 }]\nthreshold = [{ name = \"t\", at = { amount = 1 }, action = \"throttle\", throttle = { up_bps = 1, down_bps = 0 } }]",
+                "threshold `t`: throttle: up_bps and down_bps must be 1 or more",
+            ),
         ];
         for (usage, fault) in table {
             let text = SHIPPED.replacen(payg, &format!("{usage}\n"), 1);

@@ -1,9 +1,12 @@
-//! What the gateway does itself about a threshold of usage: suspend the line.
+//! What the gateway does itself about a threshold of usage: suspend the line, or call
+//! its sessions back for slower quota.
 //!
 //! Follows the stream of happenings with a cursor of its own. A suspension is an
 //! order like any other, under the external id `threshold/<line>/<cycle>/<rule>`: so
 //! it is placed once, however often the event is read, and is seen, cancelled and
-//! undone where orders are. `notify` and `throttle` are done by whoever listens.
+//! undone where orders are. How slow a line is follows from what it has used
+//! ([`crate::domain::rating`]); here its clients are only asked to come for the quota
+//! that says so. `notify` is for whoever listens.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +15,19 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::activation::reauthorize;
 use super::ordering::{Idempotency, Ordering, SubmitError};
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{LineId, PlanId};
+use crate::domain::line::Line;
 use crate::domain::notification::USAGE_THRESHOLD;
 use crate::domain::ordering::Note;
 use crate::domain::request::{ItemAction, NewItem, NewOrder, RequestedState};
-use crate::domain::tariff::ThresholdAction;
-use crate::ports::relational::{Relational, Stored, StreamedHappening, Write};
+use crate::domain::tariff::{SharedTariff, ThresholdAction};
+use crate::domain::time::Timestamp;
+use crate::ports::charging::LineCharging;
+use crate::ports::network::Elements;
+use crate::ports::relational::{LineFilter, Page, Relational, Stored, StreamedHappening, Write};
 use crate::telemetry::metrics;
 
 /// Name of the stored cursor.
@@ -35,18 +43,32 @@ pub struct ThresholdSettings {
     pub batch: u64,
     /// Looks at a line that has no room for another order before its suspension is given up.
     pub busy_tries: u32,
+    /// Lines of an account that are called back at most when its pool reaches a threshold.
+    pub pool_lines_max: u64,
 }
 
 impl Default for ThresholdSettings {
     fn default() -> Self {
-        Self { poll_ms: 1_000, batch: 256, busy_tries: 60 }
+        Self { poll_ms: 1_000, batch: 256, busy_tries: 60, pool_lines_max: 1_000 }
     }
+}
+
+/// What a session is called back with.
+#[derive(Clone)]
+pub struct Recall {
+    /// Knows the open sessions.
+    pub charging: Arc<dyn LineCharging>,
+    /// Reaches their clients.
+    pub elements: Arc<dyn Elements>,
+    /// Says what a rule slows down.
+    pub tariff: SharedTariff,
 }
 
 /// The service.
 pub struct Thresholds {
     store: Arc<dyn Relational>,
     ordering: Arc<Ordering>,
+    recall: Recall,
     settings: ThresholdSettings,
     /// The last happening that was looked at.
     cursor: u64,
@@ -74,6 +96,7 @@ impl Thresholds {
     pub async fn open(
         store: Arc<dyn Relational>,
         ordering: Arc<Ordering>,
+        recall: Recall,
         settings: ThresholdSettings,
     ) -> Stored<Self> {
         let cursor = match store.meta(CURSOR).await?.and_then(|text| text.parse().ok()) {
@@ -84,7 +107,7 @@ impl Thresholds {
                 first
             }
         };
-        Ok(Self { store, ordering, settings, cursor, tries: 0 })
+        Ok(Self { store, ordering, recall, settings, cursor, tries: 0 })
     }
 
     /// Works until `stop`.
@@ -128,9 +151,16 @@ impl Thresholds {
         Ok(done)
     }
 
-    /// Orders what one happening asks for; `false` where it has to wait.
+    /// Does what one happening asks for; `false` where it has to wait.
     async fn look_at(&mut self, streamed: &StreamedHappening) -> Stored<bool> {
-        let Some(reached) = suspension(streamed) else { return Ok(true) };
+        let Some(reached) = reached(streamed) else { return Ok(true) };
+        if reached.action == ThresholdAction::Throttle.as_str() {
+            self.call_back(&reached, streamed.happening.at).await?;
+            return Ok(true);
+        }
+        if reached.action != ThresholdAction::Suspend.as_str() {
+            return Ok(true);
+        }
         let outcome = match self.suspend(&reached, streamed).await {
             Err(SubmitError::Store(error)) => return Err(error),
             Err(SubmitError::Busy { .. }) if self.tries < self.settings.busy_tries => {
@@ -149,6 +179,46 @@ impl Thresholds {
         self.tries = 0;
         metrics().threshold_orders.with_label_values(&[outcome]).inc();
         Ok(true)
+    }
+
+    /// Asks the sessions of every line that the rule slows down to come back for quota.
+    /// One that is not reached comes when its Validity-Time is over.
+    async fn call_back(&self, reached: &Reached, at: Timestamp) -> Stored<()> {
+        let book = self.recall.tariff.book();
+        let plan = reached.plan.as_ref().and_then(|plan| book.plan_at(plan, at));
+        let Some(usage) = plan.and_then(|plan| plan.usage.as_ref()) else { return Ok(()) };
+        let rule = usage.thresholds.iter().find(|rule| rule.name == reached.threshold && rule.throttle.is_some());
+        let (Some(rule), Some(line)) = (rule, self.store.line(&reached.line).await?) else { return Ok(()) };
+        let lines = match usage.pool_of(rule) {
+            None => vec![line],
+            Some(_) => {
+                let filter = LineFilter { account: Some(line.account), ..LineFilter::default() };
+                self.store.lines(&filter, Page { offset: 0, limit: self.settings.pool_lines_max }).await?.items
+            }
+        };
+        for line in lines {
+            self.call_line_back(&line).await;
+        }
+        Ok(())
+    }
+
+    async fn call_line_back(&self, line: &Line) {
+        let Recall { charging, elements, .. } = &self.recall;
+        let count = |outcome: &str| metrics().threshold_recalls.with_label_values(&[outcome]).inc();
+        match reauthorize(&**charging, &**elements, &line.account, &line.id).await {
+            Ok(told) => told.into_iter().for_each(|(open, asked)| match asked {
+                Ok(true) => count("told"),
+                Ok(false) => count("unknown"),
+                Err(error) => {
+                    tracing::debug!(%error, peer = %open.peer, "call a session back to slow it down");
+                    count("unreached");
+                }
+            }),
+            Err(error) => {
+                tracing::debug!(%error, line = %line.id, "call a line's sessions back to slow it down");
+                count("unreached");
+            }
+        }
     }
 
     async fn suspend(&self, reached: &Reached, streamed: &StreamedHappening) -> Result<&'static str, SubmitError> {
@@ -174,12 +244,11 @@ impl Thresholds {
     }
 }
 
-/// The threshold that a happening is about, where it asks for a suspension.
-fn suspension(streamed: &StreamedHappening) -> Option<Reached> {
+/// The threshold that a happening is about.
+fn reached(streamed: &StreamedHappening) -> Option<Reached> {
     let happening = Some(&streamed.happening).filter(|h| h.event_type == USAGE_THRESHOLD)?;
     let reached = Reached::deserialize(&happening.event["usageThreshold"]);
-    let reached = reached.inspect_err(|error| tracing::error!(id = streamed.id, %error, "read a threshold's event"));
-    reached.ok().filter(|reached| reached.action == ThresholdAction::Suspend.as_str())
+    reached.inspect_err(|error| tracing::error!(id = streamed.id, %error, "read a threshold's event")).ok()
 }
 
 fn suspend_item(line: &LineId) -> NewItem {

@@ -178,7 +178,7 @@ async fn a_threshold_becomes_an_event_with_the_usage_that_reached_it() {
     (next.version, next.effective_from) = (2, from);
     let usage = next.plans.get_mut(&PlanId::from("iot-payg")).unwrap().usage.as_mut().unwrap();
     let (name, at_amount) = ("bill-shock".to_owned(), Reach::Amount(6));
-    usage.thresholds = vec![Threshold { name, at: at_amount, action: ThresholdAction::Suspend }];
+    usage.thresholds = vec![Threshold { name, at: at_amount, action: ThresholdAction::Suspend, throttle: None }];
     gateway.tariff.replace(gateway.tariff.book().with(next).unwrap());
     gateway.clock.set(at("10-10T13:00:00"));
     for id in ["1", "2", "3"] {

@@ -5,9 +5,11 @@
 //! so usage that comes late for its cycle finds what is really left, and idle lines
 //! cost nothing.
 
-use crate::domain::account::{Account, LineCharging, Pot};
+use crate::domain::account::{Account, Bucket, LineCharging, Pot};
 use crate::domain::cycle::CycleId;
-use crate::domain::tariff::{Allowance, Circumstances, Reach, Rollover, Tariff, UsagePrice, counter_key};
+use crate::domain::tariff::{
+    Allowance, BitRates, Circumstances, Reach, Rollover, Tariff, Threshold, UsagePrice, counter_key,
+};
 use crate::domain::time::{Interval, Timestamp};
 use crate::domain::usage::Crossing;
 
@@ -195,36 +197,12 @@ pub(super) fn give_back(
 pub(super) fn crossed(account: &mut Account, no: u16, prices: &UsagePrice) -> Vec<Crossing> {
     let mut crossed = Vec::new();
     let Some(open) = account.buckets.last_mut().filter(|_| !prices.thresholds.is_empty()) else { return crossed };
-    let reached =
-        |part: u64, whole: u64, percent: u8| u128::from(part) * 100 >= u128::from(whole) * u128::from(percent);
     for threshold in &prices.thresholds {
-        let Some(total) = open.total(no) else { break };
-        let mut pool = None;
-        let reached = match &threshold.at {
-            Reach::Amount(amount) => total.amount >= *amount,
-            Reach::CapPercent(percent) => {
-                let cap = prices.cap_octets.unwrap_or(u64::MAX).saturating_add(total.credit());
-                reached(total.octets, cap, *percent)
-            }
-            Reach::Allowance(share) => {
-                let key = counter_key(&share.name);
-                let of_plan = prices.allowances.iter().find(|a| a.name == share.name);
-                let (used, octets) = match of_plan {
-                    Some(pooled) if pooled.pooled => {
-                        pool = Some(key);
-                        open.pool(key).map_or((0, 0), |pool| (pool.pot.used, pool.octets))
-                    }
-                    Some(own) => (total.pot(key).map_or(0, |pot| pot.used), own.octets),
-                    None => (0, 0),
-                };
-                used > 0 && reached(used, octets, share.percent)
-            }
-        };
-        if !reached {
+        if !is_reached(open, no, prices, threshold) {
             continue;
         }
-        let fired = match pool {
-            Some(pool) => &mut open.pool_mut(pool).fired,
+        let fired = match prices.pool_of(threshold) {
+            Some(pool) => &mut open.pool_mut(counter_key(&pool.name)).fired,
             None => &mut open.total_mut(no).more_mut().fired,
         };
         let key = counter_key(&threshold.name);
@@ -234,4 +212,38 @@ pub(super) fn crossed(account: &mut Account, no: u16, prices: &UsagePrice) -> Ve
         }
     }
     crossed
+}
+
+/// To what the line is slowed down at this moment: the lowest rates of the thresholds
+/// that its open cycle has reached. A top-up lifts it until its octets are used up.
+pub(super) fn throttled(account: &Account, no: u16, prices: &UsagePrice) -> Option<BitRates> {
+    let open = account.buckets.last()?;
+    if open.total(no).is_some_and(|total| total.credit_left() > 0) {
+        return None;
+    }
+    let rates = |threshold: &Threshold| threshold.throttle.filter(|_| is_reached(open, no, prices, threshold));
+    prices.thresholds.iter().filter_map(rates).reduce(BitRates::lower)
+}
+
+fn is_reached(open: &Bucket, no: u16, prices: &UsagePrice, threshold: &Threshold) -> bool {
+    let reached =
+        |part: u64, whole: u64, percent: u8| u128::from(part) * 100 >= u128::from(whole) * u128::from(percent);
+    let total = open.total(no);
+    match &threshold.at {
+        Reach::Amount(amount) => total.is_some_and(|total| total.amount >= *amount),
+        Reach::CapPercent(percent) => total.is_some_and(|total| {
+            let cap = prices.cap_octets.unwrap_or(u64::MAX).saturating_add(total.credit());
+            reached(total.octets, cap, *percent)
+        }),
+        Reach::Allowance(share) => {
+            let key = counter_key(&share.name);
+            let of_plan = prices.allowances.iter().find(|a| a.name == share.name);
+            let (used, octets) = match of_plan {
+                Some(pooled) if pooled.pooled => open.pool(key).map_or((0, 0), |pool| (pool.pot.used, pool.octets)),
+                Some(own) => (total.and_then(|total| total.pot(key)).map_or(0, |pot| pot.used), own.octets),
+                None => (0, 0),
+            };
+            used > 0 && reached(used, octets, share.percent)
+        }
+    }
 }

@@ -361,6 +361,7 @@ fn moved(rating_group: u32, wanted: Wanted, cost: Option<Money>) -> GroupAnswer 
             threshold_octets: 0,
             holding_s: 0,
             final_unit: None,
+            throttle: None,
         }),
         _ => None,
     };

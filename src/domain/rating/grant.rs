@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Place;
+use super::allowance::throttled;
 use super::request::{Grant, GroupAnswer, GroupRequest, Outcome, Wanted};
 use crate::domain::account::{Account, Reservation};
 use crate::domain::tariff::{Circumstances, Plan, Tariff, TariffBook, UsagePrice};
@@ -47,7 +48,13 @@ pub(super) fn grant(
     let octets = left.map_or(wanted, |left| wanted.min(policy.share(left, groups)));
     assert!(left.is_none_or(|left| octets <= left), "a grant stays within what is left");
     let other_changes = [Some(account.bounds.until), book.next_change(now)];
-    let (validity_s, tariff_change) = until_change(usage, tariff, other_changes, policy.validity_s.max(1), now);
+    let throttle = throttled(account, line, usage);
+    let validity_s = match throttle {
+        // It ends with the cycle: the client has to ask again by then.
+        Some(_) => policy.validity_s.min(u32::try_from(account.bounds.until.since(now).as_secs()).unwrap_or(u32::MAX)),
+        None => policy.validity_s,
+    };
+    let (validity_s, tariff_change) = until_change(usage, tariff, other_changes, validity_s.max(1), now);
     if octets > 0 {
         let tcc = Duration::from_secs(u64::from(validity_s) * 2);
         let (rating_group, services) = (group.rating_group, group.services.clone());
@@ -63,6 +70,7 @@ pub(super) fn grant(
             threshold_octets: u64::try_from(threshold).unwrap_or(0),
             holding_s: policy.holding_s,
             final_unit: (left == Some(octets)).then(|| policy.final_unit.clone()),
+            throttle,
         }),
         ..GroupAnswer::bare(group.rating_group, Outcome::Success)
     }

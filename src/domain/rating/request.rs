@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::ids::{Apn, ClientHost, SessionId};
 use crate::domain::money::Money;
 use crate::domain::network::Plmn;
-use crate::domain::tariff::FinalUnit;
+use crate::domain::tariff::{BitRates, FinalUnit};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{Identifier, RecordKey, SuspenseReason};
 
@@ -304,6 +304,8 @@ pub struct Grant {
     pub holding_s: u32,
     /// Nothing is left after it: what the client does then.
     pub final_unit: Option<FinalUnit>,
+    /// To what the line is slowed down while it holds.
+    pub throttle: Option<BitRates>,
 }
 
 /// The answer to one request. The fields are stored with the account, and a

@@ -8,6 +8,7 @@ mod rerating;
 mod sessions;
 mod slices;
 mod tables;
+mod throttling;
 mod top_ups;
 mod totals;
 

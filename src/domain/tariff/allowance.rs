@@ -53,6 +53,27 @@ pub struct Threshold {
     pub at: Reach,
     /// What is to be done.
     pub action: ThresholdAction,
+    /// To what the line is slowed down, where the action is to throttle; absent, it is
+    /// only told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttle: Option<BitRates>,
+}
+
+/// What a line may have at most, bits per second, 1 or more each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BitRates {
+    /// From the device.
+    pub up_bps: u32,
+    /// To the device.
+    pub down_bps: u32,
+}
+
+impl BitRates {
+    /// The lower one of each.
+    pub fn lower(self, other: Self) -> Self {
+        Self { up_bps: self.up_bps.min(other.up_bps), down_bps: self.down_bps.min(other.down_bps) }
+    }
 }
 
 /// What has to be reached.

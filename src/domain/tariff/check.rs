@@ -144,10 +144,16 @@ impl UsagePrice {
     }
 
     fn threshold_fault(&self, threshold: &Threshold) -> Option<String> {
-        if let (Reach::Allowance(share), ThresholdAction::Suspend) = (&threshold.at, threshold.action)
-            && self.allowances.iter().any(|a| a.name == share.name && a.pooled)
-        {
+        if threshold.action == ThresholdAction::Suspend && self.pool_of(threshold).is_some() {
             return Some("a pooled allowance is of several lines, and suspend is of one: use notify".to_owned());
+        }
+        if let Some(rates) = threshold.throttle {
+            if threshold.action != ThresholdAction::Throttle {
+                return Some("throttle goes with the action `throttle`".to_owned());
+            }
+            if rates.up_bps == 0 || rates.down_bps == 0 {
+                return Some("throttle: up_bps and down_bps must be 1 or more; use suspend to stop a line".to_owned());
+            }
         }
         let percent = match &threshold.at {
             Reach::Amount(amount) => return (*amount <= 0).then(|| "amount must be above 0".to_owned()),

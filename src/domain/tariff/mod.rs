@@ -25,7 +25,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-pub use allowance::{Allowance, Reach, Rollover, ShareOf, Threshold, ThresholdAction};
+pub use allowance::{Allowance, BitRates, Reach, Rollover, ShareOf, Threshold, ThresholdAction};
 pub use book::{SharedTariff, TariffBook, TariffSource, Version};
 pub use check::{BadTariff, Fault};
 pub use clock::{Clock, Day, Window};

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::allowance::{Allowance, Threshold};
+use super::allowance::{Allowance, Reach, Threshold};
 use super::clock::Window;
 use super::{Tariff, named};
 use crate::domain::ids::Apn;
@@ -222,6 +222,12 @@ impl UsagePrice {
     /// Whether usage meets a cap or costs something: what a top-up puts off.
     pub fn has_end(&self) -> bool {
         self.cap_octets.is_some() || self.rules.iter().any(|rule| rule.cost.free_octets() != u64::MAX)
+    }
+
+    /// The pooled allowance whose share reaches a threshold, where it is of one.
+    pub fn pool_of(&self, threshold: &Threshold) -> Option<&Allowance> {
+        let Reach::Allowance(share) = &threshold.at else { return None };
+        self.allowances.iter().find(|a| a.name == share.name && a.pooled)
     }
 
     pub(super) fn conditions(&self) -> impl Iterator<Item = &Conditions> + Clone {

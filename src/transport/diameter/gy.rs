@@ -5,8 +5,8 @@ use linegate_diameter::answer::{Origin, ReplyTo};
 use linegate_diameter::apps::List;
 use linegate_diameter::apps::gy::{
     CcAnswer, CcRequest, CcRequestType, CcSessionFailover, CheckBalanceResult, FailureHandling, FinalUnit,
-    FinalUnitAction, Grant, Money as WireMoney, PsInformation, RedirectAddressType, RedirectServer, ReportingReason,
-    RequestedAction, ServiceAnswer, ServiceRequest, Subscriber, TariffChangeUsage, Units, UsedUnit,
+    FinalUnitAction, Grant, MaxBitRates, Money as WireMoney, PsInformation, RedirectAddressType, RedirectServer,
+    ReportingReason, RequestedAction, ServiceAnswer, ServiceRequest, Subscriber, TariffChangeUsage, Units, UsedUnit,
 };
 use linegate_diameter::codec::{AvpError, Time};
 use linegate_diameter::dictionary::{self as dict, application};
@@ -20,7 +20,7 @@ use crate::domain::rating::request::{
     Action, ChargeAnswer, ChargeRequest, GroupAnswer, GroupRequest, MoneyAsked, Octets, Outcome, Phase, Used, Volume,
     Wanted,
 };
-use crate::domain::tariff::{self, AddressType};
+use crate::domain::tariff::{self, AddressType, BitRates};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{Identifier, RecordKey};
 
@@ -392,6 +392,8 @@ fn service_answer<'a>(
             (grant.threshold_octets > 0).then(|| u32::try_from(grant.threshold_octets).unwrap_or(u32::MAX));
         answer.quota_holding_time = (grant.holding_s > 0).then_some(grant.holding_s);
         answer.final_unit = grant.final_unit.as_ref().map(|action| final_unit(action, lists));
+        let rates = |slow: BitRates| MaxBitRates { uplink: Some(slow.up_bps), downlink: Some(slow.down_bps) };
+        answer.qos = grant.throttle.map(rates);
     } else if let (Some(moved), true) = (group.cost, action.is_some_and(Action::moves)) {
         let units = Units { money: Some(wire_money(moved)), ..Units::default() };
         answer.granted = Some(Grant { units, tariff_time_change: None });

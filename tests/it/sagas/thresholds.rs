@@ -13,15 +13,16 @@ use linegate::ports::network::NetworkError;
 use linegate::ports::relational::{OrderFilter, OrderReads, OutboxReads, Relational, Write};
 use linegate::saga::testing::CrashPlan;
 use linegate::services::activation::reauthorize;
-use linegate::services::thresholds::{ThresholdSettings, Thresholds};
+use linegate::services::thresholds::{Recall, ThresholdSettings, Thresholds};
 
-use super::world::{ALL, Fault, World, order};
+use super::world::{ALL, Fault, SHARED_TARIFF, World, order};
 use super::{CELLULAR, SUSPEND, TERMINATE, prepared, with_session};
 use crate::contract_hot::record;
 
 async fn thresholds(world: &World, busy_tries: u32) -> Thresholds {
     let settings = ThresholdSettings { busy_tries, ..ThresholdSettings::default() };
-    Thresholds::open(world.store.clone(), Arc::clone(&world.ordering), settings).await.unwrap()
+    let recall = Recall { charging: world.net.clone(), elements: world.net.clone(), tariff: SHARED_TARIFF.clone() };
+    Thresholds::open(world.store.clone(), Arc::clone(&world.ordering), recall, settings).await.unwrap()
 }
 
 /// The usage of `line` reaches a threshold.
@@ -138,4 +139,26 @@ async fn open_sessions_are_called_back_and_one_that_is_away_is_told() {
     assert!(call().await.is_err(), "charging does not say which are open");
     world.net.close_sessions(&line.id);
     assert_eq!(call().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_rule_that_slows_a_line_down_calls_its_sessions_back() {
+    let world = prepared(&with_session(), CrashPlan::never()).await;
+    let mut service = thresholds(&world, 0).await;
+    let called_back = || world.net.trace().iter().filter(|call| call.contains("reauthorize")).count();
+    reach(&world, "line", "most", ThresholdAction::Throttle).await;
+    reach(&world, "line", "another", ThresholdAction::Throttle).await;
+    all(&mut service).await;
+    assert_eq!(called_back(), 0, "neither rule says how slow");
+    reach(&world, "line", "slow", ThresholdAction::Throttle).await;
+    reach(&world, "nobody", "slow", ThresholdAction::Throttle).await;
+    all(&mut service).await;
+    assert_eq!(called_back(), 1);
+    assert_eq!(order_of(&world, "threshold/line/2026-10/slow").await, None, "no order is needed");
+    // A client that is away comes by itself, and stops nothing.
+    world.net.fail(1, Fault::Away);
+    reach(&world, "line", "slow", ThresholdAction::Throttle).await;
+    reach(&world, "line", "bill-shock", ThresholdAction::Suspend).await;
+    all(&mut service).await;
+    assert!(order_of(&world, "threshold/line/2026-10/bill-shock").await.is_some());
 }

@@ -48,6 +48,12 @@ department = "iot"
 access = "cellular"
 apns = ["iot.example"]
 monthly_fee = 1000
+[plan.iot-payg.usage]
+tier = [{ from_octets = 0, price = 1, per_octets = 100_000 }]
+threshold = [
+    { name = "most", at = { amount = 50 }, action = "throttle" },
+    { name = "slow", at = { amount = 80 }, action = "throttle", throttle = { up_bps = 128_000, down_bps = 256_000 } },
+]
 [plan.iot-10mb]
 name = "IoT 10"
 product = "iot"
@@ -81,7 +87,7 @@ access = "tv"
 monthly_fee = 12000
 "#;
 
-static SHARED_TARIFF: LazyLock<SharedTariff> = LazyLock::new(|| toml::from_str::<Tariff>(TARIFF).unwrap().into());
+pub static SHARED_TARIFF: LazyLock<SharedTariff> = LazyLock::new(|| toml::from_str::<Tariff>(TARIFF).unwrap().into());
 
 /// What goes wrong with one call to the outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -185,6 +185,7 @@ fn a_credit_control_answer_survives_the_wire() {
             trigger: Some(List::EMPTY),
             quota_consumption_time: Some(2),
             refund_information: Some(b"debit 7"),
+            qos: Some(MaxBitRates { uplink: Some(128_000), downlink: Some(256_000) }),
         },
         ServiceAnswer {
             rating_group: Some(20),

@@ -52,7 +52,15 @@ fn answered(request: &CcRequest<'_>, answer: &ChargeAnswer) -> (ResultCode, Mess
 }
 
 fn quota(octets: u64, final_unit: Option<Then>) -> Quota {
-    Quota { octets, tariff_change: None, validity_s: 3600, threshold_octets: octets / 5, holding_s: 0, final_unit }
+    Quota {
+        octets,
+        tariff_change: None,
+        validity_s: 3600,
+        threshold_octets: octets / 5,
+        holding_s: 0,
+        final_unit,
+        throttle: None,
+    }
 }
 
 fn group(rating_group: u32, grant: Option<Quota>) -> GroupAnswer {
@@ -182,6 +190,19 @@ fn groups_are_answered_by_the_names_they_came_with() {
     assert_eq!((second.granted, second.validity_time), (None, None), "a report alone gets neither quota nor its time");
     assert_eq!(cca.origin_state_id, Some(7));
     assert_eq!((cca.session_failover, cca.failure_handling), (None, None), "the first answer has said it");
+}
+
+#[test]
+fn a_slow_line_is_told_its_bit_rates_and_a_fast_one_none() {
+    let slow = BitRates { up_bps: 128_000, down_bps: 256_000 };
+    for throttle in [Some(slow), None] {
+        let services = [ServiceRequest { rating_group: Some(1), ..ServiceRequest::default() }];
+        let ccr = CcRequest { services: List::from(&services), ..request(CcRequestType::Update) };
+        let (_, message) = answered(&ccr, &success(vec![group(1, Some(Quota { throttle, ..quota(5, None) }))]));
+        let cca = CcAnswer::parse(&message).unwrap();
+        let rates = MaxBitRates { uplink: Some(128_000), downlink: Some(256_000) };
+        assert_eq!(cca.services.iter().next().unwrap().unwrap().qos, throttle.map(|_| rates));
+    }
 }
 
 #[test]

@@ -253,6 +253,10 @@ fn build_answer(source: &mut Source<'_>) -> Message {
             trigger: source.option(|_| (&triggers).into()),
             quota_consumption_time: source.option(Source::u32),
             refund_information: source.option(Source::octets),
+            qos: source.option(|source| MaxBitRates {
+                uplink: source.option(Source::u32),
+                downlink: source.option(Source::u32),
+            }),
         })
         .collect();
     let missing = source.list(|source| AvpError::missing(source.pick(dict::AVPS)));

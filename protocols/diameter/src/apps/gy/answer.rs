@@ -162,6 +162,41 @@ pub struct ServiceAnswer<'a> {
     pub quota_consumption_time: Option<u32>,
     /// Refund-Information 2022, to be sent back with a refund.
     pub refund_information: Option<&'a [u8]>,
+    /// QoS-Information 1016: the bit rates that the service may have.
+    pub qos: Option<MaxBitRates>,
+}
+
+/// QoS-Information 1016, of which only bit rates are read and written
+/// (TS 29.212 section 5.3.16); bits per second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MaxBitRates {
+    /// Max-Requested-Bandwidth-UL 516: from the user.
+    pub uplink: Option<u32>,
+    /// Max-Requested-Bandwidth-DL 515: to the user.
+    pub downlink: Option<u32>,
+}
+
+impl MaxBitRates {
+    fn read(avp: &Avp<'_>) -> Result<Self, AvpError> {
+        let mut rates = Self::default();
+        avp.read_members(|member, _| {
+            match member.key() {
+                key::MAX_REQUESTED_BANDWIDTH_UL => rates.uplink = Some(member.u32()?),
+                key::MAX_REQUESTED_BANDWIDTH_DL => rates.downlink = Some(member.u32()?),
+                _ => {}
+            }
+            Ok(())
+        })?;
+        Ok(rates)
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.group(&dict::QOS_INFORMATION, |group| {
+            group
+                .some_u32(&dict::MAX_REQUESTED_BANDWIDTH_UL, self.uplink)
+                .some_u32(&dict::MAX_REQUESTED_BANDWIDTH_DL, self.downlink);
+        });
+    }
 }
 
 /// Credit-Control-Answer (RFC 8506 section 3.2). An answer with the E bit is
@@ -352,6 +387,7 @@ impl<'a> ServiceAnswer<'a> {
                 key::TRIGGER => service.trigger = Some(read_trigger(&member)?),
                 key::QUOTA_CONSUMPTION_TIME => service.quota_consumption_time = Some(member.u32()?),
                 key::REFUND_INFORMATION => service.refund_information = Some(member.octets()),
+                key::QOS_INFORMATION => service.qos = Some(MaxBitRates::read(&member)?),
                 _ => {}
             }
             Ok(())
@@ -386,6 +422,9 @@ impl<'a> ServiceAnswer<'a> {
             }
             if let Some(octets) = self.refund_information {
                 group.octets(&dict::REFUND_INFORMATION, octets);
+            }
+            if let Some(rates) = &self.qos {
+                rates.write(group);
             }
         });
     }

@@ -11,7 +11,7 @@ mod units;
 
 pub use answer::{
     CcAnswer, CcSessionFailover, CheckBalanceResult, DebitingFailureHandling, FailedAvp, FailureHandling, FinalUnit,
-    FinalUnitAction, Grant, RedirectAddressType, RedirectServer, ServiceAnswer,
+    FinalUnitAction, Grant, MaxBitRates, RedirectAddressType, RedirectServer, ServiceAnswer,
 };
 pub use request::{CcRequest, CcRequestType, RequestedAction, ServiceRequest, UserEquipment, UserEquipmentType};
 pub use service_information::{PsInformation, ServiceData, ServiceInformation, Subscriber, TrafficVolume};
