@@ -10,7 +10,7 @@ use crate::domain::ids::{AccountId, Apn, ClientHost, CustomerId, DeviceId, LineI
 use crate::domain::line::LineState;
 use crate::domain::network::Plmn;
 use crate::domain::rating::request::{ChargeAnswer, Grant, GroupAnswer, Outcome};
-use crate::domain::tariff::ChargingSource;
+use crate::domain::tariff::{BitRates, ChargingSource};
 use crate::domain::time::{Interval, Timestamp};
 use crate::domain::usage::{Identifier, UsageSource};
 
@@ -115,6 +115,7 @@ fn answer() -> impl Strategy<Value = ChargeAnswer> {
         threshold_octets: octets / 5,
         holding_s: 0,
         final_unit: None,
+        throttle: (octets % 2 == 1).then_some(BitRates { up_bps: validity_s, down_bps: 1 }),
     });
     let group = (any::<u32>(), option::of(grant)).prop_map(|(rating_group, grant)| GroupAnswer {
         rating_group,

@@ -149,6 +149,8 @@ impl Shard {
             }
         }
         if changes.iter().all(|c| *c == Change::Applied) {
+            // The disk goes on while the answers leave.
+            self.dispatch();
             for waiting in in_flight.waiting {
                 self.release(waiting, position);
             }
