@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use linegate::adapters::sqlite::{SqliteSettings, SqliteStore};
 use linegate::domain::ledger::{LedgerSide, Posting, balanced};
+use linegate::ports::relational::{BillingReads, Page, StoredUsage, UsageFilter};
 use linegate_simulators::ledger::{self, Ledger, LedgerConfig, LedgerHandle};
 use linegate_simulators::lines::LineRange;
 use serde_json::Value;
-use sqlx::{Connection, PgConnection, SqliteConnection};
 use tokio::runtime::Runtime;
 
+use crate::contract_relational::postgres;
 use crate::support::{Gateway, Ports, http, pause, wait_for};
 
 /// Lines whose usage is known.
@@ -133,26 +135,25 @@ struct Rated {
 
 impl Books {
     fn rated(&self, runtime: &Runtime) -> Vec<Rated> {
-        type Row = (String, String, i64, Option<String>);
-        let query = "SELECT key, line, octets, postings FROM usage_records WHERE outcome = 'rated'";
-        let rows: Vec<Row> = runtime.block_on(async {
+        let rated = UsageFilter { outcome: Some("rated".to_owned()), ..UsageFilter::default() };
+        let all = Page { offset: 0, limit: u64::MAX };
+        let found = runtime.block_on(async {
             match self {
-                Books::Postgres(url) => {
-                    let mut connection = PgConnection::connect(url).await.unwrap();
-                    sqlx::query_as(query).fetch_all(&mut connection).await.unwrap()
-                }
+                Books::Postgres(url) => postgres::open(url, "compared").await.unwrap().usage(&rated, all).await,
                 Books::Sqlite(file) => {
-                    let url = format!("sqlite:{}", file.display());
-                    let mut connection = SqliteConnection::connect(&url).await.unwrap();
-                    sqlx::query_as(query).fetch_all(&mut connection).await.unwrap()
+                    let store =
+                        SqliteStore::open(&format!("sqlite:{}", file.display()), SqliteSettings::default()).await;
+                    store.unwrap().usage(&rated, all).await
                 }
             }
         });
-        let read = |(key, line, octets, postings): Row| {
-            assert_eq!(posted(postings.as_deref()), octets, "postings of {key}");
-            Rated { key: short_key(&key), line, octets: octets as u64 }
+        let read = |stored: StoredUsage| {
+            let key = stored.key.to_string();
+            assert_eq!(posted(&stored.postings), stored.octets as i64, "postings of {key}");
+            let line = stored.line.as_ref().map(ToString::to_string).unwrap_or_default();
+            Rated { key: short_key(&key), line, octets: stored.octets }
         };
-        rows.into_iter().map(read).collect()
+        found.unwrap().items.into_iter().map(read).collect()
     }
 
     /// Compares all this.
@@ -211,9 +212,8 @@ pub(crate) struct Compared {
 }
 
 /// The octets that the postings of a record move from the network.
-fn posted(postings: Option<&str>) -> i64 {
-    let postings: Vec<Posting> = postings.map(|text| serde_json::from_str(text).unwrap()).unwrap_or_default();
-    assert!(balanced(&postings), "{postings:?}");
+fn posted(postings: &[Posting]) -> i64 {
+    assert!(balanced(postings), "{postings:?}");
     -postings.iter().filter(|p| p.side == LedgerSide::Network).map(|posting| posting.amount).sum::<i64>()
 }
 

@@ -135,7 +135,7 @@ fn newest_package() -> PathBuf {
     packages.map(|entry| entry.unwrap().path()).max_by_key(version).unwrap()
 }
 
-async fn open(url: &str, gateway: &str) -> Result<PostgresStore, StoreError> {
+pub(crate) async fn open(url: &str, gateway: &str) -> Result<PostgresStore, StoreError> {
     let settings = PostgresSettings { connect_timeout_ms: 10_000, ..PostgresSettings::default() };
     let sharer = Sharer { gateway: gateway.to_owned(), hot_log: format!("log of {gateway}") };
     PostgresStore::open(url, settings, sharer).await
