@@ -87,6 +87,11 @@ async fn recycle(State(state): State<ApiState>, Path(id): Path<String>, query: Q
     let query = query.only(&["by"])?;
     let (key, group) = key_of(&id)?;
     let outcome = state.suspense.recycle(key, group, query.text("by").unwrap_or(OPERATOR)).await?;
+    judged(&state, key, group, &outcome).await
+}
+
+/// The case as it is now, with what came of it.
+async fn judged(state: &ApiState, key: &str, group: u32, outcome: &Recycled) -> ApiResult<Json<Value>> {
     let mut body = case(state.suspense.case(key, group).await?);
     body["result"] = json!(outcome.as_str());
     body["reason"] = json!(outcome.reason());
@@ -119,10 +124,7 @@ async fn correct(
     }
     let answer = state.imports.corrected_row(&record, &file).await?;
     let outcome = state.suspense.corrected(record, &answer, query.text("by").unwrap_or(OPERATOR)).await?;
-    let mut body = case(state.suspense.case(key, group).await?);
-    body["result"] = json!(outcome.as_str());
-    body["reason"] = json!(outcome.reason());
-    Ok(Json(body))
+    judged(&state, key, group, &outcome).await
 }
 
 #[derive(Deserialize)]
