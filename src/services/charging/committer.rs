@@ -1,5 +1,9 @@
 //! The committer: gathers the batches of all shards into one durable write after
 //! another. A thread of its own, because an embedded store blocks for the disk.
+//!
+//! A shard whose batch has just become durable says at once what it has next, if only
+//! that it has nothing. The committer hears it out before it writes again: shards that
+//! came one after the other would each pay for a disk write of their own.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,6 +17,13 @@ use crate::ports::hot::{AccountChange, Batch, Change, Committed, HotError, Posit
 
 /// Hears how far the log reaches, and what became of each change.
 pub(super) type Done = oneshot::Sender<(Position, Vec<Change>)>;
+
+/// What a shard has next.
+pub(super) enum Next {
+    Package(Package),
+    /// Nothing at this moment.
+    Nothing,
+}
 
 /// What one shard wants durable; at most one of each shard is on its way.
 pub(super) struct Package {
@@ -31,16 +42,16 @@ pub(super) enum Running {
 
 /// Starts it on the current runtime.
 pub(super) fn start(
-    packages: mpsc::UnboundedReceiver<Package>,
+    shards: mpsc::UnboundedReceiver<(usize, Next)>,
     shared: Arc<Shared>,
     writer: u64,
 ) -> std::io::Result<Running> {
     let runtime = Handle::current();
     if runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
-        return Ok(Running::Task(tokio::spawn(run(packages, shared, writer))));
+        return Ok(Running::Task(tokio::spawn(run(shards, shared, writer))));
     }
     let thread = std::thread::Builder::new().name("hot-committer".to_owned());
-    Ok(Running::Thread(thread.spawn(move || runtime.block_on(run(packages, shared, writer)))?))
+    Ok(Running::Thread(thread.spawn(move || runtime.block_on(run(shards, shared, writer)))?))
 }
 
 impl Running {
@@ -54,18 +65,26 @@ impl Running {
 }
 
 /// Runs until every shard has gone or the store has failed.
-async fn run(mut packages: mpsc::UnboundedReceiver<Package>, shared: Arc<Shared>, writer: u64) {
+async fn run(mut shards: mpsc::UnboundedReceiver<(usize, Next)>, shared: Arc<Shared>, writer: u64) {
     let mut number = 0;
-    while let Some(first) = packages.recv().await {
-        number += 1;
-        let mut batch = Batch { writer, number, at: shared.clock.now(), ..Batch::default() };
+    let mut owing = Owing(0);
+    loop {
+        let mut batch = Batch { writer, number: number + 1, ..Batch::default() };
         let mut waiting = Vec::with_capacity(shared.queues.len());
-        take(first, &mut batch, &mut waiting);
-        while let Ok(more) = packages.try_recv() {
-            take(more, &mut batch, &mut waiting);
+        while waiting.is_empty() || owing.anybody() {
+            let Some((shard, next)) = shards.recv().await else { return };
+            owing.heard(shard);
+            take(shard, next, &mut batch, &mut waiting);
         }
+        while let Ok((shard, next)) = shards.try_recv() {
+            take(shard, next, &mut batch, &mut waiting);
+        }
+        number += 1;
+        batch.at = shared.clock.now();
         match commit(batch, &shared).await {
-            Ok(committed) => release(committed, waiting),
+            Ok(committed) => {
+                release(committed, waiting, &mut owing);
+            }
             Err(error) => {
                 tracing::error!(%error, "nobody is answered any more; this process has to end and recover");
                 shared.state.store(FATAL, Ordering::Release);
@@ -76,8 +95,33 @@ async fn run(mut packages: mpsc::UnboundedReceiver<Package>, shared: Arc<Shared>
     }
 }
 
-fn take(package: Package, batch: &mut Batch, waiting: &mut Vec<(usize, Done)>) {
-    waiting.push((package.changes.len(), package.done));
+/// Shards that have heard that their batch is durable, and not said yet what is next.
+struct Owing(u64);
+
+impl Owing {
+    fn told(&mut self, shard: usize) {
+        self.0 |= 1 << shard;
+    }
+
+    fn heard(&mut self, shard: usize) {
+        self.0 &= !(1 << shard);
+    }
+
+    fn anybody(&self) -> bool {
+        self.0 != 0
+    }
+}
+
+/// A shard that waits for a batch.
+struct Waiting {
+    shard: usize,
+    changes: usize,
+    done: Done,
+}
+
+fn take(shard: usize, next: Next, batch: &mut Batch, waiting: &mut Vec<Waiting>) {
+    let Next::Package(package) = next else { return };
+    waiting.push(Waiting { shard, changes: package.changes.len(), done: package.done });
     if batch.changes.is_empty() {
         batch.changes = package.changes;
     } else {
@@ -103,9 +147,11 @@ async fn commit(batch: Batch, shared: &Shared) -> Result<Committed, HotError> {
     }
 }
 
-fn release(committed: Committed, waiting: Vec<(usize, Done)>) {
-    let mut changes = committed.changes.into_iter();
-    for (count, done) in waiting {
-        let _ = done.send((committed.position, changes.by_ref().take(count).collect()));
+fn release(committed: Committed, waiting: Vec<Waiting>, owing: &mut Owing) {
+    let mut outcomes = committed.changes.into_iter();
+    for of in waiting {
+        if of.done.send((committed.position, outcomes.by_ref().take(of.changes).collect())).is_ok() {
+            owing.told(of.shard);
+        }
     }
 }

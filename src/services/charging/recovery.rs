@@ -58,10 +58,10 @@ pub(super) async fn start(
         state: AtomicU8::new(RUNNING),
         fatal,
     });
-    let (to_committer, packages) = mpsc::unbounded_channel();
+    let (to_committer, of_shards) = mpsc::unbounded_channel();
     // Fresh for each start, and for each gateway: the hasher is seeded by the system.
     let writer = RandomState::new().hash_one(now.millis());
-    let committer = committer::start(packages, Arc::clone(&shared), writer).map_err(|error| {
+    let committer = committer::start(of_shards, Arc::clone(&shared), writer).map_err(|error| {
         tracing::error!(%error, "start the committer's thread");
         ChargingError::Fatal
     })?;

@@ -24,7 +24,7 @@ use self::batches::{InFlight, Pending, Waiting};
 use self::closes::Closing;
 use self::sweeps::Sweep;
 use super::accounts::{AccountNo, Accounts, Expiries, Place, Versions, schedule};
-use super::committer::Package;
+use super::committer::{Next, Package};
 use super::counters::{count_record, count_repeated};
 use super::directory::Owner;
 use super::loads::Loads;
@@ -53,7 +53,7 @@ pub(super) struct Shard {
     foresee: mpsc::UnboundedReceiver<Foresee>,
     /// Accounts as they would be, had requests been charged that the store is away for.
     shadows: HashMap<AccountNo, Account>,
-    committer: mpsc::UnboundedSender<Package>,
+    committer: mpsc::UnboundedSender<(usize, Next)>,
     pending: Pending,
     in_flight: Option<InFlight>,
     closing: Vec<Closing>,
@@ -72,7 +72,7 @@ impl Shard {
         shared: Arc<Shared>,
         accounts: Accounts,
         receivers: Receivers,
-        committer: mpsc::UnboundedSender<Package>,
+        committer: mpsc::UnboundedSender<(usize, Next)>,
         closed_through: Option<CycleId>,
         versions: Versions,
     ) -> Self {
@@ -386,7 +386,8 @@ impl Shard {
             let (done, outcome) = oneshot::channel();
             self.in_flight = Some(InFlight { accounts: Vec::new(), waiting: Vec::new(), done: outcome });
             self.last_write = now;
-            let _ = self.committer.send(Package { changes: Vec::new(), loose: Vec::new(), loose_records: 0, done });
+            let empty = Package { changes: Vec::new(), loose: Vec::new(), loose_records: 0, done };
+            self.tell_committer(Next::Package(empty));
         }
     }
 

@@ -18,7 +18,7 @@ use crate::domain::tariff::TariffBook;
 use crate::domain::time::Timestamp;
 use crate::ports::hot::{AccountChange, Change, HotError, Position, StoredAccount};
 use crate::services::charging::accounts::{AccountNo, Slot};
-use crate::services::charging::committer::Package;
+use crate::services::charging::committer::{Next, Package};
 use crate::services::charging::loads::read_account;
 use crate::services::charging::work::{Answer, CloseProgress};
 use crate::services::charging::{Charging, ChargingError};
@@ -105,17 +105,17 @@ pub(super) struct InFlight {
 }
 
 impl Shard {
-    /// Sends the pending batch, where none is on its way.
-    pub(super) fn dispatch(&mut self) {
+    /// Sends the pending batch, where none is on its way. Says whether one is now.
+    pub(super) fn dispatch(&mut self) -> bool {
         if self.in_flight.is_some() {
-            return;
+            return true;
         }
         if self.pending.changes.is_empty() && self.pending.loose_records == 0 {
             let position = self.shared.hot.last_position();
             for waiting in std::mem::take(&mut self.pending.waiting) {
                 self.release(waiting, position);
             }
-            return;
+            return false;
         }
         let mut pending = std::mem::take(&mut self.pending);
         for (change, no) in pending.changes.iter_mut().zip(&pending.accounts) {
@@ -128,15 +128,20 @@ impl Shard {
                 change.version = self.versions.after(change.previous);
             }
             slot.account.version = change.version;
-            change.state = slot.account.encode(Vec::with_capacity(512));
+            change.state = slot.account.encode(Vec::new());
         }
         let (done, outcome) = oneshot::channel();
         self.in_flight = Some(InFlight { accounts: pending.accounts, waiting: pending.waiting, done: outcome });
         self.last_write = self.shared.clock.now();
         let package =
             Package { changes: pending.changes, loose: pending.loose, loose_records: pending.loose_records, done };
-        // A committer that has gone drops the package, and with it `done`: the loop ends by that.
-        let _ = self.committer.send(package);
+        self.tell_committer(Next::Package(package));
+        true
+    }
+
+    /// A committer that has gone drops a package, and with it `done`: the loop ends by that.
+    pub(super) fn tell_committer(&self, next: Next) {
+        let _gone = self.committer.send((self.index, next));
     }
 
     /// A batch is durable: answers leave. Accounts that somebody else has
@@ -150,12 +155,16 @@ impl Shard {
         }
         if changes.iter().all(|c| *c == Change::Applied) {
             // The disk goes on while the answers leave.
-            self.dispatch();
+            if !self.dispatch() {
+                self.tell_committer(Next::Nothing);
+            }
             for waiting in in_flight.waiting {
                 self.release(waiting, position);
             }
             return Ok(());
         }
+        // What is decided again takes its time.
+        self.tell_committer(Next::Nothing);
         let conflicts = in_flight.accounts.into_iter().zip(changes).filter(|(_, c)| **c == Change::Conflict);
         let conflicts: Vec<_> = conflicts.map(|(no, _)| (no, self.accounts.id(no))).collect();
         let mut again = Vec::new();
