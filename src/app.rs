@@ -6,9 +6,9 @@
 //! new is accepted, what waits is made durable and answered, peers are told.
 
 mod folder;
-mod modem_threads;
 mod seams;
 mod stores;
+mod threads;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -24,9 +24,9 @@ use tracing::{error, info, warn};
 pub use self::folder::running_at;
 
 use self::folder::Folder;
-use self::modem_threads::ModemThreads;
 use self::seams::{AccountsSeam, BalancesSeam, ChargingSeam, EveryTransport, ImportsSeam, MonthSeam};
 use self::stores::RelationalStore;
+use self::threads::Threads;
 use crate::adapters::broker::{self, BrokerModems, BrokerServices, BrokerSettings};
 use crate::adapters::file_journal::FileJournal;
 use crate::adapters::pdf::PdfDocuments;
@@ -97,7 +97,8 @@ pub struct Gateway {
     charging: ChargingTasks,
     relational: RelationalStore,
     folder: Folder,
-    modem_threads: ModemThreads,
+    drain_threads: Threads,
+    modem_threads: Threads,
 }
 
 /// Told in this order at shutdown.
@@ -224,11 +225,15 @@ impl Gateway {
         let http_listener = bind("http.listen", http_wanted)?;
         let http = http_listener.local_addr()?;
 
-        let relational = RelationalStore::open(&config, &SystemClock, &SeededIds::from_os()).await?;
-        let modem_threads = ModemThreads::start(config.mqtt.threads, config.mqtt.niceness)
+        let drain_threads = Threads::start("drain", config.drain.threads.max(1), config.drain.niceness)
+            .context("start the threads that drain the hot log (drain.threads)")?;
+        let of_store = config.clone();
+        let opening = async move { RelationalStore::open(&of_store, &SystemClock, &SeededIds::from_os()).await };
+        let relational = drain_threads.spawn(opening).await??;
+        let modem_threads = Threads::start("modems", config.mqtt.threads, config.mqtt.niceness)
             .context("start the threads that serve modems (mqtt.threads)")?;
         let (built, charging) = build(&config, relational.port(), &modem_threads, &stop, &services).await?;
-        spawn_services(&config, &built, mode, &stop, &services).await?;
+        spawn_services(&config, &built, &drain_threads, mode, &stop, &services).await?;
         let router = api::router(ApiState::new(api_parts(&config, &built, Arc::clone(&readiness)).await?));
         let (http_settings, http_stop) = (config.http.clone(), stop.http.clone());
         services.spawn(async move {
@@ -248,6 +253,7 @@ impl Gateway {
             charging,
             relational,
             folder,
+            drain_threads,
             modem_threads,
         };
         if mode == Mode::Serve {
@@ -349,6 +355,7 @@ impl Gateway {
             warn!(left = self.services.len(), "services did not end in time");
         }
         self.relational.close().await;
+        drop(self.drain_threads);
         drop(self.folder);
         info!("stopped");
         Ok(())
@@ -359,7 +366,7 @@ impl Gateway {
 async fn build(
     config: &Config,
     store: Arc<dyn Relational>,
-    modem_threads: &ModemThreads,
+    modem_threads: &Threads,
     stop: &Stops,
     tasks: &TaskTracker,
 ) -> anyhow::Result<(Built, ChargingTasks)> {
@@ -503,12 +510,17 @@ fn mail(config: &Config) -> anyhow::Result<Option<Arc<dyn Mailer>>> {
 async fn spawn_services(
     config: &Config,
     built: &Built,
+    drain_threads: &Threads,
     mode: Mode,
     stop: &Stops,
     tasks: &TaskTracker,
 ) -> anyhow::Result<()> {
     let (drain, drain_stop) = (Arc::clone(&built.drain), stop.drain.clone());
-    tasks.spawn(async move { drain.run(drain_stop).await });
+    let draining = async move { drain.run(drain_stop).await };
+    {
+        let _theirs = drain_threads.enter();
+        tasks.spawn(draining);
+    }
     if mode == Mode::Serve {
         tasks.spawn(Arc::clone(&built.tariffs).run(stop.services.clone()));
         let (charging, store) = (built.charging.clone(), Arc::clone(&built.store));

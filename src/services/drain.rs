@@ -32,11 +32,23 @@ pub struct DrainSettings {
     pub retry_ms: u64,
     /// Pause of a gateway that found another one draining, milliseconds.
     pub yield_ms: u64,
+    /// Threads that read the log, make rows and write the relational store, 1 or more.
+    pub threads: usize,
+    /// Their nice value, 0 to 19: how far they give way to charging.
+    pub niceness: u8,
 }
 
 impl Default for DrainSettings {
     fn default() -> Self {
-        Self { batch_entries: 64, batch_records: 32_000, idle_ms: 200, retry_ms: 1000, yield_ms: 500 }
+        Self {
+            batch_entries: 64,
+            batch_records: 32_000,
+            idle_ms: 200,
+            retry_ms: 1000,
+            yield_ms: 500,
+            threads: 1,
+            niceness: 5,
+        }
     }
 }
 
