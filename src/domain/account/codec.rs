@@ -6,24 +6,28 @@
 //! identifier of digits is a number, and what has its usual value is left out. The id
 //! comes first, so that it is read without the rest.
 //!
-//! What few accounts have (counters of several prices, pools, modems, answers) stands as
-//! postcard writes it.
+//! What few accounts have (counters of several prices, pools, modems) stands as postcard
+//! writes it.
 
+mod answer;
 mod reader;
 #[cfg(test)]
 mod tests;
 mod writer;
 
+pub(super) use self::answer::{answer_in, answers_in, append_answer};
 use self::reader::Reader;
 use self::writer::Writer;
 use super::{Account, BadAccount};
 
 /// Format of [`Account::encode`].
-const FORMAT: u8 = 5;
+const FORMAT: u8 = 6;
 
 impl Account {
     /// The whole state, appended to `buffer`.
-    pub fn encode(&self, buffer: Vec<u8>) -> Vec<u8> {
+    pub fn encode(&self, mut buffer: Vec<u8>) -> Vec<u8> {
+        // What is usual fits, so that the buffer seldom moves.
+        buffer.reserve(192 + 192 * self.sessions.len());
         let mut out = Writer::new(buffer);
         out.byte(FORMAT);
         out.account(self);
@@ -85,6 +89,17 @@ mod session_has {
     pub(super) const ENDED_BY_CLIENT: u8 = 16;
 }
 
+mod answer_has {
+    pub(super) const GRANT: u8 = 1;
+    pub(super) const COST: u8 = 2;
+}
+
+mod grant_has {
+    pub(super) const TARIFF_CHANGE: u8 = 1;
+    pub(super) const FINAL_UNIT: u8 = 2;
+    pub(super) const THROTTLE: u8 = 4;
+}
+
 mod identifier_is {
     pub(super) const IMSI: u8 = 0;
     pub(super) const MSISDN: u8 = 1;
@@ -95,4 +110,9 @@ mod identifier_is {
 
 fn bad(reason: impl Into<String>) -> BadAccount {
     BadAccount { reason: reason.into() }
+}
+
+/// The bits whose condition holds.
+fn bits<const N: usize>(all: [(u8, bool); N]) -> u8 {
+    all.iter().filter(|(_, is_set)| *is_set).fold(0, |bits, (bit, _)| bits | bit)
 }

@@ -13,6 +13,7 @@
 //! Timestamps: times in lines are the network's (when an element reached a
 //! state); `expires` and `last_activity` are the gateway's clock.
 
+mod answers;
 mod bucket;
 mod codec;
 mod command;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use answers::Answers;
 pub use bucket::{Bucket, BucketMore, LineMore, LineTotal, Pool, Pot};
 pub use command::{AccountCommand, CommandAnswer, Commanded, OpenSession};
 pub use credit::TopUp;
@@ -37,7 +39,6 @@ pub use view::{AccountView, LineView, SessionView};
 use super::cycle::{BadCalendar, Calendar, CycleId};
 use super::ids::{AccountId, Apn, CustomerId, DeviceId, LineId, PlanId};
 use super::line::LineState;
-use super::rating::request::ChargeAnswer;
 use super::tariff::{ChargingSource, Rollover};
 use super::time::{Interval, Timestamp};
 use super::usage::{Identifier, UsageSource};
@@ -167,8 +168,8 @@ pub struct Account {
     pub modems: Vec<ModemBoot>,
     /// Keys of file rows and single events.
     pub event_keys: EventKeys,
-    /// The newest answers to one-time events by their keys' hashes, oldest first.
-    pub event_answers: Vec<(u64, ChargeAnswer)>,
+    /// The newest answers to one-time events by their keys' hashes.
+    pub event_answers: Answers,
 }
 
 /// An account that cannot be read.
@@ -216,7 +217,7 @@ impl Account {
             sessions: Vec::new(),
             modems: Vec::new(),
             event_keys: EventKeys::default(),
-            event_answers: Vec::new(),
+            event_answers: Answers::default(),
         })
     }
 

@@ -9,6 +9,17 @@ pub struct NumberSet {
 }
 
 impl NumberSet {
+    /// Of ranges that it gave; `None` where they do not ascend, or touch.
+    pub(super) fn of(ranges: Vec<(u64, u64)>) -> Option<Self> {
+        let apart = ranges.windows(2).all(|pair| pair[0].1.checked_add(1).is_some_and(|after| after < pair[1].0));
+        apart.then_some(Self { ranges })
+    }
+
+    /// Its ranges, first and last number of each.
+    pub(super) fn ranges(&self) -> &[(u64, u64)] {
+        &self.ranges
+    }
+
     /// Whether `number` is in it.
     pub fn contains(&self, number: u64) -> bool {
         match self.ranges.last() {

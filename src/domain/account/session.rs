@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::AccountLimits;
 use super::seen::NumberSet;
+use super::{AccountLimits, Answers};
 use crate::domain::ids::{Apn, ClientHost, SessionId};
 use crate::domain::network::Plmn;
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, GroupRequest, Outcome};
@@ -61,8 +61,8 @@ pub struct Session {
     pub network: Option<Plmn>,
     /// Request numbers seen.
     pub numbers: NumberSet,
-    /// The newest answers by request number, oldest first.
-    pub answers: Vec<(u32, ChargeAnswer)>,
+    /// The newest answers by request number.
+    pub answers: Answers,
     /// One for each group that holds a grant.
     pub reservations: Vec<Reservation>,
     /// When the last request came, by the gateway's clock.
@@ -82,18 +82,10 @@ impl Session {
     /// The stored answer to a repeated request; a bare success where the
     /// request is older than the answers kept.
     pub fn answer_to(&self, number: u32, request: &ChargeRequest) -> ChargeAnswer {
-        let stored = self.answers.iter().find(|(n, _)| *n == number).map(|(_, answer)| answer.clone());
+        let stored = self.answers.find(u64::from(number));
         let mut answer = stored.unwrap_or_else(|| ChargeAnswer::alike(Outcome::Success, request));
         answer.repeated = true;
         answer
-    }
-
-    /// Keeps an answer for repeats, and forgets the oldest past the limit.
-    pub fn remember(&mut self, number: u32, answer: &ChargeAnswer, answers_max: usize) {
-        while self.answers.len() >= answers_max.max(1) {
-            self.answers.remove(0);
-        }
-        self.answers.push((number, answer.clone()));
     }
 
     /// Octets set aside at `now`.

@@ -12,7 +12,7 @@ use super::judge::{Usage, blank_record, judge, move_totals};
 use super::price::{Beside, Priced, Served, charge, price, price_beside};
 use super::request::{Action, ChargeAnswer, ChargeRequest, Grant, GroupAnswer, MoneyAsked, Outcome, Used, Wanted};
 use super::{Applied, Place, RatingSettings, is_denied, is_foreign, key_hash};
-use crate::domain::account::{Account, AccountLimits, KeySeen, LineTotal};
+use crate::domain::account::{Account, KeySeen, LineTotal};
 use crate::domain::ids::LineId;
 use crate::domain::ledger::{LedgerSide, Posting, Unit};
 use crate::domain::money::Money;
@@ -55,7 +55,7 @@ pub(super) fn one_time(
     let changed = !records.is_empty();
     if changed {
         account.event_keys.insert(key, now, &settings.limits);
-        remember(account, key, &answer, &settings.limits);
+        account.event_answers.keep(key, &answer, settings.limits.event_answers_max);
     }
     answer.repeated = false;
     Applied { records, changed, ..Applied::unchanged(answer) }
@@ -63,7 +63,7 @@ pub(super) fn one_time(
 
 /// What a debit or refund was answered; where that is forgotten, that it was done.
 fn stored_answer(account: &Account, key: u64, request: &ChargeRequest) -> ChargeAnswer {
-    let stored = account.event_answers.iter().find(|(known, _)| *known == key).map(|(_, answer)| answer.clone());
+    let stored = account.event_answers.find(key);
     // of several groups some may have been refused: that is not made up
     if stored.is_none() && request.groups.len() > 1 {
         return ChargeAnswer { repeated: true, ..ChargeAnswer::bare(Outcome::RatingFailed) };
@@ -74,13 +74,6 @@ fn stored_answer(account: &Account, key: u64, request: &ChargeRequest) -> Charge
     });
     answer.repeated = true;
     answer
-}
-
-fn remember(account: &mut Account, key: u64, answer: &ChargeAnswer, limits: &AccountLimits) {
-    while account.event_answers.len() >= limits.event_answers_max.max(1) {
-        account.event_answers.remove(0);
-    }
-    account.event_answers.push((key, answer.clone()));
 }
 
 /// An event on its way through its groups.

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use self::grant::{Pace, grant};
 use self::judge::{Usage, count};
 use self::request::{ChargeAnswer, ChargeRequest, GroupAnswer, GroupRequest, Outcome, Phase, Used, Wanted};
-use super::account::{Account, AccountLimits, KeySeen, ModemBoot, NumberSet, Session, SessionEnd};
+use super::account::{Account, AccountLimits, Answers, KeySeen, ModemBoot, NumberSet, Session, SessionEnd};
 use super::ids::{Apn, LineId, SessionId};
 use super::line::LineState;
 use super::network::Plmn;
@@ -240,7 +240,7 @@ fn in_session(
             applied.ended = true;
         }
     }
-    session.remember(number, &applied.answer, settings.limits.answers_max);
+    session.answers.keep(u64::from(number), &applied.answer, settings.limits.answers_max);
     applied
 }
 
@@ -278,7 +278,7 @@ fn open_session(
         apn: request.apn.clone(),
         network: None,
         numbers: NumberSet::default(),
-        answers: Vec::new(),
+        answers: Answers::default(),
         reservations: Vec::new(),
         last_activity: now,
         reported_until: request.starts.unwrap_or(request.ends).min(request.ends),
@@ -322,7 +322,7 @@ fn work_groups(
     // What a client reports when the network changes was used in the one before.
     let network = if late { request.network.or(session.network) } else { session.network.or(request.network) };
     let mut place = Place { line, apn, network, foreign, last_of_ended, asking: 0, now };
-    let mut records = Vec::new();
+    let mut records = Vec::with_capacity(request.groups.len());
     let mut reported = Vec::with_capacity(request.groups.len());
     for (at_group, group) in request.groups.iter().enumerate() {
         let mut outcome = Outcome::Success;

@@ -3,7 +3,9 @@
 use serde::de::DeserializeOwned;
 
 use super::{FORMAT, account_has, bad, bucket_has, identifier_is, line_has, session_has, total_has};
-use crate::domain::account::{Account, BadAccount, Bucket, LineCharging, LineTotal, Reservation, Session, SessionEnd};
+use crate::domain::account::{
+    Account, Answers, BadAccount, Bucket, LineCharging, LineTotal, NumberSet, Reservation, Session, SessionEnd,
+};
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::LineId;
 use crate::domain::time::{Interval, Timestamp};
@@ -15,9 +17,13 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, last: 0 }
+    }
+
     pub(super) fn behind_format(bytes: &'a [u8]) -> Result<Self, BadAccount> {
         match bytes.split_first() {
-            Some((&FORMAT, bytes)) => Ok(Self { bytes, last: 0 }),
+            Some((&FORMAT, bytes)) => Ok(Self::new(bytes)),
             Some((format, _)) => Err(bad(format!("format {format}, this program reads {FORMAT}"))),
             None => Err(bad("empty")),
         }
@@ -25,6 +31,11 @@ impl<'a> Reader<'a> {
 
     pub(super) fn is_at_end(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    /// Bytes that are not read yet.
+    pub(super) fn left(&self) -> usize {
+        self.bytes.len()
     }
 
     pub(super) fn account(&mut self) -> Result<Account, BadAccount> {
@@ -52,7 +63,7 @@ impl<'a> Reader<'a> {
             sessions: if has & SESSIONS != 0 { self.each(Self::session)? } else { Vec::new() },
             modems: self.plain_if(has & MODEMS != 0)?,
             event_keys: self.plain_if(has & EVENT_KEYS != 0)?,
-            event_answers: self.plain_if(has & EVENT_ANSWERS != 0)?,
+            event_answers: if has & EVENT_ANSWERS != 0 { self.answers()? } else { Answers::default() },
         })
     }
 
@@ -122,8 +133,8 @@ impl<'a> Reader<'a> {
             line: self.short()?,
             apn: if has & APN != 0 { Some(self.text()?.into()) } else { None },
             network: if has & NETWORK != 0 { Some(self.plain()?) } else { None },
-            numbers: self.plain()?,
-            answers: self.each(|input| Ok((input.word()?, input.plain()?)))?,
+            numbers: self.numbers()?,
+            answers: self.answers()?,
             last_activity: self.time()?,
             reported_until: self.time()?,
             reservations: self.each(Self::reservation)?,
@@ -133,6 +144,18 @@ impl<'a> Reader<'a> {
                 _ => SessionEnd::ByClient(self.time()?),
             },
         })
+    }
+
+    pub(super) fn numbers(&mut self) -> Result<NumberSet, BadAccount> {
+        let ranges = self.each(|input| {
+            let (first, more) = (input.number()?, input.number()?);
+            Ok((first, first.checked_add(more).ok_or_else(|| bad("a range past the last number"))?))
+        })?;
+        NumberSet::of(ranges).ok_or_else(|| bad("ranges of numbers that touch"))
+    }
+
+    fn answers(&mut self) -> Result<Answers, BadAccount> {
+        Answers::from_bytes(self.block()?)
     }
 
     fn reservation(&mut self) -> Result<Reservation, BadAccount> {
@@ -158,12 +181,15 @@ impl<'a> Reader<'a> {
         Ok(Interval { from, until })
     }
 
-    fn time(&mut self) -> Result<Timestamp, BadAccount> {
+    pub(super) fn time(&mut self) -> Result<Timestamp, BadAccount> {
         self.last = self.last.wrapping_add(self.signed()?);
         Ok(Timestamp(self.last))
     }
 
-    fn each<T>(&mut self, mut take: impl FnMut(&mut Self) -> Result<T, BadAccount>) -> Result<Vec<T>, BadAccount> {
+    pub(super) fn each<T>(
+        &mut self,
+        mut take: impl FnMut(&mut Self) -> Result<T, BadAccount>,
+    ) -> Result<Vec<T>, BadAccount> {
         let count = self.number()?;
         // Nothing takes less than a byte: a count beyond that is damage, and no reason for memory.
         if count > self.bytes.len() as u64 {
@@ -177,10 +203,15 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn text(&mut self) -> Result<&'a str, BadAccount> {
+        std::str::from_utf8(self.block()?).map_err(|e| bad(e.to_string()))
+    }
+
+    /// What stands behind its length.
+    pub(super) fn block(&mut self) -> Result<&'a [u8], BadAccount> {
         let length = usize::try_from(self.number()?).unwrap_or(usize::MAX);
-        let (text, rest) = self.bytes.split_at_checked(length).ok_or_else(ends_early)?;
+        let (block, rest) = self.bytes.split_at_checked(length).ok_or_else(ends_early)?;
         self.bytes = rest;
-        std::str::from_utf8(text).map_err(|e| bad(e.to_string()))
+        Ok(block)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], BadAccount> {
@@ -199,12 +230,12 @@ impl<'a> Reader<'a> {
         u16::try_from(number).map_err(|_| bad(format!("{number} is more than 16 bits")))
     }
 
-    fn word(&mut self) -> Result<u32, BadAccount> {
+    pub(super) fn word(&mut self) -> Result<u32, BadAccount> {
         let number = self.number()?;
         u32::try_from(number).map_err(|_| bad(format!("{number} is more than 32 bits")))
     }
 
-    fn number(&mut self) -> Result<u64, BadAccount> {
+    pub(super) fn number(&mut self) -> Result<u64, BadAccount> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -216,13 +247,13 @@ impl<'a> Reader<'a> {
         Err(bad("a number of more than 64 bits"))
     }
 
-    fn byte(&mut self) -> Result<u8, BadAccount> {
+    pub(super) fn byte(&mut self) -> Result<u8, BadAccount> {
         let (byte, rest) = self.bytes.split_first().ok_or_else(ends_early)?;
         self.bytes = rest;
         Ok(*byte)
     }
 
-    fn plain<T: DeserializeOwned>(&mut self) -> Result<T, BadAccount> {
+    pub(super) fn plain<T: DeserializeOwned>(&mut self) -> Result<T, BadAccount> {
         let (value, rest) = postcard::take_from_bytes(self.bytes).map_err(|e| bad(e.to_string()))?;
         self.bytes = rest;
         Ok(value)

@@ -2,8 +2,8 @@ use proptest::prelude::*;
 use proptest::{collection, option};
 
 use crate::domain::account::{
-    Account, AccountLimits, Bucket, BucketMore, EventKeys, LineCharging, LineMore, LineTotal, ModemBoot, NumberSet,
-    Pool, Pot, Reservation, Session, SessionEnd,
+    Account, AccountLimits, Answers, Bucket, BucketMore, EventKeys, LineCharging, LineMore, LineTotal, ModemBoot,
+    NumberSet, Pool, Pot, Reservation, Session, SessionEnd,
 };
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{AccountId, Apn, ClientHost, CustomerId, DeviceId, LineId, PlanId, SessionId};
@@ -130,6 +130,14 @@ fn answer() -> impl Strategy<Value = ChargeAnswer> {
     })
 }
 
+fn answers() -> impl Strategy<Value = Answers> {
+    few((number(), answer())).prop_map(|given| {
+        let mut answers = Answers::default();
+        given.iter().for_each(|(key, answer)| answers.keep(*key, answer, 2));
+        answers
+    })
+}
+
 fn session() -> impl Strategy<Value = Session> {
     let reservation = (any::<u32>(), few(any::<u32>()), number(), time(), time()).prop_map(
         |(rating_group, services, octets, since, expires)| Reservation {
@@ -143,7 +151,7 @@ fn session() -> impl Strategy<Value = Session> {
     let end = prop_oneof![Just(SessionEnd::Open), Just(SessionEnd::ByUs), time().prop_map(SessionEnd::ByClient)];
     let network = option::of(Just(Plmn::parse("45008").unwrap()));
     let names = (text(), source(), option::of(text()), any::<u16>(), option::of(text()), network);
-    let kept = (numbers(), few((any::<u32>(), answer())), few(reservation));
+    let kept = (numbers(), answers(), few(reservation));
     (names, kept, time(), time(), end).prop_map(|(names, kept, last_activity, reported_until, end)| Session {
         id: SessionId::from(names.0),
         source: names.1,
@@ -173,7 +181,7 @@ fn account() -> impl Strategy<Value = Account> {
     let names = (text(), number(), text(), any::<u8>(), text());
     let cycles = (cycle(), option::of(cycle()), interval(), few(bucket()));
     let kept = (few(line()), any::<u16>(), few(session()), few(modem));
-    let keys = (few(any::<u64>()), few((any::<u64>(), answer())));
+    let keys = (few(any::<u64>()), answers());
     (names, cycles, kept, keys).prop_map(|(names, cycles, kept, (keys, event_answers))| {
         let mut event_keys = EventKeys::default();
         for key in keys {
@@ -216,6 +224,23 @@ proptest! {
         let at = at % bytes.len();
         bytes[at] = byte;
         let _either = Account::decode(&bytes);
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_newest_answers_are_found_again_and_older_ones_are_gone(
+        given in collection::vec(answer(), 1..6), max in 0_usize..5
+    ) {
+        let mut answers = Answers::default();
+        for (key, answer) in given.iter().enumerate() {
+            answers.keep(key as u64, answer, max);
+        }
+        let kept = given.len().min(max.max(1));
+        for (key, answer) in given.iter().enumerate() {
+            let is_kept = key >= given.len() - kept;
+            prop_assert_eq!(answers.find(key as u64), is_kept.then(|| answer.clone()));
+        }
     }
 }
 

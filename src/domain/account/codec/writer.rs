@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{account_has, bucket_has, identifier_is, line_has, session_has, total_has};
+use super::{account_has, bits, bucket_has, identifier_is, line_has, session_has, total_has};
 use crate::domain::account::{Account, Bucket, EventKeys, LineCharging, LineTotal, Reservation, Session, SessionEnd};
 use crate::domain::cycle::CycleId;
 use crate::domain::time::{Interval, Timestamp};
@@ -56,7 +56,7 @@ impl Writer {
             self.plain(&account.event_keys);
         }
         if has & EVENT_ANSWERS != 0 {
-            self.plain(&account.event_answers);
+            self.bytes_of(account.event_answers.as_bytes());
         }
     }
 
@@ -171,11 +171,11 @@ impl Writer {
         if let Some(network) = &session.network {
             self.plain(network);
         }
-        self.plain(&session.numbers);
-        self.each(&session.answers, |out, (number, answer)| {
-            out.number(u64::from(*number));
-            out.plain(answer);
+        self.each(session.numbers.ranges(), |out, (first, last)| {
+            out.number(*first);
+            out.number(last - first);
         });
+        self.bytes_of(session.answers.as_bytes());
         self.time(session.last_activity);
         self.time(session.reported_until);
         self.each(&session.reservations, Self::reservation);
@@ -201,19 +201,33 @@ impl Writer {
         self.signed(interval.until.millis().wrapping_sub(interval.from.millis()));
     }
 
-    fn time(&mut self, at: Timestamp) {
+    pub(super) fn time(&mut self, at: Timestamp) {
         self.signed(at.millis().wrapping_sub(self.last));
         self.last = at.millis();
     }
 
-    fn each<T>(&mut self, items: &[T], mut put: impl FnMut(&mut Self, &T)) {
+    pub(super) fn each<T>(&mut self, items: &[T], mut put: impl FnMut(&mut Self, &T)) {
         self.number(items.len() as u64);
         items.iter().for_each(|item| put(self, item));
     }
 
     fn text(&mut self, text: &str) {
-        self.number(text.len() as u64);
-        self.bytes.extend_from_slice(text.as_bytes());
+        self.bytes_of(text.as_bytes());
+    }
+
+    fn bytes_of(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// What `put` writes, its length before it.
+    pub(super) fn block(&mut self, put: impl FnOnce(&mut Self)) {
+        let begins = self.bytes.len();
+        put(self);
+        let ends = self.bytes.len();
+        self.number((ends - begins) as u64);
+        let length_takes = self.bytes.len() - ends;
+        self.bytes[begins..].rotate_right(length_takes);
     }
 
     /// Small ones of either sign are short.
@@ -222,7 +236,7 @@ impl Writer {
     }
 
     /// Seven bits to a byte, the lowest first.
-    fn number(&mut self, mut number: u64) {
+    pub(super) fn number(&mut self, mut number: u64) {
         while number >= 0x80 {
             self.bytes.push(number as u8 | 0x80);
             number >>= 7;
@@ -234,13 +248,8 @@ impl Writer {
         self.bytes.push(byte);
     }
 
-    fn plain<T: Serialize>(&mut self, value: &T) {
+    pub(super) fn plain<T: Serialize>(&mut self, value: &T) {
         let bytes = std::mem::take(&mut self.bytes);
         self.bytes = postcard::to_extend(value, bytes).expect("an account is plain data and memory grows");
     }
-}
-
-/// The bits whose condition holds.
-fn bits<const N: usize>(all: [(u8, bool); N]) -> u8 {
-    all.iter().filter(|(_, is_set)| *is_set).fold(0, |bits, (bit, _)| bits | bit)
 }

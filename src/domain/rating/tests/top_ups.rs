@@ -146,5 +146,5 @@ fn an_account_of_a_former_format_is_refused_by_name() {
     let mut former = World::on("capped").account.encode(Vec::new());
     former[0] = 4;
     let error = Account::decode(&former).unwrap_err();
-    assert!(error.to_string().contains("format 4, this program reads 5"), "{error}");
+    assert!(error.to_string().contains("format 4, this program reads 6"), "{error}");
 }
