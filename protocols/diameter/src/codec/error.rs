@@ -144,10 +144,15 @@ impl Problem {
 }
 
 /// A bad AVP with the octets that go into Failed-AVP 279
-/// (RFC 6733 section 7.5).
+/// (RFC 6733 section 7.5). One word, because every value that is read may
+/// give one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("decode AVP {code}: {problem}")]
-pub struct AvpError {
+#[error("decode AVP {}: {}", .0.code, .0.problem)]
+pub struct AvpError(Box<BadAvp>);
+
+/// What an [`AvpError`] says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadAvp {
     /// AVP code.
     pub code: u32,
     /// Vendor-Id, 0 for the IETF's.
@@ -166,7 +171,7 @@ impl AvpError {
         let shown = Avp { data: &avp.data[..shown_length(avp)], ..*avp };
         let mut failed = BytesMut::with_capacity(shown.data.len() + 16);
         shown.write_to(&mut failed);
-        Self { code: avp.code(), vendor: avp.vendor_id(), problem, failed: failed[..].into() }
+        Self::of(avp.code(), avp.vendor_id(), problem, failed[..].into())
     }
 
     /// A required AVP is missing: 5005 with an example whose value is zero
@@ -174,7 +179,7 @@ impl AvpError {
     #[cold]
     pub fn missing(def: &AvpDef) -> Self {
         let failed = example(def.code, def.vendor, def.flags().0);
-        Self { code: def.code, vendor: def.vendor, problem: Problem::Missing, failed }
+        Self::of(def.code, def.vendor, Problem::Missing, failed)
     }
 
     /// The chain breaks at `octets`: the AVP header, completed with zeros,
@@ -191,7 +196,11 @@ impl AvpError {
         let length = (word(4) & 0x00ff_ffff) as usize;
         let problem =
             if length > octets.len() { Problem::Member } else { Problem::Length { have: length, need: header } };
-        Self { code, vendor, problem, failed: example(code, vendor, flags) }
+        Self::of(code, vendor, problem, example(code, vendor, flags))
+    }
+
+    fn of(code: u32, vendor: u32, problem: Problem, failed: Box<[u8]>) -> Self {
+        Self(Box::new(BadAvp { code, vendor, problem, failed }))
     }
 
     /// The AVP lies in `group`: Failed-AVP shows it within its group, without
@@ -208,11 +217,11 @@ impl AvpError {
         let only = Avp { data: &self.failed, ..*group };
         let mut failed = BytesMut::with_capacity(only.length());
         only.write_to(&mut failed);
-        self.failed = failed[..].into();
+        self.0.failed = failed[..].into();
     }
 
     /// The result code of the problem.
-    pub const fn result_code(&self) -> ResultCode {
+    pub fn result_code(&self) -> ResultCode {
         self.problem.result_code()
     }
 
@@ -232,6 +241,14 @@ impl AvpError {
     /// The AVP in its groups, padded, as it goes into Failed-AVP.
     pub fn failed_avp(&self) -> &[u8] {
         &self.failed
+    }
+}
+
+impl std::ops::Deref for AvpError {
+    type Target = BadAvp;
+
+    fn deref(&self) -> &BadAvp {
+        &self.0
     }
 }
 

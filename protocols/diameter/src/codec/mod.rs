@@ -12,7 +12,7 @@ mod value;
 mod writer;
 
 pub use avp::{Avp, AvpFlags, Avps, GROUP_DEPTH_MAX};
-pub use error::{AvpError, DecodeError, FAILED_VALUE_MAX, FrameError, Problem};
+pub use error::{AvpError, BadAvp, DecodeError, FAILED_VALUE_MAX, FrameError, Problem};
 pub use header::{CommandFlags, HEADER_LENGTH, Header, frame_length};
 pub use message::Message;
 pub use value::{Address, FilterRule, Time, Uri};

@@ -110,7 +110,7 @@ impl<'p> Printer<'p> {
         let inside = Place { at: start, depth: place.depth + 1, grammar };
         match avp.grouped() {
             Ok(members) => self.chain(members, inside).map(drop),
-            Err(AvpError { problem: Problem::Depth { .. }, .. }) => {
+            Err(error) if matches!(error.problem, Problem::Depth { .. }) => {
                 indent(inside.depth, self.out)?;
                 value::write_octets(avp.data, inside.depth, self.out)?;
                 self.out.write_char('\n')
