@@ -25,8 +25,10 @@ pub struct Rule {
 #[derive(Debug, Clone, Copy)]
 pub struct Grammar {
     rules: &'static [Rule],
-    /// AVP index to its place; an index beyond the end has none.
+    /// AVP index to its place.
     places: &'static [Place],
+    /// The place of an index beyond the end: of an AVP that an extension has added.
+    beyond: Place,
     /// The rules that must not be missing.
     required: RuleSet,
     open: bool,
@@ -87,7 +89,8 @@ impl Place {
 impl Grammar {
     /// Takes every known AVP any number of times: for a group without a
     /// grammar, and for the generic error answer.
-    pub(super) const FREE: &Self = &Self { rules: &[], places: &FREE_PLACES, required: RuleSet([0; 2]), open: true };
+    pub(super) const FREE: &Self =
+        &Self { rules: &[], places: &FREE_PLACES, beyond: Place::ANYWHERE, required: RuleSet([0; 2]), open: true };
 
     pub(super) const fn new(rules: &'static [Rule], places: &'static [Place], open: bool) -> Self {
         let (mut required, mut at) = (RuleSet([0; 2]), 0);
@@ -97,7 +100,8 @@ impl Grammar {
             }
             at += 1;
         }
-        Self { rules, places, required, open }
+        let beyond = if rules.is_empty() { Place::ANYWHERE } else { Place::NOWHERE };
+        Self { rules, places, beyond, required, open }
     }
 
     /// Its rules in the standard's order.
@@ -113,8 +117,10 @@ impl Grammar {
     /// Where the AVP with this index stands.
     #[inline]
     pub(super) fn place(&self, index: usize) -> Place {
-        // one that an extension knows and this grammar does not
-        self.places.get(index).copied().unwrap_or(if self.rules.is_empty() { Place::ANYWHERE } else { Place::NOWHERE })
+        match self.places.get(index) {
+            Some(place) => *place,
+            None => self.beyond,
+        }
     }
 
     /// Notes an AVP; false for one that [`Grammar::count`] has to judge.
