@@ -71,14 +71,14 @@ impl Duplicates {
     /// Hands the answer that this request got before to `use_it`.
     pub(super) fn find<T>(&self, identity: Identity, now: Instant, use_it: impl FnOnce(&[u8]) -> T) -> Option<T> {
         let mut part = self.part(identity);
-        part.forget_before(now, self.keep);
+        part.forget_until(now.checked_sub(self.keep));
         part.answer(identity).map(use_it)
     }
 
     /// Keeps an answer.
     pub(super) fn keep(&self, identity: Identity, answer: &[u8], now: Instant) {
         let mut part = self.part(identity);
-        part.forget_before(now, self.keep);
+        part.forget_until(now.checked_sub(self.keep));
         part.write(identity, answer, self.bytes_max_each, now);
     }
 
@@ -155,8 +155,9 @@ impl Part {
         }
     }
 
-    fn forget_before(&mut self, now: Instant, keep: Duration) {
-        while self.written.front().is_some_and(|(since, _)| now.saturating_duration_since(*since) >= keep) {
+    /// Forgets what was written until `last`.
+    fn forget_until(&mut self, last: Option<Instant>) {
+        while self.written.front().is_some_and(|(since, _)| Some(*since) <= last) {
             self.written.pop_front();
         }
     }
@@ -208,6 +209,19 @@ mod tests {
         check(request("s;2", 0, 5, false), false);
         check(request("s;1", 1, 5, false), false);
         check(request("s;1", 0, 5, true), false);
+    }
+
+    #[test]
+    fn a_repeat_by_another_way_is_the_same() {
+        let duplicates = Duplicates::new(Duration::from_secs(240), 1 << 20, 7);
+        let direct = request("s;1", 0, 5, false);
+        let mut out = BytesMut::new();
+        let mut writer = Writer::begin(&mut out, &direct.header);
+        writer.text(&dict::ROUTE_RECORD, "dra-1.example").encoded(direct.body());
+        writer.text(&dict::ROUTE_RECORD, "dra-2.example");
+        writer.finish();
+        let relayed = Message::decode(out.freeze()).unwrap();
+        assert_eq!(identify(&duplicates, &relayed), identify(&duplicates, &direct));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::hash::{BuildHasher, Hasher};
 
 use ahash::RandomState;
+use bytes::BytesMut;
 use linegate_diameter::Message;
 use linegate_diameter::codec::Avp;
 use linegate_diameter::dictionary::key;
@@ -58,14 +59,19 @@ impl<'a> Envelope<'a> {
         hasher.write_u32(message.header.end_to_end);
         hasher.write_u32(message.header.command_code);
         hasher.write_u32(message.header.application_id);
-        for avp in message.avps().filter(|avp| avp.key() != key::ROUTE_RECORD) {
-            hasher.write_u64(avp.key());
-            hasher.write(avp.data);
+        if self.route_records.is_some() {
+            // as the one that came without them
+            let mut direct = BytesMut::with_capacity(message.body().len());
+            let others = message.avps().filter(|avp| avp.key() != key::ROUTE_RECORD);
+            others.for_each(|avp| avp.write_to(&mut direct));
+            hasher.write(&direct);
+        } else {
+            hasher.write(message.body());
         }
         Some(hasher.finish())
     }
 }
 
 fn text<'a>(avp: &Avp<'a>) -> Option<&'a str> {
-    std::str::from_utf8(avp.data).ok()
+    avp.text().ok()
 }
