@@ -51,7 +51,7 @@ pub fn charge_request(request: &AccountingRequest<'_>, received: Timestamp) -> R
         peer: Some(request.route.origin_host.into()),
         subscribers: gy::subscribers(&named),
         apn: ps.called_station_id.map(Apn::new),
-        network: gy::network(Some(ps)),
+        network: gy::network(ps.sgsn_mcc_mnc),
         starts: None,
         ends: request.event_timestamp.map_or(received, |t| Timestamp::from_secs(t.unix_seconds())),
         received,

@@ -5,8 +5,8 @@ use linegate_diameter::answer::{Origin, ReplyTo};
 use linegate_diameter::apps::List;
 use linegate_diameter::apps::gy::{
     CcAnswer, CcRequest, CcRequestType, CcSessionFailover, CheckBalanceResult, FailureHandling, FinalUnit,
-    FinalUnitAction, Grant, MaxBitRates, Money as WireMoney, PsInformation, RedirectAddressType, RedirectServer,
-    ReportingReason, RequestedAction, ServiceAnswer, ServiceRequest, Subscriber, TariffChangeUsage, Units, UsedUnit,
+    FinalUnitAction, Grant, MaxBitRates, Money as WireMoney, RedirectAddressType, RedirectServer, ReportingReason,
+    RequestedAction, ServiceAnswer, ServiceRequest, Subscriber, TariffChangeUsage, Units, UsedUnit,
 };
 use linegate_diameter::codec::{AvpError, Time};
 use linegate_diameter::dictionary::{self as dict, application};
@@ -20,7 +20,7 @@ use crate::domain::rating::request::{
     Action, ChargeAnswer, ChargeRequest, GroupAnswer, GroupRequest, MoneyAsked, Octets, Outcome, Phase, Used, Volume,
     Wanted,
 };
-use crate::domain::tariff::{self, AddressType, BitRates};
+use crate::domain::tariff::{self, AddressType, BitRates, RestrictTo};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{Identifier, RecordKey};
 
@@ -70,8 +70,10 @@ pub struct Asked {
     request_number: u32,
     /// Of a one-time event.
     action: Option<Action>,
-    /// How the request calls its groups, in their order. Empty where the units
-    /// came without Multiple-Services-Credit-Control, and go back without it.
+    /// Whether the units came in Multiple-Services-Credit-Controls, and go back in them.
+    in_groups: bool,
+    /// How the request calls its groups, in their order. Empty where a Rating-Group
+    /// alone is the name of each.
     names: Vec<Name>,
 }
 
@@ -91,18 +93,24 @@ pub fn charge_request(request: &CcRequest<'_>, received: Timestamp) -> Result<(A
         CcRequestType::Termination => Phase::Terminate,
         CcRequestType::Event => Phase::OneTime(action(request)?),
     };
-    let mut names = Vec::with_capacity(2);
-    let mut groups = Vec::with_capacity(2);
+    let in_groups = !request.services.is_empty();
+    let mut names = Vec::new();
+    let mut groups = Vec::with_capacity(request.services.len().max(1));
     for service in request.services.iter() {
         let service = service?;
-        let name = name(&service)?;
-        groups.push(group(&service, &name, phase)?);
-        names.push(name);
+        let group = group(&service, phase)?;
+        if !names.is_empty() || service.rating_group.is_none() || !group.services.is_empty() {
+            // those before it need names only now
+            names.extend(groups[names.len()..].iter().map(Name::of_rating_group));
+            names.push(Name { rating_group: service.rating_group, services: group.services.clone() });
+        }
+        groups.push(group);
     }
-    if groups.is_empty() {
+    if !in_groups {
         groups.push(single_service(request, phase)?);
     }
     let session = SessionId::new(request.route.session_id);
+    let ps = request.service_information.as_ref().and_then(|information| information.ps.as_ref());
     let one_time = matches!(phase, Phase::OneTime(_));
     let charge = ChargeRequest {
         key: RecordKey::Gy(session.clone(), request.request_number),
@@ -110,8 +118,8 @@ pub fn charge_request(request: &CcRequest<'_>, received: Timestamp) -> Result<(A
         session: (!one_time).then_some(session),
         peer: Some(request.route.origin_host.into()),
         subscribers: subscribers(&request.subscriber),
-        apn: request.apn().map(Apn::new),
-        network: network(request.service_information.and_then(|information| information.ps)),
+        apn: ps.and_then(|ps| ps.called_station_id).map(Apn::new),
+        network: network(ps.and_then(|ps| ps.sgsn_mcc_mnc)),
         starts: None,
         ends: request.event_timestamp.map_or(received, |t| Timestamp::from_secs(t.unix_seconds())),
         received,
@@ -122,7 +130,7 @@ pub fn charge_request(request: &CcRequest<'_>, received: Timestamp) -> Result<(A
         _ => None,
     };
     let (request_type, request_number) = (request.request_type, request.request_number);
-    Ok((Asked { request_type, request_number, action, names }, charge))
+    Ok((Asked { request_type, request_number, action, in_groups, names }, charge))
 }
 
 fn action(request: &CcRequest<'_>) -> Result<Action, AvpError> {
@@ -137,28 +145,30 @@ fn action(request: &CcRequest<'_>) -> Result<Action, AvpError> {
 
 /// IMSI first: a number may be ported, a SIM is what it is.
 pub fn subscribers(subscriber: &Subscriber<'_>) -> Vec<Identifier> {
-    let imsi = subscriber.imsi.map(Identifier::imsi);
-    let msisdn = subscriber.msisdn.map(|t| Identifier::msisdn(t.trim_start_matches('+')));
-    imsi.into_iter().chain(msisdn).collect()
+    let mut names = Vec::with_capacity(2);
+    names.extend(subscriber.imsi.map(Identifier::imsi));
+    names.extend(subscriber.msisdn.map(|t| Identifier::msisdn(t.trim_start_matches('+'))));
+    names
 }
 
 /// 3GPP-SGSN-MCC-MNC; what names no network is passed over, like an absent one.
-pub fn network(ps: Option<PsInformation<'_>>) -> Option<Plmn> {
-    ps.and_then(|ps| ps.sgsn_mcc_mnc).and_then(Plmn::parse)
+pub fn network(mcc_mnc: Option<&str>) -> Option<Plmn> {
+    mcc_mnc.and_then(Plmn::parse)
 }
 
-fn name(service: &ServiceRequest<'_>) -> Result<Name, AvpError> {
-    let services = service.service_identifiers.iter().collect::<Result<_, _>>()?;
-    Ok(Name { rating_group: service.rating_group, services })
+impl Name {
+    fn of_rating_group(group: &GroupRequest) -> Self {
+        Self { rating_group: Some(group.rating_group), services: Vec::new() }
+    }
 }
 
-fn group(service: &ServiceRequest<'_>, name: &Name, phase: Phase) -> Result<GroupRequest, AvpError> {
+fn group(service: &ServiceRequest<'_>, phase: Phase) -> Result<GroupRequest, AvpError> {
     let asks = service.requested.is_some();
     let mut is_final = phase == Phase::Terminate || gives_back(service.reporting_reason, asks);
     let used = used(&service.used, asks, &mut is_final)?;
     Ok(GroupRequest {
-        rating_group: name.rating_group.unwrap_or(0),
-        services: name.services.clone(),
+        rating_group: service.rating_group.unwrap_or(0),
+        services: service.service_identifiers.iter().collect::<Result<_, _>>()?,
         used,
         wanted: wanted(service.requested, phase),
         is_final,
@@ -278,9 +288,8 @@ pub fn encode_answer(
     origin: &Origin,
     out: &mut BytesMut,
 ) -> ResultCode {
-    let in_groups = !asked.names.is_empty();
     // Without groups to carry it, the one service's outcome is the command's.
-    let outcome = match (in_groups, answer.outcome, answer.groups.first()) {
+    let outcome = match (asked.in_groups, answer.outcome, answer.groups.first()) {
         (false, Outcome::Success, Some(single)) => single.outcome,
         _ => answer.outcome,
     };
@@ -289,16 +298,15 @@ pub fn encode_answer(
         refuse_event(asked, code, why(outcome), to, origin, out);
         return code;
     }
-    let lists: Vec<Lists<'_>> = answer.groups.iter().map(Lists::of).collect();
-    let services = answer.groups.iter().zip(&lists).enumerate();
-    let services: Vec<ServiceAnswer<'_>> = services
-        .map(|(at, (group, lists))| service_answer(group, asked.names.get(at), lists, asked.action, terms))
-        .collect();
+    let lists = Lists::of_all(&answer.groups);
+    let service = |(at, group)| service_answer(group, asked.names.get(at), lists.get(at), asked.action, terms);
+    let (in_groups, alone) = match asked.in_groups {
+        true => (answer.groups.as_slice(), None),
+        false => (Default::default(), answer.groups.first()),
+    };
     let mut cca = CcAnswer::new(code.into(), asked.request_type, asked.request_number);
     cca.origin_state_id = Some(terms.origin_state_id);
-    if in_groups {
-        cca.services = List::from(&services);
-    } else if let Some(single) = services.first() {
+    if let Some(single) = alone.map(|group| service((0, group))) {
         cca.granted = single.granted;
         cca.validity_time = single.validity_time;
         cca.final_unit = single.final_unit;
@@ -319,7 +327,7 @@ pub fn encode_answer(
             FailureHandlingSetting::RetryAndTerminate => FailureHandling::RetryAndTerminate,
         });
     }
-    cca.encode(to, origin, out);
+    cca.encode_with(in_groups.iter().enumerate().map(service), to, origin, out);
     code
 }
 
@@ -360,21 +368,33 @@ struct Lists<'a> {
 }
 
 impl<'a> Lists<'a> {
-    fn of(group: &'a GroupAnswer) -> Self {
-        match group.grant.as_ref().and_then(|g| g.final_unit.as_ref()) {
-            Some(tariff::FinalUnit::Restrict(to)) => Self {
-                rules: to.rules.iter().map(String::as_str).collect(),
-                filter_ids: to.filter_ids.iter().map(String::as_str).collect(),
-            },
-            _ => Self::default(),
+    /// Of each group; empty where none is restricted.
+    fn of_all(groups: &'a [GroupAnswer]) -> Vec<Self> {
+        match groups.iter().any(|group| restriction(group).is_some()) {
+            true => groups.iter().map(|group| restriction(group).map_or_else(Self::default, Self::of)).collect(),
+            false => Vec::new(),
         }
+    }
+
+    fn of(to: &'a RestrictTo) -> Self {
+        Self {
+            rules: to.rules.iter().map(String::as_str).collect(),
+            filter_ids: to.filter_ids.iter().map(String::as_str).collect(),
+        }
+    }
+}
+
+fn restriction(group: &GroupAnswer) -> Option<&RestrictTo> {
+    match group.grant.as_ref()?.final_unit.as_ref()? {
+        tariff::FinalUnit::Restrict(to) => Some(to),
+        tariff::FinalUnit::Terminate | tariff::FinalUnit::Redirect(_) => None,
     }
 }
 
 fn service_answer<'a>(
     group: &'a GroupAnswer,
     name: Option<&'a Name>,
-    lists: &'a Lists<'a>,
+    lists: Option<&'a Lists<'a>>,
     action: Option<Action>,
     terms: Terms<'_>,
 ) -> ServiceAnswer<'a> {
@@ -405,7 +425,7 @@ fn time(at: Timestamp) -> Option<Time> {
     Time::from_unix_seconds(at.millis().div_euclid(1000))
 }
 
-fn final_unit<'a>(action: &'a tariff::FinalUnit, lists: &'a Lists<'a>) -> FinalUnit<'a> {
+fn final_unit<'a>(action: &'a tariff::FinalUnit, lists: Option<&'a Lists<'a>>) -> FinalUnit<'a> {
     match action {
         tariff::FinalUnit::Terminate => FinalUnit::new(FinalUnitAction::Terminate),
         tariff::FinalUnit::Redirect(to) => {
@@ -419,8 +439,8 @@ fn final_unit<'a>(action: &'a tariff::FinalUnit, lists: &'a Lists<'a>) -> FinalU
             FinalUnit { redirect, ..FinalUnit::new(FinalUnitAction::Redirect) }
         }
         tariff::FinalUnit::Restrict(_) => FinalUnit {
-            filter_rules: List::from(&lists.rules),
-            filter_ids: List::from(&lists.filter_ids),
+            filter_rules: lists.map_or(List::EMPTY, |lists| List::from(&lists.rules)),
+            filter_ids: lists.map_or(List::EMPTY, |lists| List::from(&lists.filter_ids)),
             ..FinalUnit::new(FinalUnitAction::RestrictAccess)
         },
     }

@@ -2,7 +2,7 @@
 
 use linegate_diameter::Message;
 use linegate_diameter::apps::Route;
-use linegate_diameter::apps::gy::ServiceInformation;
+use linegate_diameter::apps::gy::{PsInformation, ServiceInformation};
 use linegate_diameter::dictionary::{Strictness, check, key};
 
 use super::*;
@@ -171,12 +171,18 @@ fn an_event_names_its_action_and_belongs_to_no_session() {
 #[test]
 fn groups_are_answered_by_the_names_they_came_with() {
     let services = [
+        ServiceRequest { rating_group: Some(20), ..ServiceRequest::default() },
         ServiceRequest { service_identifiers: List::from(&[7, 8]), ..ServiceRequest::default() },
         ServiceRequest { rating_group: Some(10), service_identifiers: List::from(&[1]), ..ServiceRequest::default() },
         ServiceRequest { rating_group: Some(10), ..ServiceRequest::default() },
     ];
     let ccr = CcRequest { services: List::from(&services), ..request(CcRequestType::Update) };
-    let answer = success(vec![group(0, Some(quota(5, None))), group(10, None), group(10, Some(quota(9, None)))]);
+    let answer = success(vec![
+        group(20, Some(quota(7, None))),
+        group(0, Some(quota(5, None))),
+        group(10, None),
+        group(10, Some(quota(9, None))),
+    ]);
     let (_, message) = answered(&ccr, &answer);
     let cca = CcAnswer::parse(&message).unwrap();
     let names: Vec<(Option<u32>, Vec<u32>)> = cca
@@ -185,9 +191,9 @@ fn groups_are_answered_by_the_names_they_came_with() {
         .map(|s| s.unwrap())
         .map(|s| (s.rating_group, s.service_identifiers.iter().map(|id| id.unwrap()).collect()))
         .collect();
-    assert_eq!(names, [(None, vec![7, 8]), (Some(10), vec![1]), (Some(10), vec![])]);
-    let second = cca.services.iter().nth(1).unwrap().unwrap();
-    assert_eq!((second.granted, second.validity_time), (None, None), "a report alone gets neither quota nor its time");
+    assert_eq!(names, [(Some(20), vec![]), (None, vec![7, 8]), (Some(10), vec![1]), (Some(10), vec![])]);
+    let report = cca.services.iter().nth(2).unwrap().unwrap();
+    assert_eq!((report.granted, report.validity_time), (None, None), "a report alone gets neither quota nor its time");
     assert_eq!(cca.origin_state_id, Some(7));
     assert_eq!((cca.session_failover, cca.failure_handling), (None, None), "the first answer has said it");
 }

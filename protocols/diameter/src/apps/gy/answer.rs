@@ -265,6 +265,26 @@ impl<'a> CcAnswer<'a> {
 
     /// Appends the answer.
     pub fn encode(&self, to: &ReplyTo, origin: &Origin, out: &mut BytesMut) {
+        self.encode_with(std::iter::empty(), to, origin, out);
+    }
+
+    /// Appends the answer, and behind its own services those that are made on the way.
+    #[inline]
+    pub fn encode_with<'s>(
+        &self,
+        services: impl Iterator<Item = ServiceAnswer<'s>>,
+        to: &ReplyTo,
+        origin: &Origin,
+        out: &mut BytesMut,
+    ) {
+        let mut writer = self.begin(to, origin, out);
+        for service in services {
+            service.write(&mut writer);
+        }
+        self.finish(writer);
+    }
+
+    fn begin<'w>(&self, to: &ReplyTo, origin: &Origin, out: &'w mut BytesMut) -> Writer<'w> {
         let mut writer = to.begin(self.outcome, origin, out);
         writer
             .u32(&dict::AUTH_APPLICATION_ID, application::CREDIT_CONTROL)
@@ -277,6 +297,10 @@ impl<'a> CcAnswer<'a> {
             grant.write(&mut writer);
         }
         self.services.each(|service| service.write(&mut writer));
+        writer
+    }
+
+    fn finish(&self, mut writer: Writer<'_>) {
         self.write_account(&mut writer);
         if let Some(final_unit) = &self.final_unit {
             final_unit.write(&mut writer);
