@@ -64,17 +64,29 @@ pub struct ReplyTo {
 impl ReplyTo {
     /// From the request; also from one whose AVP chain breaks somewhere.
     pub fn new(request: &Message) -> Self {
-        let mut reply = Self::to_header(&request.header);
+        let (mut session_id, mut has_proxy_info) = (None, false);
         for avp in request.avps() {
             match avp.key() {
-                key::SESSION_ID if reply.session_id.is_none() => {
-                    reply.session_id = Some(request.body().slice_ref(avp.data));
-                }
-                key::PROXY_INFO if reply.proxied.is_none() => reply.proxied = Some(request.clone()),
+                key::SESSION_ID => session_id = session_id.or(Some(avp.data)),
+                key::PROXY_INFO => has_proxy_info = true,
                 _ => {}
             }
         }
-        reply
+        Self::of(request, session_id, has_proxy_info)
+    }
+
+    /// From the request and what is known of it already: its first
+    /// Session-Id, a slice of the request, and whether it has Proxy-Info.
+    ///
+    /// # Panics
+    ///
+    /// Where the Session-Id is not a slice of the request's octets.
+    pub fn of(request: &Message, session_id: Option<&[u8]>, has_proxy_info: bool) -> Self {
+        Self {
+            header: request.header.answer(),
+            session_id: session_id.map(|octets| request.body().slice_ref(octets)),
+            proxied: has_proxy_info.then(|| request.clone()),
+        }
     }
 
     /// From a header alone, where nothing else of the request can be read.

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ahash::RandomState;
 use bytes::{Bytes, BytesMut};
 use linegate_diameter::apps::base::DisconnectCause;
 use linegate_diameter::codec::{DecodeError, frame_length};
@@ -25,6 +26,7 @@ use super::requests::Waiting;
 use super::tally::Tally;
 use crate::adapters::system::SystemClock;
 use crate::domain::rating::request::ChargeAnswer;
+use crate::domain::time::Timestamp;
 use crate::ports::intake::{ChargingError, Replies};
 use crate::telemetry::metrics;
 use crate::transport::mailbox::Mailbox;
@@ -104,6 +106,8 @@ pub(super) async fn serve(wire: Wire, node: Arc<Node>, opening: Opening, stop: C
     };
     let connection = Connection {
         machine: Peer::new(config),
+        now: SystemClock::instant(),
+        received: node.services.clock.now(),
         node,
         wire,
         opening,
@@ -114,7 +118,7 @@ pub(super) async fn serve(wire: Wire, node: Arc<Node>, opening: Opening, stop: C
         gone: false,
         arriving: None,
         peer: None,
-        charging: HashMap::new(),
+        charging: HashMap::default(),
         asked: HashMap::new(),
         late_outstanding: 0,
         tally: Tally::default(),
@@ -157,6 +161,10 @@ enum Leaving {
 pub(super) struct Connection {
     pub(super) node: Arc<Node>,
     pub(super) machine: Peer,
+    /// When what is being dealt with came: asked once for all that came together.
+    pub(super) now: Instant,
+    /// The same for the messages among it, in charging's time.
+    pub(super) received: Timestamp,
     wire: Wire,
     pub(super) opening: Opening,
     input: BytesMut,
@@ -170,7 +178,7 @@ pub(super) struct Connection {
     arriving: Option<Box<Opened>>,
     pub(super) peer: Option<Known>,
     /// Requests of the peer that wait for their shard, by tag.
-    pub(super) charging: HashMap<u64, Waiting>,
+    pub(super) charging: HashMap<u64, Waiting, RandomState>,
     /// Requests of ours that wait for the peer, by token.
     asked: HashMap<u64, Asked>,
     pub(super) late_outstanding: usize,
@@ -251,14 +259,14 @@ impl Connection {
     }
 
     fn timeout(&mut self) {
-        let now = SystemClock::instant();
+        self.now = SystemClock::instant();
         let patience = Duration::from_millis(self.node.settings.message_timeout_ms);
-        if self.may_read() && self.partial_since.is_some_and(|since| since + patience <= now) {
+        if self.may_read() && self.partial_since.is_some_and(|since| since + patience <= self.now) {
             metrics().diameter_refused.with_label_values(&["half_message"]).inc();
             debug!("a message did not come to its end in time");
             self.lost();
         }
-        self.machine.handle_timeout(now);
+        self.machine.handle_timeout(self.now);
     }
 
     fn read(&mut self, ready: io::Result<()>) {
@@ -283,6 +291,7 @@ impl Connection {
     /// Cuts whole messages off the input and feeds them to the machine.
     fn cut(&mut self) {
         let now = SystemClock::instant();
+        (self.now, self.received) = (now, self.node.services.clock.now());
         let before = self.input.len();
         while !self.closing {
             let length = match frame_length(&self.input, self.node.settings.message_bytes_max) {
@@ -369,6 +378,7 @@ impl Connection {
     }
 
     fn take_mail(&mut self) {
+        self.now = SystemClock::instant();
         for item in self.opening.mailbox.take() {
             match item {
                 ToConnection::Charged(tag, answer) => self.charged(tag, answer),

@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, Hasher};
 use ahash::RandomState;
 use bytes::BytesMut;
 use linegate_diameter::Message;
+use linegate_diameter::answer::ReplyTo;
 use linegate_diameter::codec::Avp;
 use linegate_diameter::dictionary::key;
 
@@ -17,6 +18,7 @@ pub(super) struct Envelope<'a> {
     pub(super) origin_state: Option<u32>,
     pub(super) destination_host: Option<&'a str>,
     pub(super) destination_realm: Option<&'a str>,
+    session_id: Option<&'a [u8]>,
     route_records: Option<&'a Message>,
     has_proxy_info: bool,
 }
@@ -27,6 +29,7 @@ impl<'a> Envelope<'a> {
         let mut envelope = Self::default();
         for avp in message.avps() {
             match avp.key() {
+                key::SESSION_ID => envelope.session_id = envelope.session_id.or(Some(avp.data)),
                 key::ORIGIN_HOST => envelope.origin_host = text(&avp),
                 key::ORIGIN_REALM => envelope.origin_realm = text(&avp),
                 key::ORIGIN_STATE_ID => envelope.origin_state = avp.u32().ok(),
@@ -45,6 +48,11 @@ impl<'a> Envelope<'a> {
         let Some(message) = self.route_records else { return false };
         let mut records = message.avps().filter(|avp| avp.key() == key::ROUTE_RECORD);
         records.any(|record| record.data.eq_ignore_ascii_case(host.as_bytes()))
+    }
+
+    /// What the answer repeats of the request.
+    pub(super) fn reply_to(&self, message: &Message) -> ReplyTo {
+        ReplyTo::of(message, self.session_id, self.has_proxy_info)
     }
 
     /// What makes the request the same as another: Origin-Host and end-to-end id,

@@ -23,7 +23,6 @@ pub(super) fn pass_on(
     request: Message,
     hops: Vec<Box<str>>,
     from: Arc<str>,
-    origin: Origin,
     to: Arc<Mailbox<ToConnection>>,
     started: Instant,
 ) {
@@ -42,8 +41,8 @@ pub(super) fn pass_on(
                 answer.write_to(&mut out);
                 result_code(&answer)
             }
-            Err(RequestFailure::TooMany) => refused(&request, ResultCode::TOO_BUSY, &origin, &mut out),
-            Err(_) => refused(&request, ResultCode::UNABLE_TO_DELIVER, &origin, &mut out),
+            Err(RequestFailure::TooMany) => refused(&request, ResultCode::TOO_BUSY, &node.origin, &mut out),
+            Err(_) => refused(&request, ResultCode::UNABLE_TO_DELIVER, &node.origin, &mut out),
         };
         let late = Late { command: command_name(&request), result, started, bytes: out.freeze(), identity: None };
         let _gone = to.send(ToConnection::Late(Box::new(late)));

@@ -17,7 +17,6 @@ use super::duplicates::{Identity, replay};
 use super::envelope::Envelope;
 use super::routes::Destination;
 use super::{Node, accounting, gy, relay, s6a};
-use crate::adapters::system::SystemClock;
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest};
 use crate::ports::intake::{ChargingError, Replies, Reply};
 use crate::telemetry::metrics;
@@ -35,48 +34,47 @@ enum Asked {
     Rf(accounting::Asked),
 }
 
-/// Where a request is while it is being judged.
-struct Request {
-    message: Message,
+/// A request that is being judged.
+struct Request<'m> {
+    message: &'m Message,
+    envelope: Envelope<'m>,
     name: &'static str,
-    started: Instant,
     identity: Option<Identity>,
 }
 
 impl Connection {
     pub(super) fn request(&mut self, message: Message) {
-        let started = SystemClock::instant();
         let name = command_name(&message);
         let envelope = Envelope::of(&message);
         self.note_origin(&envelope);
-        let from = self.peer.as_ref().map(|peer| Arc::clone(&peer.host)).unwrap_or_default();
-        match self.node.peers.routes().judge(&message, &envelope, &from) {
+        let from = self.peer.as_ref().map_or("", |peer| &peer.host);
+        match self.node.peers.routes().judge(&message, &envelope, from) {
             Destination::Local => {}
-            Destination::Refuse(code) => return self.refuse(&message, code, name, started),
+            Destination::Refuse(code) => return self.refuse(&message, code, name),
             Destination::Relay(hops) => {
                 self.late_outstanding += 1;
-                let (origin, mailbox) = (self.machine.origin().clone(), Arc::clone(&self.opening.mailbox));
-                return relay::pass_on(&self.node, message, hops, from, origin, mailbox, started);
+                let (from, mailbox) = (from.into(), Arc::clone(&self.opening.mailbox));
+                return relay::pass_on(&self.node, message, hops, from, mailbox, self.now);
             }
         }
         if !self.is_agreed(&message) {
-            return self.refuse(&message, ResultCode::APPLICATION_UNSUPPORTED, name, started);
+            return self.refuse(&message, ResultCode::APPLICATION_UNSUPPORTED, name);
         }
         let identity = self.node.duplicates.identify(&message, &envelope);
-        if identity.is_some_and(|identity| self.replayed(identity, &message, started)) {
+        if identity.is_some_and(|identity| self.replayed(identity, &message)) {
             return;
         }
-        let request = Request { message, name, started, identity };
+        let request = Request { message: &message, envelope, name, identity };
         if self.is_good(&request) {
             self.hand_over(&request);
         }
     }
 
     /// Sends the answer that this request got before; false where there is none.
-    fn replayed(&mut self, identity: Identity, message: &Message, now: Instant) -> bool {
+    fn replayed(&mut self, identity: Identity, message: &Message) -> bool {
         let machine = &mut self.machine;
         let replay = |stored: &[u8]| machine.send_answer(|out| replay(stored, &message.header, out));
-        let found = self.node.duplicates.find(identity, now, replay).is_some();
+        let found = self.node.duplicates.find(identity, self.now, replay).is_some();
         if found {
             metrics().diameter_replayed.inc();
         }
@@ -106,16 +104,15 @@ impl Connection {
         application == application::BASE || self.peer.as_ref().is_some_and(agreed)
     }
 
-    fn is_good(&mut self, request: &Request) -> bool {
+    fn is_good(&mut self, request: &Request<'_>) -> bool {
         let strictness = self.peer.as_ref().map_or(Strictness::Strict, |peer| peer.strictness);
-        let report = self.node.dictionary.check(&request.message, strictness);
+        let report = self.node.dictionary.check(request.message, strictness);
         if let Some(code) = report.result_code() {
-            let origin = self.machine.origin().clone();
-            self.answer(request.identity, |out| {
-                refuse_report(&request.message, &report, &origin, out);
+            self.answer(request.identity, |node, out| {
+                refuse_report(request.message, &report, &node.origin, out);
                 code
             });
-            self.tally.count(request.name, code, request.started);
+            self.tally.count(request.name, code, self.now, self.now);
             return false;
         }
         if let (false, Some(peer)) = (report.tolerated.is_empty(), &self.peer) {
@@ -124,15 +121,15 @@ impl Connection {
         true
     }
 
-    fn hand_over(&mut self, request: &Request) {
+    fn hand_over(&mut self, request: &Request<'_>) {
         let header = request.message.header;
         let outcome = match (header.application_id, header.command_code) {
             (application::CREDIT_CONTROL, command::CREDIT_CONTROL) => self.credit_control(request),
             (application::ACCOUNTING, command::ACCOUNTING) => self.accounting(request),
             (application::S6A, _) => {
                 self.late_outstanding += 1;
-                let (origin, mailbox) = (self.machine.origin().clone(), Arc::clone(&self.opening.mailbox));
-                s6a::answer(&self.node, request.message.clone(), request.identity, origin, mailbox, request.started);
+                let mailbox = Arc::clone(&self.opening.mailbox);
+                s6a::answer(&self.node, request.message.clone(), request.identity, mailbox, self.now);
                 Ok(None)
             }
             // Known to the dictionary, and sent only by us.
@@ -140,37 +137,36 @@ impl Connection {
         };
         match outcome {
             Ok(None) => {}
-            Ok(Some(code)) => self.refuse(&request.message, code, request.name, request.started),
+            Ok(Some(code)) => self.refuse(request.message, code, request.name),
             Err(error) => {
-                let (origin, code) = (self.machine.origin().clone(), error.result_code());
-                self.answer(request.identity, |out| {
-                    refuse_avp(&request.message, &error, &origin, out);
+                let code = error.result_code();
+                self.answer(request.identity, |node, out| {
+                    refuse_avp(request.message, &error, &node.origin, out);
                     code
                 });
-                self.tally.count(request.name, code, request.started);
+                self.tally.count(request.name, code, self.now, self.now);
             }
         }
     }
 
-    fn credit_control(&mut self, request: &Request) -> Result<Option<ResultCode>, AvpError> {
-        let parsed = CcRequest::parse(&request.message)?;
-        let received = self.node.services.clock.now();
-        let (asked, charge) = gy::charge_request(&parsed, received)?;
+    fn credit_control(&mut self, request: &Request<'_>) -> Result<Option<ResultCode>, AvpError> {
+        let parsed = CcRequest::parse(request.message)?;
+        let (asked, charge) = gy::charge_request(&parsed, self.received)?;
         self.wait(request, Asked::Gy(asked), charge);
         Ok(None)
     }
 
-    fn accounting(&mut self, request: &Request) -> Result<Option<ResultCode>, AvpError> {
-        let parsed = AccountingRequest::parse(&request.message)?;
-        let charge = accounting::charge_request(&parsed, self.node.services.clock.now())?;
+    fn accounting(&mut self, request: &Request<'_>) -> Result<Option<ResultCode>, AvpError> {
+        let parsed = AccountingRequest::parse(request.message)?;
+        let charge = accounting::charge_request(&parsed, self.received)?;
         self.wait(request, Asked::Rf(accounting::Asked::of(&parsed)), charge);
         Ok(None)
     }
 
-    fn wait(&mut self, request: &Request, asked: Asked, charge: ChargeRequest) {
+    fn wait(&mut self, request: &Request<'_>, asked: Asked, charge: ChargeRequest) {
         let tag = self.node.fresh_tag();
-        let to = ReplyTo::new(&request.message);
-        let waiting = Waiting { to, started: request.started, asked, identity: request.identity };
+        let to = request.envelope.reply_to(request.message);
+        let waiting = Waiting { to, started: self.now, asked, identity: request.identity };
         self.charging.insert(tag, waiting);
         metrics().diameter_pending.inc();
         let mailbox = Arc::clone(&self.opening.mailbox) as Arc<dyn Replies>;
@@ -180,15 +176,13 @@ impl Connection {
     pub(super) fn charged(&mut self, tag: u64, result: Result<ChargeAnswer, ChargingError>) {
         let Some(waiting) = self.charging.remove(&tag) else { return };
         metrics().diameter_pending.dec();
-        let origin = self.machine.origin().clone();
         let name = match waiting.asked {
             Asked::Gy(_) => "CCR",
             Asked::Rf(_) => "ACR",
         };
         let code = match result {
             Ok(answer) => {
-                let node = Arc::clone(&self.node);
-                let write = |out: &mut BytesMut| encode_answer(&node, &waiting, &answer, &origin, out);
+                let write = |node: &Node, out: &mut BytesMut| encode_answer(node, &waiting, &answer, out);
                 // A connection that is gone has no use for it: the client repeats.
                 let Some(code) = self.answer(waiting.identity, write) else { return };
                 code
@@ -196,28 +190,29 @@ impl Connection {
             // The outcome of the write is unknown: nobody is answered.
             Err(ChargingError::Fatal) => return,
             Err(ChargingError::Overloaded | ChargingError::Stopping | ChargingError::Unreadable) => {
+                let origin = &self.node.origin;
                 self.machine.send_answer(|out| {
-                    waiting.to.begin(ResultCode::TOO_BUSY.into(), &origin, out).finish();
+                    waiting.to.begin(ResultCode::TOO_BUSY.into(), origin, out).finish();
                 });
                 ResultCode::TOO_BUSY
             }
         };
-        self.tally.count(name, code, waiting.started);
+        self.tally.count(name, code, waiting.started, self.now);
     }
 
     pub(super) fn late(&mut self, late: Late) {
         self.late_outstanding = self.late_outstanding.saturating_sub(1);
-        self.answer(late.identity, |out| {
+        self.answer(late.identity, |_, out| {
             out.extend_from_slice(&late.bytes);
             late.result
         });
-        self.tally.count(late.command, late.result, late.started);
+        self.tally.count(late.command, late.result, late.started, self.now);
     }
 
-    fn refuse(&mut self, message: &Message, code: ResultCode, name: &'static str, started: Instant) {
-        let origin = self.machine.origin().clone();
-        self.machine.send_answer(|out| refuse(message, code, &[], None, &origin, out));
-        self.tally.count(name, code, started);
+    fn refuse(&mut self, message: &Message, code: ResultCode, name: &'static str) {
+        let origin = &self.node.origin;
+        self.machine.send_answer(|out| refuse(message, code, &[], None, origin, out));
+        self.tally.count(name, code, self.now, self.now);
     }
 
     /// Sends an answer and keeps it for a repeat; `write` gives its result code. A
@@ -225,30 +220,25 @@ impl Connection {
     fn answer(
         &mut self,
         identity: Option<Identity>,
-        write: impl FnOnce(&mut BytesMut) -> ResultCode,
+        write: impl FnOnce(&Node, &mut BytesMut) -> ResultCode,
     ) -> Option<ResultCode> {
-        let duplicates = &self.node.duplicates;
+        let (node, now) = (&*self.node, self.now);
         let mut result = None;
         self.machine.send_answer(|out| {
             let start = out.len();
-            let code = write(out);
+            let code = write(node, out);
             result = Some(code);
             if let Some(identity) = identity.filter(|_| !code.is_protocol_error()) {
-                duplicates.keep(identity, &out[start..], SystemClock::instant());
+                node.duplicates.keep(identity, &out[start..], now);
             }
         });
         result
     }
 }
 
-fn encode_answer(
-    node: &Node,
-    waiting: &Waiting,
-    answer: &ChargeAnswer,
-    origin: &linegate_diameter::answer::Origin,
-    out: &mut BytesMut,
-) -> ResultCode {
-    let (settings, origin_state_id) = (&node.settings, node.services.origin_state_id);
+fn encode_answer(node: &Node, waiting: &Waiting, answer: &ChargeAnswer, out: &mut BytesMut) -> ResultCode {
+    let (settings, origin) = (&node.settings, &node.origin);
+    let origin_state_id = node.services.origin_state_id;
     match &waiting.asked {
         Asked::Gy(asked) => {
             let terms = gy::Terms { settings: &settings.gy, foreign_apn: settings.foreign_apn_result, origin_state_id };

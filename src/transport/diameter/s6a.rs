@@ -51,7 +51,6 @@ pub(super) fn answer(
     node: &Arc<Node>,
     message: Message,
     identity: Option<Identity>,
-    origin: Origin,
     to: Arc<Mailbox<ToConnection>>,
     started: Instant,
 ) {
@@ -59,9 +58,9 @@ pub(super) fn answer(
     let tasks = node.tasks.clone();
     tasks.spawn(async move {
         let mut out = BytesMut::new();
-        let result = reply(&node, &message, &origin, &mut out).await.unwrap_or_else(|error| {
+        let result = reply(&node, &message, &mut out).await.unwrap_or_else(|error| {
             out.clear();
-            refuse_avp(&message, &error, &origin, &mut out);
+            refuse_avp(&message, &error, &node.origin, &mut out);
             error.result_code()
         });
         let late = Late { command: command_name(&message), result, started, bytes: out.freeze(), identity };
@@ -69,13 +68,8 @@ pub(super) fn answer(
     });
 }
 
-async fn reply(
-    node: &Arc<Node>,
-    message: &Message,
-    origin: &Origin,
-    out: &mut BytesMut,
-) -> Result<ResultCode, AvpError> {
-    let devices = &node.services.devices;
+async fn reply(node: &Arc<Node>, message: &Message, out: &mut BytesMut) -> Result<ResultCode, AvpError> {
+    let (devices, origin) = (&node.services.devices, &node.origin);
     let answer = match message.header.command_code {
         command::UPDATE_LOCATION => {
             let request = UpdateLocationRequest::parse(message)?;

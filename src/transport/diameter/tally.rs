@@ -6,7 +6,6 @@ use std::time::Instant;
 use linegate_diameter::ResultCode;
 use prometheus::{Histogram, IntCounter};
 
-use crate::adapters::system::SystemClock;
 use crate::telemetry::metrics;
 
 /// What the connection has counted before: a few commands, each with a few results.
@@ -24,17 +23,16 @@ struct Counted {
 }
 
 impl Tally {
-    /// Counts a request that came at `started` and is answered now.
-    pub(super) fn count(&mut self, command: &'static str, code: ResultCode, started: Instant) {
+    /// Counts a request that came at `started` and is answered at `now`.
+    pub(super) fn count(&mut self, command: &'static str, code: ResultCode, started: Instant, now: Instant) {
         let result = code.name().map(|_| code);
         let known = self.known.iter().position(|c| c.result == result && c.command == command);
         let at = known.unwrap_or_else(|| {
             self.known.push(Counted::new(command, result));
             self.known.len() - 1
         });
-        let elapsed = SystemClock::instant().saturating_duration_since(started);
         self.known[at].requests.inc();
-        self.known[at].seconds.observe(elapsed.as_secs_f64());
+        self.known[at].seconds.observe(now.saturating_duration_since(started).as_secs_f64());
     }
 }
 
