@@ -128,7 +128,7 @@ metrics! {
     shard_refused: IntCounter = counter("linegate_shard_refused_total", "Requests refused because a shard's queue was full.");
     lookups: IntCounterVec = counters("linegate_account_lookups_total", "Sessions and lines that were not known here and were looked for in the store that gateways share, by outcome (found, missed, failed, refused).", &["outcome"]);
     hot_conflicts: IntCounter = counter("linegate_hot_conflicts_total", "Account changes that another gateway was ahead of: decided again.");
-    outage_requests: IntCounterVec = counters("linegate_outage_requests_total", "Requests that came while the hot store was away, by source and what became of them (refused, waited, journalled; and later settled or suspended).", &["source", "outcome"]);
+    outage_requests: IntCounterVec = counters("linegate_outage_requests_total", "Requests that came while the hot store was away, by source and what became of them (refused, waited, journalled, taken over from a batch under way, left unanswered; and later settled or suspended).", &["source", "outcome"]);
     outage_journal: IntGauge = gauge("linegate_outage_journal_requests", "Requests that were answered while the hot store was away and are not settled yet.");
     outage_journal_age: IntGauge = gauge("linegate_outage_journal_age_seconds", "Age of the oldest of them.");
     outage_granted: IntGauge = gauge("linegate_outage_granted_octets", "Octets granted from the local allowance and not settled yet.");

@@ -41,6 +41,10 @@ pub enum ChargingError {
     /// The hot store failed and the outcome is unknown: the client must not be answered.
     #[error("charging: the hot store failed")]
     Fatal,
+    /// The hot store is away, and the same request is on its way there: the client must not
+    /// be answered, and sends it again under its number.
+    #[error("charging: nobody knows yet whether it was charged")]
+    Unknown,
     /// It cannot be read, and more of its sender's that cannot is not kept: nothing
     /// moved.
     #[error("charging: too much from one sender cannot be read")]

@@ -98,7 +98,8 @@ fn a_wire_that_delays_holds_cuts_and_half_closes_loses_and_doubles_nothing() {
         proxy.set(Wire::Holds);
         cut_off(gateway);
         meet(gateway, &["rf", "modem"], "waited", 1);
-        meet(gateway, &["gy"], "refused", 1);
+        // Their first is on its way: it may be counted.
+        meet(gateway, &["gy"], "unanswered", 1);
         proxy.set(Wire::Passes);
         goes_on("after a partition", gateway, load);
         proxy.set(Wire::HoldsReplies);
@@ -123,14 +124,8 @@ fn every_source_goes_on_from_a_journal_while_redis_is_away() {
         proxy.set(Wire::Refuses);
         cut_off(gateway);
         goes_on("while redis is away", gateway, load);
-        // What was on its way already waits for Redis: of a source that may be all.
         let came_to = |outcome| sources.iter().map(|source| met(gateway, source, outcome)).sum::<i64>();
-        wait_for(
-            "requests to be journalled",
-            Duration::from_secs(20),
-            || came_to("journalled") > 60,
-            || gateway.tail(),
-        );
+        meet(gateway, &sources, "journalled", 20);
         assert!(gateway.metric("linegate_outage_journal_requests") > 60);
         pause(outage_s() * 1000);
         assert!(gateway.metric("linegate_outage_journal_age_seconds") >= outage_s() as i64);
@@ -143,12 +138,42 @@ fn every_source_goes_on_from_a_journal_while_redis_is_away() {
 }
 
 #[test]
+fn what_is_on_its_way_when_redis_stops_is_answered_soon_and_counted_once() {
+    over_outages(&JOURNAL, |redis, proxy, gateway, load| {
+        let stops: [(&dyn Fn(), &dyn Fn()); 4] = [
+            (&|| redis.freeze(), &|| redis.thaw()),
+            (&|| proxy.set(Wire::HoldsReplies), &|| proxy.set(Wire::Passes)),
+            (&|| proxy.set(Wire::Holds), &|| proxy.set(Wire::Passes)),
+            (&|| proxy.set(Wire::Refuses), &|| proxy.set(Wire::Passes)),
+        ];
+        for (round, (stop, go_on)) in (1..).zip(stops) {
+            let before = met(gateway, "gy", "taken-over");
+            stop();
+            cut_off(gateway);
+            // A connection that is cut is noticed before everybody's request is on its way.
+            let least = if round < 4 { 6 } else { 1 };
+            let taken = || met(gateway, "gy", "taken-over") >= before + least;
+            wait_for("what was on its way", Duration::from_millis(1500), taken, || gateway.tail());
+            meet(gateway, &["rf", "modem"], "taken-over", round.min(3));
+            goes_on("without redis", gateway, load);
+            go_on();
+            settled(gateway);
+            goes_on("with redis", gateway, load);
+        }
+        assert_eq!(met(gateway, "gy", "unanswered"), 0);
+        assert_eq!(met(gateway, "gy", "refused"), 0);
+    });
+}
+
+#[test]
 fn what_may_not_wait_any_longer_is_refused_and_goes_on_by_itself() {
     over_outages(&[("LINEGATE__CHARGING__OUTAGE__WAIT_MS_MAX", "1")], |_, proxy, gateway, load| {
         for round in 1..=3 {
             proxy.set(Wire::Refuses);
             cut_off(gateway);
-            meet(gateway, &["gy", "rf", "modem"], "refused", 5 * round);
+            meet(gateway, &["rf", "modem"], "refused", 5 * round);
+            let turned = || met(gateway, "gy", "refused") + met(gateway, "gy", "unanswered") >= 3 * round;
+            wait_for("gy to be turned away", Duration::from_secs(20), turned, || gateway.tail());
             proxy.set(Wire::Passes);
             goes_on("after an outage", gateway, load);
         }

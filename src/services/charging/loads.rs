@@ -14,6 +14,7 @@ use super::Shared;
 use super::accounts::AccountNo;
 use super::work::Work;
 use crate::domain::ids::AccountId;
+use crate::domain::usage::RecordKey;
 use crate::ports::hot::{HotError, StoredAccount};
 
 /// What a read came to.
@@ -45,6 +46,12 @@ impl Loads {
     /// Whether more may wait.
     pub(super) fn has_room(&self, shared: &Shared) -> bool {
         self.works < shared.settings.load_requests_max
+    }
+
+    /// Whether a request of that key waits for its account.
+    pub(super) fn waits_with(&self, no: AccountNo, key: &RecordKey) -> bool {
+        let works = self.waiting.get(&no).into_iter().flatten();
+        works.into_iter().any(|work| matches!(work, Work::Charge { request, .. } if request.key == *key))
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -38,7 +38,7 @@ use self::accounts::AccountNo;
 use self::directory::{Directory, Owner};
 use self::lookups::Lookups;
 use self::outage::Outage;
-use self::work::{Answer, CloseProgress, Foresee, Work};
+use self::work::{Answer, CloseProgress, Urgent, Work};
 use crate::domain::account::{AccountCommand, AccountView, CommandAnswer, slot_of, stable_hash};
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::AccountId;
@@ -93,8 +93,9 @@ pub(in crate::services::charging) struct Shared {
 
 struct Queue {
     to: mpsc::UnboundedSender<Work>,
-    /// Does not wait behind what waits for the store; bounded by the journal of an outage.
-    urgent: mpsc::UnboundedSender<Foresee>,
+    /// Does not wait behind what waits for the store; bounded by the journal of an outage and
+    /// by the requests that connections may have outstanding.
+    urgent: mpsc::UnboundedSender<Urgent>,
     waiting: AtomicUsize,
 }
 

@@ -8,23 +8,28 @@
 //! shadow of the account as it was last known: an account that is known here gets
 //! no more than what is left of it, and than the allowance.
 //!
+//! A request that was on its way when the store went away is in a batch that may be
+//! applied or not. It is answered here, too, with what its shard has decided, and
+//! charged with the journal: a repeat where the batch was applied.
+//!
 //! Invariants: nothing is answered from here that is not in the journal; an
 //! account's grants since the journal was last empty stay within the allowance,
 //! and all together within theirs; the journal is emptied only when the store has
-//! everything in it.
+//! everything in it; no Gy request is refused that may be counted already.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::accounts::AccountNo;
-use super::work::{Answer, Foresee};
+use super::work::{Answer, Urgent};
 use super::{Charging, ChargingError};
 use crate::domain::ids::SessionId;
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, Outcome, Phase};
@@ -37,9 +42,11 @@ use crate::telemetry::metrics;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnlinePolicy {
-    /// 3004: it asks another gateway, or does what Credit-Control-Failure-Handling says.
+    /// 3004: it asks another gateway, or does what Credit-Control-Failure-Handling says. What
+    /// may be counted already is left unanswered, repeats included.
     Refuse,
-    /// It goes on within a local allowance. One-time events are refused all the same.
+    /// It goes on within a local allowance. One-time events are refused all the same, or left
+    /// unanswered where they may be counted.
     LocalAllowance,
 }
 
@@ -73,7 +80,7 @@ pub struct OutageSettings {
     pub journal_requests_max: usize,
     /// Journalled requests that are charged at once when the store is back.
     pub settle_requests: usize,
-    /// How often the store is looked at to settle, milliseconds.
+    /// How often the store is looked at, milliseconds: to settle, and to answer what is under way.
     pub settle_ms: u64,
 }
 
@@ -129,6 +136,17 @@ struct Entry {
     request: ChargeRequest,
     answer: ChargeAnswer,
     reply: Answer,
+    /// Whether a batch on its way may have counted it already.
+    is_decided: bool,
+}
+
+/// A request that waits for the store in its shard, with what the shard has decided.
+pub(super) struct Decided {
+    pub(super) request: ChargeRequest,
+    pub(super) account: AccountNo,
+    pub(super) line: Option<u16>,
+    pub(super) answer: ChargeAnswer,
+    pub(super) reply: Answer,
 }
 
 /// What is done with a request.
@@ -188,22 +206,23 @@ impl Charging {
 
     /// Whether a source's requests may wait for the store, which is away.
     pub(super) fn may_wait(&self, source: UsageSource) -> bool {
-        let shared = &self.shared;
-        matches!(shared.outage.course(source, &shared.settings.outage, shared.clock.now()), Course::Wait)
+        matches!(self.course(source), Course::Wait)
+    }
+
+    fn course(&self, source: UsageSource) -> Course {
+        self.shared.outage.course(source, &self.shared.settings.outage, self.shared.clock.now())
     }
 
     /// Takes a request while the store is away; gives it back where it is to wait.
     pub(super) fn bridge(&self, request: ChargeRequest, reply: Answer) -> Option<(ChargeRequest, Answer)> {
-        let (shared, source) = (&self.shared, request.key.source());
-        let count = |outcome| metrics().outage_requests.with_label_values(&[source.as_str(), outcome]).inc();
-        match shared.outage.course(source, &shared.settings.outage, shared.clock.now()) {
+        let source = request.key.source();
+        match self.course(source) {
             Course::Refuse => {
-                count("refused");
-                reply.send(Err(ChargingError::Overloaded));
+                self.refuse(&request, reply);
                 None
             }
             Course::Wait => {
-                count("waited");
+                count(source, "waited");
                 Some((request, reply))
             }
             Course::Answer => {
@@ -219,34 +238,82 @@ impl Charging {
         if let Some(answer) = known {
             return reply.send(Ok(ChargeAnswer { repeated: true, ..answer }));
         }
-        if outage.depth.fetch_add(1, Ordering::AcqRel) >= self.shared.settings.outage.journal_requests_max {
-            return self.turn_away(&request, reply);
+        if !self.takes_place() {
+            return self.refuse(&request, reply);
         }
         if request.key.source() != UsageSource::Gy {
             let answer = ChargeAnswer::alike(Outcome::Success, &request);
-            return self.journal(Entry { request, answer, reply });
+            return self.journal(Entry { request, answer, reply, is_decided: false });
         }
         let charging = self.clone();
         tokio::spawn(async move {
             match charging.foresee(&request).await {
-                Some(answer) => {
-                    let answer = charging.within_allowance(&request, answer);
-                    charging.journal(Entry { request, answer, reply });
+                Some((account, answer)) => {
+                    let answer = charging.within_allowance(account, answer);
+                    charging.journal(Entry { request, answer, reply, is_decided: false });
                 }
-                None => charging.turn_away(&request, reply),
+                None => {
+                    charging.give_place();
+                    charging.refuse(&request, reply);
+                }
             }
         });
     }
 
-    /// Refuses a request that has its place in the journal.
-    fn turn_away(&self, request: &ChargeRequest, reply: Answer) {
+    /// Whether the journal has room for one more, which has its place there then.
+    fn takes_place(&self) -> bool {
+        let has_room = |depth| (depth < self.shared.settings.outage.journal_requests_max).then_some(depth + 1);
+        self.shared.outage.depth.fetch_update(Ordering::AcqRel, Ordering::Acquire, has_room).is_ok()
+    }
+
+    fn give_place(&self) {
         self.shared.outage.depth.fetch_sub(1, Ordering::AcqRel);
-        metrics().outage_requests.with_label_values(&[request.key.source().as_str(), "refused"]).inc();
+    }
+
+    /// Refuses a request. A Gy client hears nothing where its shard has the request already: it
+    /// may be counted, and the client would report the usage again under another number.
+    fn refuse(&self, request: &ChargeRequest, reply: Answer) {
+        let source = request.key.source();
+        if source == UsageSource::Gy
+            && let Some((account, _)) = self.resolve(request)
+        {
+            let work = Urgent::Refuse { key: request.key.clone(), account, reply };
+            let _stopping = self.shared.queues[account.shard()].urgent.send(work);
+            return;
+        }
+        count(source, "refused");
         reply.send(Err(ChargingError::Overloaded));
     }
 
+    /// Whether a request that is decided, and waits for the store, is answered here: then it
+    /// has its place in the journal. The account alone grants or refuses a debit: that one waits.
+    pub(super) fn takes_over(&self, request: &ChargeRequest, reply: &Answer) -> bool {
+        self.turns(request, reply)
+            && !matches!(request.phase, Phase::OneTime(_))
+            && matches!(self.course(request.key.source()), Course::Answer)
+            && self.takes_place()
+    }
+
+    /// Whether a request that waits in its shard, and is not decided, goes another way.
+    pub(super) fn turns(&self, request: &ChargeRequest, reply: &Answer) -> bool {
+        let is_clients = matches!(reply, Answer::Queue(_) | Answer::One(_));
+        let is_new = !matches!(request.phase, Phase::Recycled { .. });
+        is_clients && is_new && !matches!(self.course(request.key.source()), Course::Wait)
+    }
+
+    /// Answers such a request with what its shard has decided.
+    pub(super) fn take_over(&self, decided: Decided) {
+        let Decided { request, account, line, mut answer, reply } = decided;
+        if let (UsageSource::Gy, Some(session)) = (request.key.source(), &request.session) {
+            self.shared.outage.local().sessions.entry(session.clone()).or_insert((account, line));
+            answer = self.within_allowance(account, answer);
+        }
+        count(request.key.source(), "taken-over");
+        self.journal(Entry { request, answer, reply, is_decided: true });
+    }
+
     /// What the account's shadow answers; `None` where nobody here knows.
-    async fn foresee(&self, request: &ChargeRequest) -> Option<ChargeAnswer> {
+    async fn foresee(&self, request: &ChargeRequest) -> Option<(AccountNo, ChargeAnswer)> {
         if matches!(request.phase, Phase::OneTime(_)) {
             return None;
         }
@@ -254,21 +321,19 @@ impl Charging {
         let opened_here = request.session.as_ref().and_then(|session| outage.local().sessions.get(session).copied());
         let (account, line) = opened_here.or_else(|| self.resolve(request))?;
         let (to, answer) = oneshot::channel();
-        let work = Foresee::Request { request: Box::new(request.clone()), account, line, to };
+        let work = Urgent::Foresee { request: Box::new(request.clone()), account, line, to };
         let _stopping = self.shared.queues[account.shard()].urgent.send(work);
         let answer = tokio::time::timeout(FORESEE_PATIENCE, answer).await.ok()?.ok()?;
         if let Some(session) = &request.session {
             outage.local().sessions.entry(session.clone()).or_insert((account, line));
         }
-        answer
+        Some((account, answer?))
     }
 
     /// Cuts what was foreseen down to what may be granted here.
-    fn within_allowance(&self, request: &ChargeRequest, mut answer: ChargeAnswer) -> ChargeAnswer {
+    fn within_allowance(&self, account: AccountNo, mut answer: ChargeAnswer) -> ChargeAnswer {
         let settings = &self.shared.settings.outage;
         let mut local = self.shared.outage.local();
-        let account = request.session.as_ref().and_then(|s| local.sessions.get(s)).map(|(account, _)| *account);
-        let Some(account) = account else { return answer };
         for group in &mut answer.groups {
             let Some(grant) = &mut group.grant else { continue };
             let given = local.granted.get(&account).copied().unwrap_or(0);
@@ -293,8 +358,18 @@ impl Charging {
     fn journal(&self, entry: Entry) {
         match self.shared.outage.journal.get() {
             Some(journal) => drop(journal.send(entry)),
-            None => self.turn_away(&entry.request, entry.reply),
+            None => self.turn_away(entry),
         }
+    }
+
+    /// Answers nothing good to a request that the journal has not taken.
+    fn turn_away(&self, entry: Entry) {
+        self.give_place();
+        if entry.is_decided {
+            count(entry.request.key.source(), "unanswered");
+            return entry.reply.send(Err(ChargingError::Unknown));
+        }
+        self.refuse(&entry.request, entry.reply);
     }
 
     /// Answers from now on what the settings say while the store is away, with what is in
@@ -307,56 +382,54 @@ impl Charging {
         journal: Arc<dyn Journal>,
         stop: CancellationToken,
     ) -> Result<impl Future<Output = ()> + Send + use<>, JournalError> {
-        let left = journal.entries()?.len();
+        let left = decode_requests(&journal.entries()?)?;
         let outage = &self.shared.outage;
-        outage.depth.store(left, Ordering::Release);
-        if left > 0 {
-            outage.local().oldest = Some(self.shared.clock.now());
-            tracing::info!(requests = left, "the journal of an outage is settled");
+        outage.depth.store(left.len(), Ordering::Release);
+        if !left.is_empty() {
+            let mut local = outage.local();
+            local.oldest = Some(self.shared.clock.now());
+            // The store may not know them before that.
+            for (request, session) in left.iter().filter_map(|request| Some((request, request.session.as_ref()?))) {
+                if let (UsageSource::Gy, Some(owner)) = (request.key.source(), self.resolve(request)) {
+                    local.sessions.entry(session.clone()).or_insert(owner);
+                }
+            }
+            tracing::info!(requests = left.len(), "the journal of an outage is settled");
         }
         let (to, entries) = mpsc::unbounded_channel();
         outage.journal.get_or_init(|| to);
         let (charging, of_writer) = (self.clone(), Arc::clone(&journal));
-        let failed = |e: std::io::Error| JournalError { operation: "start its thread", reason: e.to_string() };
         // It goes with the process: what it has not written is not answered.
-        std::thread::Builder::new()
-            .name("outage-journal".to_owned())
-            .spawn(move || charging.write_journal(entries, of_writer.as_ref()))
-            .map_err(failed)?;
+        tokio::spawn(async move { charging.write_journal(entries, of_writer).await });
         let charging = self.clone();
         Ok(async move { charging.settle_until(journal, stop).await })
     }
 
     /// Writes what comes, many at a time, and sends the answers.
-    fn write_journal(&self, mut entries: mpsc::UnboundedReceiver<Entry>, journal: &dyn Journal) {
-        let failing = AtomicBool::new(false);
+    async fn write_journal(&self, mut entries: mpsc::UnboundedReceiver<Entry>, journal: Arc<dyn Journal>) {
+        let mut is_failing = false;
         let mut some = Vec::with_capacity(WRITE_MAX);
-        while let Some(first) = entries.blocking_recv() {
-            some.push(first);
-            while some.len() < WRITE_MAX
-                && let Ok(more) = entries.try_recv()
-            {
-                some.push(more);
-            }
-            let encoded = some.iter().map(|e| postcard::to_stdvec(&e.request).expect("a request is plain data"));
-            let written = journal.append(&encoded.collect::<Vec<_>>());
+        while entries.recv_many(&mut some, WRITE_MAX).await > 0 {
+            let encode = |e: &Entry| postcard::to_stdvec(&e.request).expect("a request is plain data");
+            let (encoded, journal): (Vec<_>, _) = (some.iter().map(encode).collect(), Arc::clone(&journal));
+            let written = blocking(move || journal.append(&encoded)).await;
             if let Err(error) = &written
-                && !failing.swap(true, Ordering::Relaxed)
+                && !std::mem::replace(&mut is_failing, true)
             {
                 tracing::error!(%error, "requests are refused until the hot store is back");
             }
             for entry in some.drain(..) {
                 match written {
                     Ok(()) => self.answer_journalled(entry),
-                    Err(_) => self.turn_away(&entry.request, entry.reply),
+                    Err(_) => self.turn_away(entry),
                 }
             }
             self.note_depth();
         }
     }
 
-    fn answer_journalled(&self, Entry { request, answer, reply }: Entry) {
-        metrics().outage_requests.with_label_values(&[request.key.source().as_str(), "journalled"]).inc();
+    fn answer_journalled(&self, Entry { request, answer, reply, .. }: Entry) {
+        count(request.key.source(), "journalled");
         let mut local = self.shared.outage.local();
         local.oldest.get_or_insert(request.received);
         local.answers.insert(request.key, answer.clone());
@@ -374,22 +447,38 @@ impl Charging {
 
     async fn settle_until(&self, journal: Arc<dyn Journal>, stop: CancellationToken) {
         let pause = Duration::from_millis(self.shared.settings.outage.settle_ms.max(1));
+        let mut settling = None;
         while !stop.is_cancelled() {
             self.note_depth();
-            if !self.shared.hot.is_away() {
-                self.shared.outage.local().since = None;
-                if self.shared.outage.depth.load(Ordering::Acquire) > 0
-                    && let Err(error) = self.settle(&journal).await
-                {
-                    tracing::warn!(%error, "settle the journal of an outage; tried again soon");
-                }
-            } else {
+            if self.shared.hot.is_away() {
                 self.let_go();
+                self.tell_shards(|| Urgent::StoreAway);
+            } else {
+                self.shared.outage.local().since = None;
+                if self.shared.outage.depth.load(Ordering::Acquire) > 0 {
+                    settling.get_or_insert_with(|| Box::pin(self.settle(&journal)));
+                }
             }
             tokio::select! {
+                biased;
                 () = stop.cancelled() => {}
+                // It waits where the store goes away again, and this loop does not.
+                settled = async { settling.as_mut().expect("only polled while it is settled").await },
+                    if settling.is_some() => {
+                    settling = None;
+                    if let Err(error) = settled {
+                        tracing::warn!(%error, "settle the journal of an outage; tried again soon");
+                    }
+                    tokio::time::sleep(pause).await;
+                }
                 () = tokio::time::sleep(pause) => {}
             }
+        }
+    }
+
+    fn tell_shards(&self, what: impl Fn() -> Urgent) {
+        for queue in &self.shared.queues {
+            let _stopping = queue.urgent.send(what());
         }
     }
 
@@ -397,13 +486,18 @@ impl Charging {
     async fn settle(&self, journal: &Arc<dyn Journal>) -> Result<(), JournalError> {
         let of_reader = Arc::clone(journal);
         let entries = blocking(move || of_reader.entries()).await?;
-        let failed = |reason: String| JournalError { operation: "settle", reason };
+        let failed = |e: ChargingError| JournalError { operation: "settle", reason: e.to_string() };
         for some in entries.chunks(self.shared.settings.outage.settle_requests.max(1)) {
-            let requests = some.iter().map(|bytes| postcard::from_bytes::<ChargeRequest>(bytes));
-            let requests = requests.collect::<Result<Vec<_>, _>>().map_err(|e| failed(e.to_string()))?;
+            let requests = decode_requests(some)?;
             // Each is handed over when it is polled first: in this order.
-            let settled = join_all(requests.into_iter().map(|request| self.settle_one(request))).await;
-            settled.into_iter().collect::<Result<(), _>>().map_err(|e: ChargingError| failed(e.to_string()))?;
+            let settled = join_all(requests.iter().cloned().map(|request| self.settle_one(request))).await;
+            if settled.iter().all(Result::is_ok) {
+                continue;
+            }
+            // They may have been too many at once.
+            for request in requests {
+                self.settle_one(request).await.map_err(failed)?;
+            }
         }
         let (of_clearer, count) = (Arc::clone(journal), entries.len());
         // Where more has come meanwhile, everything is charged again, and counted once.
@@ -415,9 +509,7 @@ impl Charging {
             *local = Local { since: local.since, held, ..Local::default() };
             drop(local);
             self.let_go();
-            for queue in &self.shared.queues {
-                let _stopping = queue.urgent.send(Foresee::Forget);
-            }
+            self.tell_shards(|| Urgent::Forget);
             metrics().outage_granted.set(0);
             self.note_depth();
             tracing::info!(requests = count, "the journal of an outage is settled");
@@ -428,9 +520,9 @@ impl Charging {
     /// Charges one request. Usage that the account does not take was acknowledged all the
     /// same: it goes to suspense.
     async fn settle_one(&self, request: ChargeRequest) -> Result<(), ChargingError> {
-        let source = request.key.source().as_str();
+        let source = request.key.source();
         let (to, answer) = oneshot::channel();
-        self.route_to_store(request.clone(), Answer::One(to));
+        self.route_to_store(request.clone(), Answer::Journal(to));
         let answer = answer.await.unwrap_or(Err(ChargingError::Fatal))?;
         let is_lost = matches!(answer.outcome, Outcome::UnknownSession | Outcome::UnknownSubscriber)
             && request.key.source() == UsageSource::Gy;
@@ -438,18 +530,30 @@ impl Charging {
             let (records, answer) =
                 super::suspend_whole(&request, SuspenseReason::UnknownLine, &self.shared.tariff.book());
             let (to, kept) = oneshot::channel();
-            self.admit_loose(records, answer, Answer::One(to));
+            self.admit_loose(records, answer, Answer::Journal(to));
             kept.await.unwrap_or(Err(ChargingError::Fatal))?;
         }
-        let outcome = if is_lost { "suspended" } else { "settled" };
-        metrics().outage_requests.with_label_values(&[source, outcome]).inc();
+        count(source, if is_lost { "suspended" } else { "settled" });
         Ok(())
     }
+}
+
+fn decode_requests(entries: &[Vec<u8>]) -> Result<Vec<ChargeRequest>, JournalError> {
+    let decoded = entries.iter().map(|bytes| postcard::from_bytes(bytes)).collect::<Result<_, _>>();
+    decoded.map_err(|e: postcard::Error| JournalError { operation: "read a request", reason: e.to_string() })
+}
+
+pub(super) fn count(source: UsageSource, outcome: &str) {
+    metrics().outage_requests.with_label_values(&[source.as_str(), outcome]).inc();
 }
 
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, JournalError> + Send + 'static,
 ) -> Result<T, JournalError> {
+    // In a runtime of one thread nothing runs beside it: one seed, one course.
+    if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
+        return work();
+    }
     let ended = |e: tokio::task::JoinError| JournalError { operation: "run", reason: e.to_string() };
     tokio::task::spawn_blocking(work).await.map_err(ended)?
 }

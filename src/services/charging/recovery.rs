@@ -41,8 +41,8 @@ pub(super) async fn start(
     let accounts = load(hot.as_ref(), &directory, shards, &settings, now).await?;
     let (queues, receivers): (Vec<Queue>, Vec<Receivers>) = (0..shards)
         .map(|_| {
-            let ((to, work), (urgent, foresee)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
-            (Queue { to, urgent, waiting: AtomicUsize::new(0) }, Receivers { work, foresee })
+            let ((to, work), (past, urgent)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+            (Queue { to, urgent: past, waiting: AtomicUsize::new(0) }, Receivers { work, urgent })
         })
         .unzip();
     let (fatal, fatal_heard) = watch::channel(None);

@@ -28,7 +28,7 @@ use super::committer::{Next, Package};
 use super::counters::{count_record, count_repeated};
 use super::directory::Owner;
 use super::loads::Loads;
-use super::work::{Answer, CloseProgress, Foresee, Receivers, Work};
+use super::work::{Answer, CloseProgress, Receivers, Urgent, Work};
 use super::{ChargingError, FATAL, Shared};
 use crate::domain::account::{Account, AccountCommand, CommandAnswer, LineCharging, Session};
 use crate::domain::cycle::CycleId;
@@ -50,7 +50,7 @@ pub(super) struct Shard {
     /// Accounts in memory, as the metric has them.
     counted: usize,
     queue: mpsc::UnboundedReceiver<Work>,
-    foresee: mpsc::UnboundedReceiver<Foresee>,
+    urgent: mpsc::UnboundedReceiver<Urgent>,
     /// Accounts as they would be, had requests been charged that the store is away for.
     shadows: HashMap<AccountNo, Account>,
     committer: mpsc::UnboundedSender<(usize, Next)>,
@@ -84,7 +84,7 @@ impl Shard {
             loads: Loads::default(),
             counted: 0,
             queue: receivers.work,
-            foresee: receivers.foresee,
+            urgent: receivers.urgent,
             shadows: HashMap::new(),
             committer,
             pending: Pending::default(),
@@ -127,7 +127,7 @@ impl Shard {
                         }
                         Err(_) => return,
                     },
-                Some(asked) = self.foresee.recv() => self.look_ahead(asked),
+                Some(urgent) = self.urgent.recv() => self.do_urgent(urgent),
                 taken = self.queue.recv_many(&mut works, room), if room > 0 && !(self.stopping && self.queue.is_empty()) => {
                     self.shared.queues[self.index].waiting.fetch_sub(taken, Ordering::Relaxed);
                     gauge.set(i64::try_from(self.queue.len()).unwrap_or(i64::MAX));

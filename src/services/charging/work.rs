@@ -11,7 +11,7 @@ use crate::domain::cycle::CycleId;
 use crate::domain::ids::{AccountId, LineId};
 use crate::domain::rating::request::{ChargeAnswer, ChargeRequest};
 use crate::domain::time::Timestamp;
-use crate::domain::usage::UsageRecord;
+use crate::domain::usage::{RecordKey, UsageRecord};
 use crate::ports::hot::{Position, StoredAccount};
 use crate::telemetry::metrics;
 
@@ -19,6 +19,10 @@ use crate::telemetry::metrics;
 pub(super) enum Answer {
     Queue(Reply),
     One(oneshot::Sender<Result<ChargeAnswer, ChargingError>>),
+    /// The journal of an outage, which has the request already.
+    Journal(oneshot::Sender<Result<ChargeAnswer, ChargingError>>),
+    /// Nobody any more: it was answered from the journal of an outage.
+    Nobody,
 }
 
 impl Answer {
@@ -26,7 +30,8 @@ impl Answer {
         // Nobody listens any more where the connection has gone: the client repeats.
         match self {
             Answer::Queue(reply) => reply.to.reply(reply.tag, answer),
-            Answer::One(to) => drop(to.send(answer)),
+            Answer::One(to) | Answer::Journal(to) => drop(to.send(answer)),
+            Answer::Nobody => {}
         }
     }
 }
@@ -141,15 +146,19 @@ impl Work {
 }
 
 /// What comes past the queue.
-pub(super) enum Foresee {
+pub(super) enum Urgent {
     /// Asks what a request would be answered, after those that were foreseen before it; `None`
     /// where the account is not here.
-    Request {
+    Foresee {
         request: Box<ChargeRequest>,
         account: AccountNo,
         line: Option<u16>,
         to: oneshot::Sender<Option<ChargeAnswer>>,
     },
+    /// Refuses a Gy request, unless its first is decided and waits for the store.
+    Refuse { key: RecordKey, account: AccountNo, reply: Answer },
+    /// The store is away: nobody waits for it whom the settings let be answered here.
+    StoreAway,
     /// What was foreseen has been charged.
     Forget,
 }
@@ -157,5 +166,5 @@ pub(super) enum Foresee {
 /// Where a shard's work comes from.
 pub(super) struct Receivers {
     pub(super) work: mpsc::UnboundedReceiver<Work>,
-    pub(super) foresee: mpsc::UnboundedReceiver<Foresee>,
+    pub(super) urgent: mpsc::UnboundedReceiver<Urgent>,
 }

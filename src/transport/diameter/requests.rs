@@ -188,7 +188,7 @@ impl Connection {
                 code
             }
             // The outcome of the write is unknown: nobody is answered.
-            Err(ChargingError::Fatal) => return,
+            Err(ChargingError::Fatal | ChargingError::Unknown) => return,
             Err(ChargingError::Overloaded | ChargingError::Stopping | ChargingError::Unreadable) => {
                 let origin = &self.node.origin;
                 self.machine.send_answer(|out| {

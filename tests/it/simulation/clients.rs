@@ -160,15 +160,17 @@ impl Client {
         }
     }
 
-    /// Takes the answer to the pending request.
-    pub fn answered(&mut self, answer: &ChargeAnswer) {
+    /// Takes the answer to the pending request. Where quota is granted blindly, the account may
+    /// not have taken the session.
+    pub fn answered(&mut self, answer: &ChargeAnswer, grants_blindly: bool) {
         let request = self.pending.take().expect("only a request is answered");
         let reports = request.groups.iter().enumerate().filter(|(_, g)| g.used.is_some_and(|used| !used.is_nothing()));
         let keys = reports.map(|(at, group)| (request.part_key(at).to_string(), group.rating_group));
         let is_known = !matches!(answer.outcome, Outcome::UnknownSubscriber | Outcome::UnknownSession);
-        assert!(is_known, "{request:?}: {answer:?}");
+        assert!(is_known || grants_blindly, "{request:?}: {answer:?}");
         match answer.outcome {
             Outcome::Success => self.acknowledged.extend(keys),
+            _ if !is_known => self.open = false,
             _ => {
                 self.refused.extend(keys);
                 self.open = false;

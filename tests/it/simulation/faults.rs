@@ -14,6 +14,7 @@ use linegate::ports::hot::{
     AccountVisitor, Batch, Change, Committed, HotError, HotStore, LogEntry, LogNo, Position, StoredAccount,
     decode_records,
 };
+use linegate::ports::journal::{Journal, JournalError};
 use linegate::ports::relational::{StoreError, Stored, UsageSink, Write};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -62,11 +63,12 @@ pub struct Rates {
     pub transient: u64,
     pub fatal: u64,
     pub lost_reply: u64,
+    pub away: u64,
     pub give_up: u64,
 }
 
 impl Rates {
-    pub const CALM: Self = Self { delay: 0, crash: 0, transient: 0, fatal: 0, lost_reply: 0, give_up: 0 };
+    pub const CALM: Self = Self { delay: 0, crash: 0, transient: 0, fatal: 0, lost_reply: 0, away: 0, give_up: 0 };
 
     pub fn of(dice: &Dice) -> Self {
         let some = |often: &[u64]| often[dice.below(often.len() as u64) as usize];
@@ -77,6 +79,7 @@ impl Rates {
             fatal: some(&[0, 60, 200]),
             lost_reply: some(&[0, 3, 10, 50]),
             give_up: some(&[0, 4, 20]),
+            away: some(&[0, 0, 5, 20]),
         }
     }
 }
@@ -123,6 +126,8 @@ pub struct FaultyHot {
     pub life: Life,
     pub kept: Kept,
     pub poisoned: AtomicBool,
+    /// Whether its server does not answer.
+    pub away: AtomicBool,
     /// The newest batch of the life before.
     pub last_commit_at: Option<Timestamp>,
 }
@@ -156,6 +161,29 @@ impl FaultyHot {
             }
         }
         Ok(committed)
+    }
+
+    /// The server goes away with a batch, which it may have, and comes back.
+    async fn outage(&self, batch: &Batch) -> Result<Committed, HotError> {
+        let dice = &self.life.dice;
+        let before = if dice.one_in(2) { Some(self.apply(batch).await?) } else { None };
+        dice.note(&format!("away with batch {}, applied: {}", batch.number, before.is_some()));
+        self.away.store(true, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(dice.below(4000))).await;
+        self.life.point("an outage").await;
+        self.away.store(false, Ordering::Relaxed);
+        let Some(before) = before else { return self.apply(batch).await };
+        let again = self.inner.commit(batch).await?;
+        assert_eq!(again, before, "the outcome of a batch does not change");
+        Ok(again)
+    }
+
+    /// What is no batch waits while the server is away.
+    async fn read_point(&self, what: &str) {
+        self.life.point(what).await;
+        while self.away.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     fn keep(&self, batch: &Batch, committed: &Committed) {
@@ -192,6 +220,9 @@ impl HotStore for FaultyHot {
             }
             return fatal("commit");
         }
+        if dice.one_in(rates.away) {
+            return self.outage(batch).await;
+        }
         let committed = self.apply(batch).await?;
         self.life.point("a commit that nobody has heard of").await;
         if dice.one_in(rates.lost_reply) {
@@ -203,22 +234,22 @@ impl HotStore for FaultyHot {
     }
 
     async fn for_each_account(&self, visit: AccountVisitor<'_>) -> Result<(), HotError> {
-        self.life.point("a read of every account").await;
+        self.read_point("a read of every account").await;
         if self.life.fails() { transient("read accounts") } else { self.inner.for_each_account(visit).await }
     }
 
     async fn account(&self, id: &AccountId) -> Result<Option<StoredAccount>, HotError> {
-        self.life.point("a read of an account").await;
+        self.read_point("a read of an account").await;
         if self.life.fails() { transient("read an account") } else { self.inner.account(id).await }
     }
 
     async fn account_of_session(&self, session: &SessionId) -> Result<Option<AccountId>, HotError> {
-        self.life.point("a read of a session").await;
+        self.read_point("a read of a session").await;
         if self.life.fails() { transient("read a session") } else { self.inner.account_of_session(session).await }
     }
 
     async fn accounts_of_identifier(&self, identifier: &Identifier) -> Result<Vec<AccountId>, HotError> {
-        self.life.point("a read of an identifier").await;
+        self.read_point("a read of an identifier").await;
         match self.life.fails() {
             true => transient("read an identifier"),
             false => self.inner.accounts_of_identifier(identifier).await,
@@ -234,12 +265,12 @@ impl HotStore for FaultyHot {
     }
 
     async fn log_after(&self, log: LogNo, position: Position, limit: usize) -> Result<Vec<LogEntry>, HotError> {
-        self.life.point("a read of the log").await;
+        self.read_point("a read of the log").await;
         if self.life.fails() { transient("read the log") } else { self.inner.log_after(log, position, limit).await }
     }
 
     async fn drained_through(&self, log: LogNo, position: Position) -> Result<(), HotError> {
-        self.life.point("a drained position").await;
+        self.read_point("a drained position").await;
         if self.life.fails() { transient("note the drain") } else { self.inner.drained_through(log, position).await }
     }
 
@@ -252,7 +283,45 @@ impl HotStore for FaultyHot {
     }
 
     fn refuses(&self) -> Option<&'static str> {
-        self.inner.refuses()
+        if self.is_away() { Some("away by the seed") } else { self.inner.refuses() }
+    }
+
+    fn is_away(&self) -> bool {
+        self.away.load(Ordering::Relaxed)
+    }
+}
+
+/// A gateway's journal, in the hands of one of its processes.
+pub struct LivingJournal {
+    /// What its processes leave behind.
+    pub entries: Arc<Mutex<Vec<Vec<u8>>>>,
+    pub life: Life,
+}
+
+impl LivingJournal {
+    fn open(&self) -> Result<std::sync::MutexGuard<'_, Vec<Vec<u8>>>, JournalError> {
+        let dead = || JournalError { operation: "open", reason: "by the seed".to_owned() };
+        if self.life.killed.is_cancelled() { Err(dead()) } else { Ok(self.entries.lock().unwrap()) }
+    }
+}
+
+impl Journal for LivingJournal {
+    fn append(&self, entries: &[Vec<u8>]) -> Result<(), JournalError> {
+        let mut all = self.open()?;
+        self.life.dice.note(&format!("{} requests journalled", entries.len()));
+        all.extend_from_slice(entries);
+        Ok(())
+    }
+
+    fn entries(&self) -> Result<Vec<Vec<u8>>, JournalError> {
+        Ok(self.open()?.clone())
+    }
+
+    fn clear_of(&self, count: usize) -> Result<bool, JournalError> {
+        let mut all = self.open()?;
+        let is_all = all.len() == count;
+        all.retain(|_| !is_all);
+        Ok(is_all)
     }
 }
 

@@ -11,7 +11,7 @@ use linegate::services::charging::{Charging, ChargingTasks};
 use linegate::services::drain::{Drain, DrainSettings};
 use tokio_util::sync::CancellationToken;
 
-use super::faults::{Dice, FaultyHot, FaultySink, Life, Rates};
+use super::faults::{Dice, FaultyHot, FaultySink, Life, LivingJournal, Rates};
 use super::{SimClock, TARIFF, World, october};
 
 /// A gateway's process.
@@ -19,6 +19,7 @@ pub struct Gateway {
     pub charging: Charging,
     tasks: ChargingTasks,
     drain: tokio::task::JoinHandle<()>,
+    bridge: tokio::task::JoinHandle<()>,
     life: Life,
 }
 
@@ -63,13 +64,13 @@ impl Doors {
 
 impl World {
     /// Starts a gateway, and again where it dies of that.
-    pub async fn start(&self, ground: &Ground, last_alive: Option<Timestamp>) -> Gateway {
+    pub async fn start(&self, at: usize, ground: &Ground, last_alive: Option<Timestamp>) -> Gateway {
         loop {
             let life = Life::new(self.dice.clone(), ground.rates);
             tokio::select! {
                 biased;
                 () = life.killed.cancelled() => {}
-                started = self.try_start(ground, &life, last_alive) => match started {
+                started = self.try_start(at, ground, &life, last_alive) => match started {
                     Some(gateway) => return gateway,
                     None => tokio::time::sleep(Duration::from_millis(10)).await,
                 }
@@ -77,18 +78,27 @@ impl World {
         }
     }
 
-    async fn try_start(&self, ground: &Ground, life: &Life, last_alive: Option<Timestamp>) -> Option<Gateway> {
+    async fn try_start(
+        &self,
+        at: usize,
+        ground: &Ground,
+        life: &Life,
+        last_alive: Option<Timestamp>,
+    ) -> Option<Gateway> {
         let hot = Arc::new(FaultyHot {
             inner: Arc::clone(&ground.hot),
             life: life.clone(),
             kept: Arc::clone(&self.kept),
             poisoned: AtomicBool::new(false),
+            away: AtomicBool::new(false),
             last_commit_at: last_alive,
         });
         let newest_closed = self.closed.lock().unwrap().map(|_| october());
         let (settings, clock) = (self.settings.clone(), ground.clock.clone());
         let (charging, tasks) =
             Charging::start(hot.clone(), TARIFF.clone().into(), clock, settings, newest_closed).await.ok()?;
+        let journal = LivingJournal { entries: Arc::clone(&self.journals[at]), life: life.clone() };
+        let bridge = charging.bridge_outages(Arc::new(journal), CancellationToken::new()).ok()?;
         let sink = Arc::new(FaultySink { inner: Arc::clone(&self.relational), life: life.clone() });
         let settings = DrainSettings {
             batch_entries: 1 + self.dice.below(8) as usize,
@@ -100,7 +110,7 @@ impl World {
         let drain = Drain::new(hot, sink, settings);
         // It ends with the process: what it has not taken is taken by the next one.
         let drain = tokio::spawn(async move { drain.run(CancellationToken::new()).await });
-        Some(Gateway { charging, tasks, drain, life: life.clone() })
+        Some(Gateway { charging, tasks, drain, bridge: tokio::spawn(bridge), life: life.clone() })
     }
 
     /// Starts a gateway again whenever it ends by itself, while others go on; gives how it has
@@ -114,7 +124,7 @@ impl World {
                 return end;
             }
             tokio::time::sleep(Duration::from_millis(self.dice.below(2000))).await;
-            *gateway = self.start(ground, Some(ground.clock.now())).await;
+            *gateway = self.start(at, ground, Some(ground.clock.now())).await;
             *doors.charging[at].lock().unwrap() = gateway.charging.clone();
             self.restarts.fetch_add(1, Ordering::Relaxed);
         }
@@ -137,6 +147,7 @@ impl Gateway {
     fn abandon(&self) {
         self.life.killed.cancel();
         self.drain.abort();
+        self.bridge.abort();
     }
 
     /// Ends it in peace; false where it is killed in the middle of that.
@@ -147,6 +158,7 @@ impl Gateway {
             () = self.tasks.shutdown() => true,
         };
         self.drain.abort();
+        self.bridge.abort();
         is_whole
     }
 }

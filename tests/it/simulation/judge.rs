@@ -1,6 +1,7 @@
 //! What everything comes to.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use linegate::domain::account::AccountView;
 use linegate::domain::ids::{AccountId, LineId, PlanId};
@@ -17,6 +18,9 @@ use crate::cellular::line_id;
 impl World {
     /// What was acknowledged is what is counted: record by record, and in sum.
     pub async fn judge(&self, gateways: Vec<Gateway>, Ground { hot, .. }: Ground) {
+        while self.journals.iter().any(|journal| !journal.lock().unwrap().is_empty()) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         let mut views = BTreeMap::new();
         for account in LINES.iter().map(|line| line.account).filter(|account| !account.is_empty()) {
             for gateway in &gateways {
@@ -44,8 +48,11 @@ impl World {
     }
 
     fn records_agree(&self, stored: &[UsageRecord]) {
+        // What an account did not take from a journal, and took when it was charged once more.
+        let is_recycled = |record: &&UsageRecord| matches!(record.outcome, UsageOutcome::Recycled(_));
+        let stored = || stored.iter().filter(|record| !is_recycled(record));
         let mut by_key: BTreeMap<(String, u32), u64> = BTreeMap::new();
-        for record in stored {
+        for record in stored() {
             let key = (record.key.to_string(), record.rating_group);
             let is_first = by_key.insert(key.clone(), record.octets).is_none();
             assert!(is_first, "{key:?} is counted twice: {:#?}", self.kept_of(&key));
@@ -59,7 +66,7 @@ impl World {
         let kept = self.kept.lock().unwrap();
         assert_eq!(
             kept.iter().map(|(_, record)| record).filter(is_charged).count(),
-            stored.iter().filter(is_charged).count(),
+            stored().filter(is_charged).count(),
             "the drain takes every record once"
         );
         let mut known: BTreeMap<(String, u32), u64> = BTreeMap::new();
@@ -104,7 +111,7 @@ impl World {
         // The run is within an hour of a month's end: a month each has its own tiers.
         let priced: i64 = lines.map(|l| price.plain().unwrap().of_total(l.octets).unwrap()).sum();
         assert_eq!(amount, priced, "{id}: the price of the sum is the sum of the prices");
-        if let Some(cap) = price.cap_octets {
+        if let Some(cap) = price.cap_octets.filter(|_| !self.grants_blindly()) {
             for each in view.lines.iter().filter(|l| l.line == *id) {
                 assert!(each.octets + each.reserved <= cap, "{id}: more was granted than was left: {each:?}");
             }

@@ -5,6 +5,7 @@
 //! durable; what was decided on a state that another gateway has replaced is decided
 //! again. Does **not** write batches ([`super::super::committer`]).
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
@@ -64,6 +65,12 @@ impl Waiting {
             Waiting::Loose { .. } | Waiting::Close { .. } => false,
         }
     }
+
+    /// Whether it waits on where these accounts conflict. What a close has closed may be among
+    /// what is loaded, and is not closed then.
+    fn waits_again(&self, conflicts: &[(AccountNo, AccountId)]) -> bool {
+        matches!(self, Waiting::Close { .. }) || self.is_of(conflicts)
+    }
 }
 
 /// Changes that are decided and not yet on their way.
@@ -105,6 +112,11 @@ pub(super) struct InFlight {
 }
 
 impl Shard {
+    /// Whoever waits for what is decided.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Waiting> {
+        self.in_flight.iter().flat_map(|batch| &batch.waiting).chain(&self.pending.waiting)
+    }
+
     /// Sends the pending batch, where none is on its way. Says whether one is now.
     pub(super) fn dispatch(&mut self) -> bool {
         if self.in_flight.is_some() {
@@ -169,28 +181,25 @@ impl Shard {
         let conflicts: Vec<_> = conflicts.map(|(no, _)| (no, self.accounts.id(no))).collect();
         let mut again = Vec::new();
         for waiting in in_flight.waiting {
-            let is_close = matches!(waiting, Waiting::Close { .. });
-            if is_close || waiting.is_of(&conflicts) {
+            if waiting.waits_again(&conflicts) {
                 again.push(waiting);
             } else {
                 self.release(waiting, position);
             }
         }
         metrics().hot_conflicts.inc_by(conflicts.len() as u64);
-        self.reload(&conflicts, again).await
+        self.pending.waiting.splice(0..0, again);
+        self.reload(&conflicts).await
     }
 
-    async fn reload(&mut self, conflicts: &[(AccountNo, AccountId)], mut again: Vec<Waiting>) -> Result<(), HotError> {
-        let pending = std::mem::take(&mut self.pending.waiting);
-        for waiting in pending {
-            // What it has closed may be among what is loaded, and is not closed then.
-            let is_close = matches!(waiting, Waiting::Close { .. });
-            if is_close || waiting.is_of(conflicts) {
-                again.push(waiting);
-            } else {
-                self.pending.waiting.push(waiting);
-            }
+    async fn reload(&mut self, conflicts: &[(AccountNo, AccountId)]) -> Result<(), HotError> {
+        let mut stored = Vec::with_capacity(conflicts.len());
+        for (_, id) in conflicts {
+            stored.push(self.read(id).await?);
         }
+        let waiting = std::mem::take(&mut self.pending.waiting);
+        let (again, others): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|w| w.waits_again(conflicts));
+        self.pending.waiting = others;
         let is_kept = |no: &AccountNo| !conflicts.iter().any(|(of, _)| of == no);
         let mut numbers = self.pending.accounts.iter();
         self.pending.changes.retain(|_| numbers.next().is_some_and(is_kept));
@@ -200,8 +209,7 @@ impl Shard {
                 slot.pending = Some(at);
             }
         }
-        for (no, id) in conflicts {
-            let stored = read_account(&self.shared, id).await?;
+        for ((no, _), stored) in conflicts.iter().zip(stored) {
             match stored {
                 Some(stored) => self.put(stored)?,
                 None => self.forget_account(*no)?,
@@ -225,6 +233,19 @@ impl Shard {
             }
         }
         Ok(())
+    }
+
+    /// Reads an account. What is urgent does not wait for that: the store may be away.
+    async fn read(&mut self, id: &AccountId) -> Result<Option<StoredAccount>, HotError> {
+        let shared = Arc::clone(&self.shared);
+        let mut reading = pin!(read_account(&shared, id));
+        loop {
+            tokio::select! {
+                biased;
+                stored = &mut reading => return stored,
+                Some(urgent) = self.urgent.recv() => self.do_urgent(urgent),
+            }
+        }
     }
 
     /// What the newer state says of whom the request is for may differ, too.
