@@ -69,7 +69,7 @@ pub(super) fn customer_bill(invoice: &Invoice) -> Value {
         "category": "normal",
         "runType": "onCycle",
         "state": "validated",
-        "amountDue": amount(invoice.gross),
+        "amountDue": amount(invoice.due()),
         "taxExcludedAmount": amount(invoice.net),
         "taxIncludedAmount": amount(invoice.gross),
         "taxItem": [{ "taxCategory": "VAT", "taxRate": invoice.tax_percent, "taxAmount": amount(invoice.tax) }],

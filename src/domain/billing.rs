@@ -4,7 +4,8 @@
 //! ([`super::rating`]) or the totals over all customers ([`super::settlement`]).
 //!
 //! Invariants: one bill for an account and cycle; lines sum to the net, net and
-//! tax to the gross; a final invoice never changes; numbers have no gap.
+//! tax to the gross; a final invoice never changes; numbers have no gap; nothing is
+//! due of a bill below zero: it is a credit of the customer.
 //!
 //! [`charges`] makes the charges of lines, [`invoicing`] the invoice of an account
 //! and its postings, [`comparison`] puts two bills side by side.
@@ -106,8 +107,20 @@ pub struct Invoice {
     pub tax_percent: u8,
     /// Tax on the net, once.
     pub tax: i64,
-    /// Net + tax.
+    /// Net + tax; negative where more is given back than is charged.
     pub gross: i64,
     /// When it was finalised.
     pub issued: Timestamp,
+}
+
+impl Invoice {
+    /// What is to be paid, minor units: never negative.
+    pub fn due(&self) -> i64 {
+        self.gross.max(0)
+    }
+
+    /// What the customer has to his credit, minor units: 0 where there is something to pay.
+    pub fn credit(&self) -> i64 {
+        self.gross.saturating_neg().max(0)
+    }
 }

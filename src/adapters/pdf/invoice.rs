@@ -100,17 +100,21 @@ pub(super) fn facts(sheet: &mut Sheet<'_>, x: f32, label_width: f32, width: f32,
     }
 }
 
-/// What is to be paid, in a box.
+/// What is to be paid, or is to the customer's credit, in a box.
 fn summary(documents: &PdfDocuments, sheet: &mut Sheet<'_>, invoice: &Invoice) {
     let accent = documents.template.document.accent.0;
-    let label = &documents.template.labels.amount_due;
+    let labels = &documents.template.labels;
+    let (label, amount) = match invoice.credit() {
+        0 => (&labels.amount_due, invoice.due()),
+        credit => (&labels.credit, credit),
+    };
     sheet.make_room(70.0);
     sheet.fill(MARGIN, sheet.y, RIGHT - MARGIN, 48.0, tint(accent));
     sheet.fill(MARGIN, sheet.y, 3.0, 48.0, accent);
     sheet.text(MARGIN + 16.0, sheet.y + 22.0, Style::bold(11.0), &label.ko);
     sheet.text(MARGIN + 16.0, sheet.y + 35.0, Style::grey(8.0), &label.en);
-    let gross = Money::new(invoice.gross, invoice.currency).to_string();
-    sheet.text_right(RIGHT - 16.0, sheet.y + 32.0, Style::bold(21.0).colored(accent), &gross);
+    let amount = Money::new(amount, invoice.currency).to_string();
+    sheet.text_right(RIGHT - 16.0, sheet.y + 32.0, Style::bold(21.0).colored(accent), &amount);
     sheet.y += 48.0 + 24.0;
 }
 

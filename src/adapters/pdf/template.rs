@@ -90,8 +90,9 @@ macro_rules! labels {
 }
 
 labels! {
-    invoice settlement bill_to customer account number issued cycle period amount_due charges line item quantity
-    amount net tax gross recurring one_time usage late days more department product lines octets invoices subtotal
+    invoice settlement bill_to customer account number issued cycle period amount_due credit charges line item
+    quantity amount net tax gross recurring one_time usage late days more department product lines octets invoices
+    subtotal
 }
 
 /// `#RRGGBB`.

@@ -159,17 +159,31 @@ fn a_logo_stands_beside_the_template_that_names_it() {
     assert!(pdf.windows(6).any(|w| w == b"/Image"));
 }
 
+/// What a PDF reader extracts; `None` where none is installed.
+fn read(pdf: &[u8]) -> Option<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("invoice.pdf");
+    std::fs::write(&file, pdf).unwrap();
+    let Ok(output) = std::process::Command::new("pdftotext").args(["-layout"]).arg(&file).arg("-").output() else {
+        eprintln!("pdftotext is not installed: not checked");
+        return None;
+    };
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn a_bill_below_zero_asks_for_nothing() {
+    let billed = invoice(1);
+    let given_back = Invoice { gross: -billed.gross, ..billed };
+    let Some(text) = read(&documents().invoice_pdf(&given_back).unwrap()) else { return };
+    assert!(text.contains("Credit balance, nothing to pay"), "{text}");
+    assert!(!text.contains("Amount due") && !text.contains("청구 금액"), "{text}");
+}
+
 /// Korean text can be selected: what a PDF reader extracts is what was written.
 #[test]
 fn a_reader_extracts_the_korean_text() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("invoice.pdf");
-    std::fs::write(&file, documents().invoice_pdf(&invoice(2)).unwrap()).unwrap();
-    let Ok(output) = std::process::Command::new("pdftotext").args(["-layout"]).arg(&file).arg("-").output() else {
-        eprintln!("pdftotext is not installed: not checked");
-        return;
-    };
-    let text = String::from_utf8(output.stdout).unwrap();
+    let Some(text) = read(&documents().invoice_pdf(&invoice(2)).unwrap()) else { return };
     for part in ["청구서", "청구 금액", "라인게이트 통신(주)", "2026-000042", "인터넷 500M", "데이터 사용료", "1,650"]
     {
         assert!(text.contains(part), "`{part}` is missing in\n{text}");

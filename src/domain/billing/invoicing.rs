@@ -128,6 +128,29 @@ mod tests {
     }
 
     #[test]
+    fn a_bill_below_zero_is_a_credit_and_nothing_is_due() {
+        use ChargeKind::{Recurring, Usage};
+        type Row = (Currency, u8, &'static [(ChargeKind, i64)], i64, i64, i64, i64);
+        // currency, tax %, charges (reversed usage of a closed month is negative), net, tax, due, credit
+        let table: &[Row] = &[
+            (Currency::KRW, 10, &[(Recurring, 5500), (Usage, -333)], 5167, 517, 5684, 0),
+            (Currency::KRW, 10, &[(Recurring, 550), (Usage, -550)], 0, 0, 0, 0),
+            (Currency::KRW, 10, &[(Recurring, 550), (Usage, -1000)], -450, -45, 0, 495),
+            // The tax that is given back is rounded as the tax that was taken.
+            (Currency::KRW, 10, &[(Usage, -5)], -5, -1, 0, 6),
+            (Currency::USD, 7, &[(Usage, -2499)], -2499, -175, 0, 2674),
+            (Currency::JPY, 0, &[(Usage, -1)], -1, 0, 0, 1),
+        ];
+        for (currency, percent, charges, net, tax, due, credit) in table {
+            let (invoice, postings) = bill(*currency, *percent, charges).unwrap();
+            assert_eq!((invoice.net, invoice.tax), (*net, *tax), "{currency:?} {charges:?}");
+            assert_eq!((invoice.due(), invoice.credit()), (*due, *credit), "{currency:?} {charges:?}");
+            let receivable = postings.iter().filter(|p| p.side == LedgerSide::Receivable).map(|p| p.amount);
+            assert_eq!(receivable.sum::<i64>(), due - credit, "{currency:?} {charges:?}");
+        }
+    }
+
+    #[test]
     fn usage_leaves_unbilled_and_fees_become_revenue() {
         let (_, postings) =
             bill(Currency::KRW, 10, &[(ChargeKind::Recurring, 1000), (ChargeKind::Usage, 200)]).unwrap();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{OutboxSettings, Senders, api_of};
+use crate::domain::billing::Invoice;
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{InvoiceId, ListenerId};
 use crate::domain::money::Money;
@@ -109,15 +110,26 @@ async fn invoice_mail(
         return Err(permanent(format!("invoice {id} is not known")));
     };
     let number = invoice.number.as_ref().map_or_else(|| id.to_string(), ToString::to_string);
-    let gross = Money::new(invoice.gross, invoice.currency);
     let subject = format!("[Linegate] {} 청구서 {number}", invoice.cycle);
     let text = format!(
-        "{} 이용 요금 청구서를 보내드립니다.\nYour bill for {} is attached.\n\n청구서 번호 / Invoice: {number}\n합계 / Total: {gross}\n",
-        invoice.cycle, invoice.cycle
+        "{} 이용 요금 청구서를 보내드립니다.\nYour bill for {} is attached.\n\n청구서 번호 / Invoice: {number}\n{}\n",
+        invoice.cycle,
+        invoice.cycle,
+        sum_of(&invoice)
     );
     let drawn = documents.clone();
     let pdf = draw(move || drawn.invoice_pdf(&invoice)).await?;
     Ok((subject, text, vec![(format!("invoice-{number}.pdf"), "application/pdf", pdf)]))
+}
+
+fn sum_of(invoice: &Invoice) -> String {
+    let money = |amount| Money::new(amount, invoice.currency);
+    match invoice.credit() {
+        0 => format!("합계 / Total: {}", money(invoice.due())),
+        credit => {
+            format!("돌려드릴 금액 / Credit balance: {}\n납부하실 금액이 없습니다. / Nothing to pay.", money(credit))
+        }
+    }
 }
 
 async fn settlement_mail(
