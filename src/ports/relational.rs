@@ -601,6 +601,8 @@ pub trait BillingReads: Send + Sync {
     async fn usage_at(&self, sequence: u64) -> Stored<Option<StoredUsage>>;
     /// The record of suspense, open or not, whose key has this text.
     async fn suspense_case(&self, key: &str, rating_group: u32) -> Stored<Option<SuspenseCase>>;
+    /// What was recycled under the keys and rating groups of these records.
+    async fn recycled(&self, counted: &[StoredUsage]) -> Stored<Vec<StoredUsage>>;
     /// What is open in suspense, by reason; reasons without any are left out.
     async fn suspense_ages(&self) -> Stored<Vec<SuspenseAge>>;
     /// Rated usage of a cycle's bills, summed, for accounts in `[from, to]`, ascending by account.

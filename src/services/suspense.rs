@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::usage_events::USAGE_STATE_CHANGE;
 use super::usage_tmf::suspended;
 use crate::domain::notification::Happening;
 use crate::domain::rating::request::{ChargeAnswer, Outcome};
@@ -258,8 +259,6 @@ impl Suspense {
             } else {
                 let came = format!("{} {}", outcome.as_str(), outcome.reason().unwrap_or(""));
                 notes.push(Write::Suspense(self.note(&record, SuspenseVerb::Recycled, by, came.trim_end())));
-                let reason = record.outcome.reason().filter(|_| outcome == Recycled::Counted);
-                notes.extend(reason.map(|reason| self.left(&record, UsageOutcome::Recycled(reason))));
             }
             metrics().suspense_verbs.with_label_values(&[outcome.as_str()]).inc();
             closed.push((record, outcome));
@@ -287,11 +286,12 @@ impl Suspense {
         }
     }
 
-    /// `UsageStateChangeEvent` of what has left suspense.
+    /// `UsageStateChangeEvent` of what a person has closed, and no record that is counted now
+    /// ([`super::usage_events`]).
     fn left(&self, record: &UsageRecord, outcome: UsageOutcome) -> Write {
         let record = UsageRecord { outcome, ..record.clone() };
         Write::Happening(Happening {
-            event_type: "UsageStateChangeEvent".to_owned(),
+            event_type: USAGE_STATE_CHANGE.to_owned(),
             at: self.clock.now(),
             order: None,
             line: record.line.clone(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use linegate::adapters::memory::MemoryStore;
 use linegate::domain::money::Currency;
 use linegate::domain::notification::Body;
+use linegate::domain::usage::{SuspenseReason, UsageOutcome, UsageRecord};
 use linegate::ports::relational::{BillingReads, Listener, OutboxReads, Page, Relational, Write};
 use linegate::services::usage_events::{UsageEventSettings, UsageEvents};
 use tokio::sync::Notify;
@@ -52,4 +53,43 @@ async fn a_listener_hears_of_usage_from_its_registration_on_and_once() {
     store.save(vec![Write::RemoveListener("l".into())]).await.unwrap();
     assert_eq!(events.step().await.unwrap(), 0);
     assert_eq!(store.meta("usage-events").await.unwrap().as_deref(), Some(""));
+}
+
+#[tokio::test]
+async fn what_the_source_brings_again_and_is_counted_has_left_suspense_once() {
+    let store = Arc::new(MemoryStore::new());
+    let settings = UsageEventSettings::default();
+    let events = UsageEvents::new(store.clone(), Currency::KRW, Arc::new(Notify::new()), settings);
+    let changes = "eventType=UsageStateChangeEvent";
+    store.save(vec![Write::Listener(listener("usageManagement", changes))]).await.unwrap();
+    assert_eq!(events.step().await.unwrap(), 0);
+    let waits = |key: &str| {
+        let outcome = UsageOutcome::Suspense(SuspenseReason::UnknownLine);
+        UsageRecord { outcome, ..record(key) }
+    };
+    let counted =
+        |key: &str| UsageRecord { outcome: UsageOutcome::Reconciled, line: Some("l-1".into()), ..record(key) };
+    let rounds = [
+        (vec![waits("a"), waits("b")], vec![]),
+        // The line came, and the source brings one of them again, and another one.
+        (vec![counted("a"), counted("c")], vec!["file/a/0"]),
+        (vec![waits("d"), counted("b"), counted("d")], vec!["file/b/0", "file/d/0"]),
+        (vec![counted("e")], vec![]),
+    ];
+    let mut told = 0;
+    for (position, (records, left)) in (1..).zip(rounds) {
+        store.save(vec![Write::Drain { log: 0, after: position - 1, position, records }]).await.unwrap();
+        events.step().await.unwrap();
+        let all = store.messages(None, None, ALL).await.unwrap();
+        let new = (all.total - told) as usize;
+        let usage_of = |body: &Body| match body {
+            Body::Event { event_type, event, .. } if event_type == "UsageStateChangeEvent" => event["usage"].clone(),
+            other => panic!("{other:?}"),
+        };
+        let mut ids: Vec<_> = all.items[..new].iter().map(|m| usage_of(&m.message.body)).collect();
+        assert!(ids.iter().all(|usage| usage["status"] == "recycled"), "{ids:?}");
+        ids.sort_by_key(|usage| usage["id"].to_string());
+        assert_eq!(ids.iter().map(|usage| usage["id"].as_str().unwrap()).collect::<Vec<_>>(), left);
+        told = all.total;
+    }
 }

@@ -328,6 +328,14 @@ impl BillingReads for MemoryStore {
         Ok(Some(SuspenseCase { record, history }))
     }
 
+    async fn recycled(&self, counted: &[StoredUsage]) -> Stored<Vec<StoredUsage>> {
+        let state = self.state();
+        let case = |record: &StoredUsage| state.suspense.get(&(record.key.to_string(), record.rating_group));
+        let cases: BTreeSet<_> = counted.iter().filter_map(case).collect();
+        let found = cases.into_iter().filter_map(|sequence| state.usage.get_key_value(sequence)).map(stored_usage);
+        Ok(found.filter(|record| matches!(record.outcome, UsageOutcome::Recycled(_))).collect())
+    }
+
     async fn suspense_ages(&self) -> Stored<Vec<SuspenseAge>> {
         let state = self.state();
         let of = |reason| state.usage.values().filter(move |r| r.outcome == UsageOutcome::Suspense(reason));

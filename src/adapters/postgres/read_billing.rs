@@ -9,7 +9,7 @@ use sqlx::postgres::PgRow;
 use super::PostgresStore;
 use super::apply::log_of_cursor;
 use super::read_orders::{list_and_count, narrow};
-use super::row::{body, count, id, maybe_cycle, statement, text, time};
+use super::row::{body, count, id, maybe_cycle, statement, text, texts, time};
 use crate::adapters::columns::{posting, signed, unsigned};
 use crate::adapters::usage_rows::{self, stored_usage};
 use crate::domain::billing::Invoice;
@@ -67,6 +67,18 @@ impl BillingReads for PostgresStore {
             Ok((time(row, "at")?, row.try_get("operator")?, row.try_get("verb")?, row.try_get("note")?))
         });
         Ok(Some(SuspenseCase { record: found.record, history: history.await? }))
+    }
+
+    async fn recycled(&self, counted: &[StoredUsage]) -> Stored<Vec<StoredUsage>> {
+        let keys: Vec<String> = counted.iter().map(|record| record.key.to_string()).collect();
+        let groups: Vec<i64> = counted.iter().map(|record| i64::from(record.rating_group)).collect();
+        let query = statement(
+            "SELECT usage.* FROM UNNEST($1::TEXT[], $2::BIGINT[]) AS wanted (k, g) JOIN usage
+             ON usage.key = wanted.k AND usage.rating_group = wanted.g
+             WHERE suspense AND outcome = 'recycled' ORDER BY sequence",
+        );
+        let query = query.bind(texts(keys.iter().map(String::as_str))).bind(groups);
+        self.all("read recycled", query, |row| stored_usage(row)).await
     }
 
     async fn suspense_ages(&self) -> Stored<Vec<SuspenseAge>> {

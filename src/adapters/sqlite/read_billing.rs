@@ -66,6 +66,16 @@ impl BillingReads for SqliteStore {
         Ok(Some(SuspenseCase { record: found.record, history: history.await? }))
     }
 
+    async fn recycled(&self, counted: &[StoredUsage]) -> Stored<Vec<StoredUsage>> {
+        let wanted: Vec<_> = counted.iter().map(|record| (record.key.to_string(), record.rating_group)).collect();
+        let query = statement(
+            "SELECT usage.* FROM json_each($1) AS wanted CROSS JOIN usage
+             ON usage.key = wanted.value ->> 0 AND usage.rating_group = wanted.value ->> 1
+             WHERE suspense AND outcome = 'recycled' ORDER BY sequence",
+        );
+        self.all("read recycled", query.bind(serde_json::json!(wanted).to_string()), |row| stored_usage(row)).await
+    }
+
     async fn suspense_ages(&self) -> Stored<Vec<SuspenseAge>> {
         let mut ages = Vec::new();
         for reason in SuspenseReason::ALL {

@@ -39,6 +39,13 @@ async fn drain(store: &Store, position: u64, records: &[UsageRecord]) {
     store.save(vec![Write::Drain { log: 0, after, position, records: records.to_vec() }]).await.unwrap();
 }
 
+/// What was recycled under the keys of what is counted.
+async fn recycled(store: &Store) -> Vec<RecordKey> {
+    let mut counted = store.usage_after(&UsageFilter::default(), 0, 100).await.unwrap();
+    counted.retain(|stored| matches!(stored.outcome, UsageOutcome::Rated | UsageOutcome::Reconciled));
+    store.recycled(&counted).await.unwrap().into_iter().map(|stored| stored.record.key).collect()
+}
+
 async fn outcome(store: &Store, key: &RecordKey) -> UsageOutcome {
     store.suspense_case(&key.to_string(), 0).await.unwrap().unwrap().record.outcome
 }
@@ -80,6 +87,7 @@ pub(crate) async fn a_counted_record_turns_what_is_open_to_recycled(store: &Stor
     drain(store, 4, &[UsageRecord { account: Some("a".into()), ..waits(&modem(3), SuspenseReason::ForeignApn) }]).await;
     assert_eq!(outcome(store, &modem(3)).await, UsageOutcome::Recycled(reason));
     assert_eq!(store.suspense_case("modem/m/1/1/9", 0).await.unwrap(), None);
+    assert_eq!(recycled(store).await, [modem(1), modem(3)]);
 }
 
 pub(crate) async fn an_accounts_judgement_replaces_the_reason_while_it_is_open(store: &Store) {
