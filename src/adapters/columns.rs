@@ -3,17 +3,14 @@
 //! Bodies and names are the same in every engine, so that a store can be moved
 //! from one to the other by copying rows.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::error::BoxDynError;
 
-use crate::domain::cycle::CycleId;
 use crate::domain::ids::{DeviceId, SessionId};
 use crate::domain::ledger::{LedgerSide, Posting, Unit};
 use crate::domain::scheduling::CallState;
-use crate::domain::usage::{RecordKey, SuspenseReason, UsageOutcome, UsageRecord};
+use crate::domain::usage::{RecordKey, SuspenseReason, UsageOutcome};
 
 /// A value as JSON text.
 pub(super) fn json<T: Serialize + ?Sized>(value: &T) -> Result<String, sqlx::Error> {
@@ -99,17 +96,6 @@ pub(super) fn suspense_reason(text: &str) -> Result<SuspenseReason, sqlx::Error>
 /// What is in a column and cannot be.
 pub(super) fn unreadable(reason: impl Into<BoxDynError>) -> sqlx::Error {
     sqlx::Error::Decode(reason.into())
-}
-
-/// Records counted by cycle, source and outcome, in that order; the cycle is
-/// empty where a record has none.
-pub(super) fn usage_counts<'r>(records: &[&'r UsageRecord]) -> BTreeMap<(String, &'r str, &'r str), u64> {
-    let mut counts: BTreeMap<(Option<CycleId>, &str, &str), u64> = BTreeMap::new();
-    for record in records {
-        *counts.entry((record.cycle, record.key.source().as_str(), record.outcome.as_str())).or_default() += 1;
-    }
-    let text = |cycle: Option<CycleId>| cycle.map(|c| c.to_string()).unwrap_or_default();
-    counts.into_iter().map(|((cycle, source, outcome), records)| ((text(cycle), source, outcome), records)).collect()
 }
 
 /// A ledger side as its column has it.

@@ -7,10 +7,10 @@ use async_trait::async_trait;
 
 use crate::domain::ids::{AccountId, SessionId};
 use crate::domain::time::Timestamp;
-use crate::domain::usage::{Identifier, UsageRecord};
+use crate::domain::usage::{Identifier, Records};
 use crate::ports::hot::{
     AccountChange, AccountVisitor, Batch, Change, Committed, HotError, HotStore, LogEntry, LogNo, Part, Position,
-    StoredAccount, decode_records,
+    StoredAccount,
 };
 
 /// Everything in maps; nothing survives it.
@@ -26,7 +26,7 @@ struct State {
     sessions: HashMap<SessionId, AccountId>,
     /// The account whose line took an identifier last, as each log knows it.
     identifiers: BTreeMap<(Identifier, LogNo), AccountId>,
-    entries: BTreeMap<(LogNo, Position), Vec<UsageRecord>>,
+    entries: BTreeMap<(LogNo, Position), Records>,
     /// One for all logs, as where positions follow the time.
     position: Position,
     /// Each writer's newest batch in each log, by its number.
@@ -74,7 +74,7 @@ impl State {
         {
             return Ok(committed.clone());
         }
-        let mut records = Vec::new();
+        let mut records = Records::default();
         let mut changes = Vec::with_capacity(part.changes.len());
         for change in part.changes.iter().map(|at| &batch.changes[*at]) {
             let version = self.accounts.get(&change.account).map_or(0, |a| a.version);
@@ -82,14 +82,14 @@ impl State {
                 changes.push(Change::Conflict);
                 continue;
             }
-            decode_records(&change.records, change.record_count, &mut records)?;
+            records.append(&Records::new(change.records.clone(), change.record_count as usize));
             if change.version != change.previous {
                 self.apply(log, change);
             }
             changes.push(Change::Applied);
         }
         if part.has_loose {
-            decode_records(&batch.loose, batch.loose_records, &mut records)?;
+            records.append(&Records::new(batch.loose.clone(), batch.loose_records as usize));
         }
         self.position += 1;
         self.entries.insert((log, self.position), records);

@@ -2,20 +2,23 @@
 //!
 //! What is searched or summed stands in columns; what many records have in common
 //! (cycle, account, line, plan, cycle of late usage, source) stands once, in a row of
-//! `usage_parts`; everything else is one value, `body`. Reads go through the view
-//! `usage`, which puts the three together, with SQL that both engines understand.
+//! `usage_parts`; everything else is one value, `body`, whose bytes come from the hot log
+//! as they are ([`Logged`]). Reads go through the view `usage`, which puts the three
+//! together, with SQL that both engines understand.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sqlx::{ColumnIndex, Database, Decode, Encode, QueryBuilder, Row, Type};
 
 use super::columns::{json, outcome, record_key, unreadable};
+use crate::domain::compact::Damaged;
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{AccountId, Apn, LineId, PlanId};
 use crate::domain::ledger::Posting;
 use crate::domain::time::Timestamp;
-use crate::domain::usage::{Identifier, RecordKey, Told, UsageOutcome, UsageRecord};
+use crate::domain::usage::{Identifier, Logged, Records, Told, UsageOutcome, UsageRecord};
 use crate::ports::relational::{StoredUsage, UsageFilter};
 use crate::telemetry::metrics;
 
@@ -114,17 +117,22 @@ pub(super) struct Part {
 }
 
 impl Part {
-    pub(super) fn of(record: &UsageRecord) -> Self {
-        let cycle = |cycle: Option<CycleId>| cycle.map(|c| c.to_string()).unwrap_or_default();
-        Part {
-            cycle: cycle(record.cycle),
-            account: record.account.as_ref().map(|a| text(a.as_str())).unwrap_or_default(),
-            line: record.line.as_ref().map(|l| text(l.as_str())).unwrap_or_default(),
-            plan: record.plan.as_ref().map(|p| text(p.as_str())).unwrap_or_default(),
-            late_for: cycle(record.late_for),
-            source: record.key.source().as_str(),
-        }
+    fn of(record: &Logged<'_>) -> Result<Self, Damaged> {
+        let shared = record.shared()?;
+        let text = |part: Option<&str>| part.map(text).unwrap_or_default();
+        Ok(Part {
+            cycle: cycle_text(shared.cycle),
+            account: text(shared.account()?),
+            line: text(shared.line()?),
+            plan: text(shared.plan()?),
+            late_for: cycle_text(shared.late_for),
+            source: shared.source.as_str(),
+        })
     }
+}
+
+fn cycle_text(cycle: Option<CycleId>) -> String {
+    cycle.map(|cycle| cycle.to_string()).unwrap_or_default()
 }
 
 /// The numbers of parts that were used before. A transaction that is taken back may take
@@ -133,21 +141,32 @@ impl Part {
 pub(super) struct PartCache {
     known: HashMap<Box<[u8]>, i64, ahash::RandomState>,
     max: usize,
+    /// Whether most of what was not known here was in the store when it was last asked.
+    pub(super) are_stored: bool,
 }
 
 /// The numbers of some records' parts; those that the cache does not know are to be
 /// looked up.
-#[derive(Debug, Default)]
-pub(super) struct PartIds {
-    /// For each record; 0 while unknown.
+#[derive(Debug)]
+pub(super) struct PartIds<'r> {
+    /// For each record; below zero the number of a part that is unknown.
     ids: Vec<i64>,
-    unknown: BTreeMap<Box<[u8]>, (Part, Vec<usize>)>,
+    /// By the bytes that records have for them, which an index takes best.
+    unknown: Vec<Unknown<'r>>,
+}
+
+#[derive(Debug)]
+struct Unknown<'r> {
+    shared: &'r [u8],
+    part: Part,
+    /// Until it has a better one: -1, -2, -3, …
+    number: i64,
 }
 
 impl PartCache {
     /// That keeps so many at most.
     pub(super) fn new(max: usize) -> Self {
-        Self { known: HashMap::default(), max: max.max(1) }
+        Self { known: HashMap::default(), max: max.max(1), are_stored: false }
     }
 
     /// Forgets everything.
@@ -156,105 +175,153 @@ impl PartCache {
     }
 
     /// The parts of some records, as far as they are known.
-    pub(super) fn find(&self, records: &[UsageRecord]) -> PartIds {
-        let mut found = PartIds { ids: Vec::with_capacity(records.len()), unknown: BTreeMap::new() };
-        let mut key = Vec::with_capacity(128);
-        for (at, record) in records.iter().enumerate() {
-            key.clear();
-            let of = (record.cycle, &record.account, &record.line, &record.plan, record.late_for, record.key.source());
-            key = postcard::to_extend(&of, key).expect("plain data, and memory grows");
-            found.ids.push(self.known.get(key.as_slice()).copied().unwrap_or_default());
-            if found.ids[at] == 0 {
-                let unknown = found.unknown.entry(Box::from(key.as_slice()));
-                unknown.or_insert_with(|| (Part::of(record), Vec::new())).1.push(at);
-            }
+    pub(super) fn find<'r>(&self, records: &[Logged<'r>]) -> Result<PartIds<'r>, sqlx::Error> {
+        let mut found = PartIds { ids: Vec::with_capacity(records.len()), unknown: Vec::new() };
+        let mut places: HashMap<&[u8], i64, ahash::RandomState> = HashMap::default();
+        for record in records {
+            let id = match self.known.get(record.shared) {
+                Some(id) => *id,
+                None => match places.entry(record.shared) {
+                    Entry::Occupied(place) => *place.get(),
+                    Entry::Vacant(place) => {
+                        let number = *place.insert(-1 - found.unknown.len() as i64);
+                        let part = Part::of(record).map_err(unreadable)?;
+                        found.unknown.push(Unknown { shared: record.shared, part, number });
+                        number
+                    }
+                },
+            };
+            found.ids.push(id);
         }
+        found.unknown.sort_unstable_by_key(|unknown| unknown.shared);
         metrics().usage_parts_read.inc_by(found.unknown.len() as u64);
-        found
+        Ok(found)
     }
 
     /// Takes over what was looked up: a number for each of [`PartIds::unknown`], in that order.
-    pub(super) fn learn(&mut self, mut found: PartIds, numbers: Vec<i64>) -> Vec<i64> {
+    pub(super) fn learn(&mut self, mut found: PartIds<'_>, numbers: &[i64]) -> Vec<i64> {
         if self.known.len() + numbers.len() > self.max {
             self.forget();
         }
-        for ((key, (_, places)), number) in found.unknown.into_iter().zip(numbers) {
-            places.into_iter().for_each(|at| found.ids[at] = number);
+        let mut learnt = vec![0; numbers.len()];
+        for (unknown, number) in found.unknown.iter().zip(numbers) {
+            learnt[unknown.number.unsigned_abs() as usize - 1] = *number;
             if self.known.len() < self.max {
-                self.known.insert(key, number);
+                self.known.insert(Box::from(unknown.shared), *number);
             }
+        }
+        for id in found.ids.iter_mut().filter(|id| **id < 0) {
+            *id = learnt[id.unsigned_abs() as usize - 1];
         }
         found.ids
     }
 }
 
-impl PartIds {
-    /// What is to be looked up, in the same order for every gateway.
-    pub(super) fn unknown(&self) -> Vec<&Part> {
-        self.unknown.values().map(|(part, _)| part).collect()
+impl PartIds<'_> {
+    /// What is to be looked up, each once.
+    pub(super) fn unknown(&self) -> impl ExactSizeIterator<Item = &Part> {
+        self.unknown.iter().map(|unknown| &unknown.part)
     }
 }
 
-/// What nobody searches or sums, as it is kept with a record.
-#[derive(Debug, Serialize, Deserialize)]
-struct Body<K, A, P, T> {
-    key: K,
+/// What a log held, taken apart.
+pub(super) fn logged(records: &Records) -> Result<Vec<Logged<'_>>, sqlx::Error> {
+    let mut logged = Vec::with_capacity(records.len());
+    for record in records.iter() {
+        logged.push(record.map_err(unreadable)?);
+    }
+    Ok(logged)
+}
+
+/// Octets that a bill sums; `None` for what no bill does.
+pub(super) fn counted(record: &Logged<'_>) -> Option<i64> {
+    record.is_billed_usage().then_some(record.octets_counted)
+}
+
+/// What has columns of its own for records of suspense.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Searched {
+    pub(super) key: String,
+    pub(super) rating_group: u32,
+    pub(super) subscriber: Option<String>,
+}
+
+impl Searched {
+    /// Of a record of suspense.
+    pub(super) fn of(record: &UsageRecord) -> Result<Self, sqlx::Error> {
+        let subscriber = record.subscriber.as_ref().map(json).transpose()?;
+        Ok(Self {
+            key: text(&record.key.to_string()),
+            rating_group: record.rating_group,
+            subscriber: subscriber.map(|s| text(&s)),
+        })
+    }
+}
+
+/// Rows of one transaction in the order in which the index by part takes them best; of one
+/// part they stay in theirs.
+pub(super) fn by_part<'r, 'b>(records: impl Iterator<Item = (&'r Logged<'b>, i64)>) -> Vec<(&'r Logged<'b>, i64)> {
+    let mut rows: Vec<_> = records.filter(|(record, _)| !matches!(record.outcome, UsageOutcome::Suspense(_))).collect();
+    rows.sort_by_key(|(_, part)| *part);
+    rows
+}
+
+/// Records counted by cycle, source and outcome, in that order; the cycle is empty where a
+/// record has none.
+pub(super) fn usage_counts(records: &[&Logged<'_>]) -> BTreeMap<(String, &'static str, &'static str), u64> {
+    let of = |record: &Logged<'_>| (record.cycle, record.source, record.outcome);
+    let mut counts = BTreeMap::new();
+    // Nearly all are alike.
+    for alike in records.chunk_by(|one, next| of(one) == of(next)) {
+        let (cycle, source, outcome) = of(alike[0]);
+        *counts.entry((cycle_text(cycle), source.as_str(), outcome.as_str())).or_default() += alike.len() as u64;
+    }
+    counts
+}
+
+/// The body of a row from before its format was ours: JSON, which begins with a brace.
+#[derive(Debug, Deserialize)]
+struct JsonBody {
+    key: String,
     rating_group: u32,
     tariff_version: u32,
-    apn: A,
+    apn: Option<Apn>,
     starts: Timestamp,
     ends: Timestamp,
     received: Timestamp,
     octets: u64,
-    postings: P,
+    postings: Option<Vec<Posting>>,
     subscriber: Option<Identifier>,
-    told: T,
+    told: Option<Box<Told>>,
     detail: Option<String>,
 }
 
-type OwnBody<K> = Body<K, Option<Apn>, Option<Vec<Posting>>, Option<Box<Told>>>;
-
-/// Before a body in postcard. Rows from before it have JSON, which begins with a brace.
-const FORMAT: u8 = 1;
-
-/// The body of a record.
-pub(super) fn body(record: &UsageRecord) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(128);
-    bytes.push(FORMAT);
-    let body = Body {
-        key: &record.key,
-        rating_group: record.rating_group,
-        tariff_version: record.tariff_version,
-        apn: &record.apn,
-        starts: record.starts,
-        ends: record.ends,
-        received: record.received,
-        octets: record.octets,
-        postings: Some(&record.postings),
-        subscriber: record.subscriber.clone(),
-        told: &record.told,
-        detail: record.detail.clone(),
-    };
-    postcard::to_extend(&body, bytes).expect("plain data, and memory grows")
-}
-
-/// Octets that a bill sums; `None` for what no bill does.
-pub(super) fn counted(record: &UsageRecord) -> Option<i64> {
-    record.is_billed_usage().then(|| record.octets_counted())
-}
-
-/// Key and subscriber as their columns have them, for records of suspense.
-pub(super) fn searched(record: &UsageRecord) -> Result<(String, Option<String>), sqlx::Error> {
-    let subscriber = record.subscriber.as_ref().map(json).transpose()?;
-    Ok((text(&record.key.to_string()), subscriber.map(|s| text(&s))))
-}
-
-/// Rows of one chunk in the order in which the index by part takes them best; of one
-/// part they stay in theirs.
-pub(super) fn by_part<'r>(records: impl Iterator<Item = (&'r UsageRecord, i64)>) -> Vec<(&'r UsageRecord, i64)> {
-    let mut rows: Vec<_> = records.filter(|(record, _)| !matches!(record.outcome, UsageOutcome::Suspense(_))).collect();
-    rows.sort_by_key(|(_, part)| *part);
-    rows
+impl JsonBody {
+    fn read(bytes: &[u8], amount: i64) -> Result<UsageRecord, sqlx::Error> {
+        let body: Self = serde_json::from_slice(bytes).map_err(unreadable)?;
+        Ok(UsageRecord {
+            key: record_key(&body.key)?,
+            rating_group: body.rating_group,
+            outcome: UsageOutcome::Rated,
+            line: None,
+            account: None,
+            cycle: None,
+            late_for: None,
+            plan: None,
+            tariff_version: body.tariff_version,
+            apn: body.apn,
+            subscriber: body.subscriber,
+            starts: body.starts,
+            ends: body.ends,
+            received: body.received,
+            octets: body.octets,
+            amount,
+            postings: body.postings.unwrap_or_default(),
+            crossed: Vec::new(),
+            told: body.told,
+            detail: body.detail,
+        })
+    }
 }
 
 /// A record from a row of the view `usage`.
@@ -269,84 +336,28 @@ where
 {
     let sequence: i64 = row.try_get("sequence")?;
     let bytes: &[u8] = row.try_get("body")?;
-    let (key, rest) = match bytes.split_first() {
-        Some((&FORMAT, bytes)) => {
-            let body: OwnBody<RecordKey> = postcard::from_bytes(bytes).map_err(unreadable)?;
-            split(body)
-        }
-        Some((b'{', _)) => {
-            let body: OwnBody<String> = serde_json::from_slice(bytes).map_err(unreadable)?;
-            let (key, rest) = split(body);
-            (record_key(&key)?, rest)
-        }
-        Some((format, _)) => {
-            return Err(unreadable(format!("a record of usage has format {format}, this program reads {FORMAT}")));
-        }
-        None => return Err(unreadable("a record of usage is empty")),
+    let rest = match bytes.first() {
+        Some(b'{') => JsonBody::read(bytes, row.try_get("amount")?)?,
+        _ => UsageRecord::decode_body(bytes).map_err(unreadable)?,
     };
     let cycle = |column| match row.try_get::<&str, _>(column)? {
         "" => Ok(None),
         text => text.parse().map(Some).map_err(unreadable),
     };
     let record = UsageRecord {
-        key,
-        rating_group: rest.rating_group,
         outcome: outcome(row.try_get("outcome")?, row.try_get("reason")?)?,
         line: maybe(row.try_get("line")?).map(LineId::from),
         account: maybe(row.try_get("account")?).map(AccountId::from),
         cycle: cycle("cycle")?,
         late_for: cycle("late_for")?,
         plan: maybe(row.try_get("plan")?).map(PlanId::from),
-        tariff_version: rest.tariff_version,
-        apn: rest.apn,
-        subscriber: rest.subscriber,
-        starts: rest.starts,
-        ends: rest.ends,
-        received: rest.received,
-        octets: rest.octets,
-        amount: row.try_get("amount")?,
-        postings: rest.postings.unwrap_or_default(),
-        crossed: Vec::new(),
-        told: rest.told,
-        detail: rest.detail,
+        ..rest
     };
     Ok(StoredUsage { sequence: u64::try_from(sequence).unwrap_or(0), record })
 }
 
 fn maybe(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
-}
-
-fn split<K>(body: OwnBody<K>) -> (K, OwnBody<()>) {
-    let Body {
-        key,
-        rating_group,
-        tariff_version,
-        apn,
-        starts,
-        ends,
-        received,
-        octets,
-        postings,
-        subscriber,
-        told,
-        detail,
-    } = body;
-    let rest = Body {
-        key: (),
-        rating_group,
-        tariff_version,
-        apn,
-        starts,
-        ends,
-        received,
-        octets,
-        postings,
-        subscriber,
-        told,
-        detail,
-    };
-    (key, rest)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 pub mod account;
 pub mod activation;
 pub mod billing;
+pub mod compact;
 pub mod cycle;
 pub mod device;
 pub mod fieldwork;

@@ -29,6 +29,16 @@ impl Plmn {
         Some(Self(digits * 10 + if mnc.len() == 3 { 3 } else { 2 }))
     }
 
+    /// As a number, for compact formats.
+    pub(super) const fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The network of a [`Plmn::number`].
+    pub(super) const fn of_number(number: u32) -> Self {
+        Self(number)
+    }
+
     /// Mobile country code, 0 to 999.
     pub const fn country(self) -> u32 {
         self.digits() / if self.has_long_code() { 1000 } else { 100 }

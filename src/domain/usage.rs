@@ -4,8 +4,12 @@
 //! Timestamps: `starts`/`ends` are the usage's own time and decide line state,
 //! identifier ownership and cycle; `received` is the gateway's clock.
 
+mod codec;
+
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
+
+pub use self::codec::{Logged, Records, Shared};
 
 use super::cycle::CycleId;
 use super::ids::{AccountId, Apn, DeviceId, LineId, PlanId, SessionId};

@@ -38,7 +38,7 @@ use async_trait::async_trait;
 use crate::domain::account::slot_of;
 use crate::domain::ids::{AccountId, SessionId};
 use crate::domain::time::Timestamp;
-use crate::domain::usage::{Identifier, UsageRecord};
+use crate::domain::usage::{Identifier, Records, UsageRecord};
 
 /// Where an entry stands in its log; 0 is before the first.
 pub type Position = u64;
@@ -173,7 +173,7 @@ pub struct LogEntry {
     /// Where it stands.
     pub position: Position,
     /// The records of its applied changes, then the loose ones.
-    pub records: Vec<UsageRecord>,
+    pub records: Records,
 }
 
 /// Why the store did not do as asked.
@@ -272,16 +272,12 @@ pub trait HotStore: Send + Sync + 'static {
 
 /// Appends one record to a buffer.
 pub fn encode_record(record: &UsageRecord, buffer: &mut Vec<u8>) {
-    *buffer = postcard::to_extend(record, std::mem::take(buffer)).expect("a record is plain data and memory grows");
+    record.encode(buffer);
 }
 
 /// Reads `count` records that [`encode_record`] wrote.
-pub fn decode_records(mut bytes: &[u8], count: u32, into: &mut Vec<UsageRecord>) -> Result<(), HotError> {
-    for _ in 0..count {
-        let (record, rest) = postcard::take_from_bytes(bytes)
-            .map_err(|e| HotError::Fatal { operation: "read a logged record", reason: e.to_string() })?;
-        into.push(record);
-        bytes = rest;
-    }
+pub fn decode_records(bytes: &[u8], count: u32, into: &mut Vec<UsageRecord>) -> Result<(), HotError> {
+    let records = Records::new(bytes.to_vec(), count as usize).decode();
+    into.extend(records.map_err(|e| HotError::Fatal { operation: "read a logged record", reason: e.to_string() })?);
     Ok(())
 }

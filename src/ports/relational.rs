@@ -36,7 +36,7 @@ use crate::domain::scheduling::{Appointment, Call, CallState, Slot, Worker};
 use crate::domain::settlement::Settlement;
 use crate::domain::tariff::Tariff;
 use crate::domain::time::Timestamp;
-use crate::domain::usage::{Identifier, RecordKey, SuspenseReason, UsageRecord};
+use crate::domain::usage::{Identifier, RecordKey, Records, SuspenseReason, UsageRecord};
 use crate::ports::hot::LogNo;
 use crate::saga::record::{SagaEvent, SagaRecord};
 
@@ -97,7 +97,7 @@ pub enum Write {
         /// suspense under their key and rating group to recycled. Suspense is unique by
         /// key and rating group: while it is open, an account's judgement
         /// ([`UsageRecord::is_judged`]) replaces what it was before.
-        records: Vec<UsageRecord>,
+        records: Records,
     },
     /// Notes what was done about a record of suspense, and moves it; `Conflict` when a
     /// move finds it not open, or open for another reason than the move expects.

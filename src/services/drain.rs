@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::usage::Records;
 use crate::ports::hot::{HotError, HotStore, LogEntry, LogNo, Position};
 use crate::ports::relational::{Relational, StoreError, UsageSink, Write};
 use crate::telemetry::metrics;
@@ -219,12 +220,12 @@ impl<S: UsageSink + ?Sized> Drain<S> {
         let records_max = self.settings.batch_records.max(1);
         let (mut writes, mut waiting, mut moved) = (Vec::new(), 0, Vec::new());
         for (log, mut after, entries) in read {
-            let mut records = Vec::new();
+            let mut records = Records::default();
             let mut position = after;
             for LogEntry { position: at, records: some } in entries {
                 position = at;
                 waiting += some.len();
-                records.extend(some);
+                records.append(&some);
                 if waiting >= records_max {
                     writes.push(Write::Drain { log, after, position, records: std::mem::take(&mut records) });
                     self.save(std::mem::take(&mut writes)).await?;

@@ -116,7 +116,7 @@ fn file(n: usize, id: &str, octets: u64) -> ChargeRequest {
 }
 
 async fn logged(hot: &dyn HotStore) -> Vec<UsageRecord> {
-    hot.log_after(0, 0, 10_000).await.unwrap().into_iter().flat_map(|e| e.records).collect()
+    hot.log_after(0, 0, 10_000).await.unwrap().into_iter().flat_map(|e| e.records.decode().unwrap()).collect()
 }
 
 fn fjall(folder: &tempfile::TempDir) -> Arc<FjallHot> {

@@ -80,7 +80,7 @@ pub(crate) async fn logged(hot: &dyn HotStore, after: u64) -> Vec<String> {
     for log in 0..hot.logs() {
         let entries = hot.log_after(log, after, 1000).await.unwrap();
         assert!(entries.windows(2).all(|w| w[0].position < w[1].position));
-        records.extend(entries.into_iter().flat_map(|e| e.records).map(|r| r.detail.unwrap()));
+        records.extend(entries.into_iter().flat_map(|e| e.records.decode().unwrap()).map(|r| r.detail.unwrap()));
     }
     if hot.logs() > 1 {
         records.sort();

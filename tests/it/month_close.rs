@@ -119,7 +119,10 @@ impl CycleCloser for Charging {
             usage(4, "line-000003", 1_000, 3, None),
         ];
         let failed = |e: StoreError| ClosingError { operation: "drain", reason: e.to_string() };
-        self.store.save(vec![Write::Drain { log: 0, after: 0, position, records }]).await.map_err(failed)
+        self.store
+            .save(vec![Write::Drain { log: 0, after: 0, position, records: records.into() }])
+            .await
+            .map_err(failed)
     }
 }
 
@@ -301,7 +304,7 @@ async fn a_running_cycle_is_refused_unless_early_and_a_future_one_always() {
 async fn a_dry_run_says_what_a_close_would_and_stores_nothing() {
     let house = house().await;
     let records = vec![usage(1, "line-000001", 250_000, 9, None)];
-    house.store.save(vec![Write::Drain { log: 0, after: 0, position: 1, records }]).await.unwrap();
+    house.store.save(vec![Write::Drain { log: 0, after: 0, position: 1, records: records.into() }]).await.unwrap();
     let options = CloseOptions { dry_run: true, early: false };
     let dry = house.month.close(october(), options, &|_| {}).await.unwrap();
     assert_eq!((dry.invoices, dry.settlement.rows.len()), (9, 3));
@@ -373,7 +376,12 @@ async fn a_hundred_thousand_lines_close_in_seconds() {
         });
         let position = u64::from(batch) + 1;
         store
-            .save(vec![Write::Drain { log: 0, after: position - 1, position, records: records.collect() }])
+            .save(vec![Write::Drain {
+                log: 0,
+                after: position - 1,
+                position,
+                records: records.collect::<Vec<_>>().into(),
+            }])
             .await
             .unwrap();
     }

@@ -25,8 +25,8 @@ fn listener(api: &str, query: &str) -> Listener {
 }
 
 async fn drain(store: &MemoryStore, position: u64, keys: &[&str]) {
-    let records = keys.iter().map(|key| record(key)).collect();
-    store.save(vec![Write::Drain { log: 0, after: position - 1, position, records }]).await.unwrap();
+    let records: Vec<_> = keys.iter().map(|key| record(key)).collect();
+    store.save(vec![Write::Drain { log: 0, after: position - 1, position, records: records.into() }]).await.unwrap();
 }
 
 #[tokio::test]

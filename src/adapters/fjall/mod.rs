@@ -23,13 +23,13 @@ use async_trait::async_trait;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use serde::{Deserialize, Serialize};
 
-use self::entry::Entry;
+use self::entry::EntryChange;
 use crate::adapters::system::SystemClock;
 use crate::domain::ids::{AccountId, SessionId};
 use crate::domain::time::Timestamp;
+use crate::domain::usage::Records;
 use crate::ports::hot::{
     AccountVisitor, Batch, Change, Committed, HotError, HotStore, LogEntry, LogNo, Position, StoredAccount,
-    decode_records,
 };
 use crate::telemetry::metrics;
 
@@ -229,17 +229,18 @@ impl Inner {
         for item in self.log.iter() {
             let (key, value) = item.into_inner().map_err(read)?;
             let at = key.as_ref().try_into().map(u64::from_be_bytes).map_err(|_| fatal("recover", &"a bad log key"))?;
-            let entry = entry::decode(&value).ok_or_else(|| fatal("recover", &format!("log entry {at} is damaged")))?;
+            let unreadable = |reason: String| fatal("recover", &format!("position {at}: {reason}"));
+            let entry = entry::decode(&value).map_err(unreadable)?;
             last_commit_at = Some(entry.at);
             position = at;
-            let records = entry.records;
+            let records = entry.record_count;
             state.entries.push_back((at, records));
             self.log_records.fetch_add(u64::from(records), Ordering::Relaxed);
             if at > state.snapshotted {
                 // What earlier processes left unsnapshotted counts, or a store that is
                 // opened often would never write its accounts out.
                 state.records_since_snapshot += u64::from(records.max(1));
-                state.take_over(entry);
+                state.take_over(entry.changes().map_err(unreadable)?);
             }
         }
         self.position.store(position, Ordering::Release);
@@ -356,14 +357,10 @@ impl Inner {
         let mut entries = Vec::new();
         for item in self.log.range((position + 1).to_be_bytes()..).take(limit) {
             let (key, value) = item.into_inner().map_err(|e| fatal("read the log", &e))?;
-            let damaged = || fatal("read the log", &"an entry is damaged");
-            let position = key.as_ref().try_into().map(u64::from_be_bytes).map_err(|_| damaged())?;
-            let entry = entry::decode(&value).ok_or_else(damaged)?;
-            let mut records = Vec::with_capacity(entry.records as usize);
-            for change in &entry.changes {
-                decode_records(change.records, change.record_count, &mut records)?;
-            }
-            decode_records(entry.loose, entry.loose_records, &mut records)?;
+            let key = key.as_ref().try_into();
+            let position = key.map(u64::from_be_bytes).map_err(|_| fatal("read the log", &"a bad log key"))?;
+            let entry = entry::decode(&value).map_err(|reason| fatal("read the log", &reason))?;
+            let records = Records::new(entry.records.to_vec(), entry.record_count as usize);
             entries.push(LogEntry { position, records });
         }
         Ok(entries)
@@ -379,26 +376,34 @@ impl State {
 
     fn apply(&mut self, batch: &Batch, outcomes: &[Change]) {
         for (change, _) in batch.changes.iter().zip(outcomes).filter(|(_, o)| **o == Change::Applied) {
-            let state = (change.version, change.state.as_slice().into());
-            self.remember(change.account.clone(), state, &change.opened, &change.closed);
+            self.remember(&change.account, change.version, &change.state, &change.opened, &change.closed);
         }
     }
 
-    fn take_over(&mut self, entry: Entry<'_>) {
-        for change in entry.changes {
-            let state = (change.version, change.state.into());
-            self.remember(change.account, state, &change.opened, &change.closed);
+    fn take_over(&mut self, changes: Vec<EntryChange<'_>>) {
+        for change in changes {
+            self.remember(&change.account, change.version, change.state, &change.opened, &change.closed);
         }
     }
 
-    fn remember(&mut self, id: AccountId, state: (u64, Box<[u8]>), opened: &[SessionId], closed: &[SessionId]) {
+    fn remember(&mut self, id: &AccountId, version: u64, state: &[u8], opened: &[SessionId], closed: &[SessionId]) {
         for session in opened {
             self.fresh.sessions.insert(session.clone(), Some(id.clone()));
         }
         for session in closed {
             self.fresh.sessions.insert(session.clone(), None);
         }
-        self.fresh.accounts.insert(id, state);
+        match self.fresh.accounts.get_mut(id) {
+            // Its memory is used again: most changes are of the same few accounts.
+            Some((kept_version, kept)) if kept.len() == state.len() => {
+                *kept_version = version;
+                kept.copy_from_slice(state);
+            }
+            Some(kept) => *kept = (version, state.into()),
+            None => {
+                self.fresh.accounts.insert(id.clone(), (version, state.into()));
+            }
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::domain::ids::{MessageId, PlanId, SlotId};
 use crate::domain::ledger::Posting;
 use crate::domain::notification::{Message, threshold_happenings};
 use crate::domain::scheduling::Slot;
-use crate::domain::usage::{UsageOutcome, UsageRecord};
+use crate::domain::usage::{Records, UsageOutcome, UsageRecord};
 use crate::ports::hot::LogNo;
 use crate::ports::relational::{
     DeliveryState, OutboxEntry, StoreError, Stored, SuspenseNote, SuspenseVerb, TariffChange, Write,
@@ -82,7 +82,7 @@ impl Transaction<'_> {
             Write::Delivery(id, delivery) => self.delivery(&id, delivery),
             Write::Listener(listener) => self.put(|s| &mut s.listeners, listener.id.clone(), listener),
             Write::RemoveListener(id) => self.remove(|s| &mut s.listeners, id),
-            Write::Drain { log, after, position, records } => self.drain(log, after, position, records)?,
+            Write::Drain { log, after, position, records } => self.drain(log, after, position, &records)?,
             Write::Suspense(note) => self.suspense_note(note)?,
             Write::Invoices { series, invoices } => self.invoices(&series, invoices)?,
             Write::Settlement(settlement) => self.put(|s| &mut s.settlements, settlement.cycle, settlement),
@@ -176,7 +176,7 @@ impl Transaction<'_> {
         }
     }
 
-    fn drain(&mut self, log: LogNo, after: u64, position: u64, records: Vec<UsageRecord>) -> Stored<()> {
+    fn drain(&mut self, log: LogNo, after: u64, position: u64, records: &Records) -> Stored<()> {
         let cursor = self.state.cursors.get(&Cursor::Drain(log)).copied().unwrap_or(0);
         if cursor >= position {
             return Ok(());
@@ -185,7 +185,8 @@ impl Transaction<'_> {
             return Err(StoreError::Conflict { what: format!("cursor drain/{log}") });
         }
         self.put(|s| &mut s.cursors, Cursor::Drain(log), position);
-        for record in records {
+        let records = records.decode();
+        for record in records.map_err(|e| StoreError::Broken { operation: "drain", reason: e.to_string() })? {
             for happening in threshold_happenings(&record) {
                 let sequence = next(&self.state.happenings);
                 self.put(|s| &mut s.happenings, sequence, happening);

@@ -137,7 +137,7 @@ impl Writer {
 fn appends_to_stream(write: &Write) -> bool {
     match write {
         Write::Happening(_) | Write::Message(_) | Write::Delivery(..) | Write::Order(_) => true,
-        Write::Drain { records, .. } => records.iter().any(|record| !record.crossed.is_empty()),
+        Write::Drain { records, .. } => records.iter().any(|record| record.is_ok_and(|record| record.has_crossed())),
         _ => false,
     }
 }

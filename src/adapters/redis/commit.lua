@@ -90,6 +90,6 @@ for _, i in ipairs(applied) do
         end
     end
 end
-redis.call('HSET', meta, 'format', 1, 'position', position_text, 'records', records_text, 'at', at)
+redis.call('HSET', meta, 'format', 2, 'position', position_text, 'records', records_text, 'at', at)
 redis.call('SET', writer, ARGV[1] .. ' ' .. position_text .. ' ' .. outcomes, 'EX', remembered)
 return {position, outcomes, records - trimmed, redis.call('XLEN', log), is_missing and 1 or 0}

@@ -36,15 +36,15 @@ use self::links::{Door, Links};
 use crate::adapters::system::SystemClock;
 use crate::domain::ids::{AccountId, SessionId};
 use crate::domain::time::Timestamp;
-use crate::domain::usage::Identifier;
+use crate::domain::usage::{Identifier, Records};
 use crate::ports::hot::{
     AccountVisitor, Batch, Change, Committed, HotError, HotStore, LogEntry, LogNo, Part, Position, StoredAccount,
-    decode_records, log_of,
+    log_of,
 };
 use crate::telemetry::metrics;
 
 /// Format of the whole store; `commit.lua` writes it, too.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 /// How long a writer's newest batch is remembered, seconds: longer than any retry, and renewed
 /// by every batch.
@@ -404,9 +404,8 @@ fn decode_entry((id, fields): StreamEntry) -> Result<LogEntry, HotError> {
     let position = id.split('-').next().and_then(|p| p.parse().ok()).ok_or_else(damaged)?;
     let field = |name: &[u8]| fields.chunks_exact(2).find(|pair| pair[0] == name).map(|pair| pair[1].as_slice());
     let count = field(b"count").and_then(|c| std::str::from_utf8(c).ok()?.parse().ok()).ok_or_else(damaged)?;
-    let mut records = Vec::new();
-    decode_records(field(b"records").ok_or_else(damaged)?, count, &mut records)?;
-    Ok(LogEntry { position, records })
+    let records = field(b"records").ok_or_else(damaged)?.to_vec();
+    Ok(LogEntry { position, records: Records::new(records, count) })
 }
 
 /// An account's value: version, then state.

@@ -12,7 +12,7 @@ const EXPLAIN: &str = "/linegate/v1/explain?line=line-1&cycle=2026-10";
 
 async fn drain(api: &Api, position: u64, records: Vec<UsageRecord>) {
     let after = api.store.drain_cursor().await.unwrap();
-    api.store.save(vec![Write::Drain { log: 0, after, position, records }]).await.unwrap();
+    api.store.save(vec![Write::Drain { log: 0, after, position, records: records.into() }]).await.unwrap();
 }
 
 #[tokio::test]

@@ -497,7 +497,7 @@ async fn usage_and_bills_are_read_in_tm_forums_shapes() {
     let api = Api::new().await;
     api.carry_out(&activate("line-1", "450080000000001")).await;
     let records = vec![harness::rated("f-1", "line-1", 1_000, 30), harness::suspended("f-2", "999")];
-    api.store.save(vec![Write::Drain { log: 0, after: 0, position: 9, records }]).await.unwrap();
+    api.store.save(vec![Write::Drain { log: 0, after: 0, position: 9, records: records.into() }]).await.unwrap();
     let usage = "/tmf-api/usageManagement/v4/usage";
     let check = async |query: &str, ids: &[&str]| {
         let list = api.get(&format!("{usage}?{query}")).await;

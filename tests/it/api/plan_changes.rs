@@ -14,7 +14,7 @@ async fn used() -> Api {
     let api = Api::new().await;
     api.carry_out(&activate("line-1", "450080000000001")).await;
     let record = UsageRecord { cycle: Some("2026-09".parse().unwrap()), ..rated("1", "line-1", 1_000_000, 30) };
-    api.store.save(vec![Write::Drain { log: 0, after: 0, position: 1, records: vec![record] }]).await.unwrap();
+    api.store.save(vec![Write::Drain { log: 0, after: 0, position: 1, records: vec![record].into() }]).await.unwrap();
     api
 }
 

@@ -17,7 +17,7 @@ async fn with_two_suspended() -> Api {
         harness::suspended("f-2", "999"),
         harness::suspended("f-3", "888"),
     ];
-    api.store.save(vec![Write::Drain { log: 0, after: 0, position: 9, records }]).await.unwrap();
+    api.store.save(vec![Write::Drain { log: 0, after: 0, position: 9, records: records.into() }]).await.unwrap();
     api
 }
 
@@ -87,7 +87,7 @@ async fn a_bad_row_is_corrected_and_nothing_else_is() {
     let bad = SuspenseReason::BadRecord;
     let row = UsageRecord { outcome: UsageOutcome::Suspense(bad), octets: 0, ..harness::suspended("id/r1", "999") };
     let records = vec![row, harness::suspended("f-2", "999")];
-    api.store.save(vec![Write::Drain { log: 0, after: 0, position: 9, records }]).await.unwrap();
+    api.store.save(vec![Write::Drain { log: 0, after: 0, position: 9, records: records.into() }]).await.unwrap();
     let path = |id: &str| format!("{SUSPENSE}/{}/correct?by=kim", escape(id));
     let file = json!({ "file": "header\nrow\n" });
     assert_eq!(api.post(&path("file/f-2/0"), &file).await.status, StatusCode::CONFLICT, "it can be read");

@@ -19,7 +19,7 @@ fn drain(position: u64, records: &[UsageRecord]) -> Vec<Write> {
 }
 
 fn drain_after(after: u64, position: u64, records: &[UsageRecord]) -> Vec<Write> {
-    vec![Write::Drain { log: 0, after, position, records: records.to_vec() }]
+    vec![Write::Drain { log: 0, after, position, records: records.to_vec().into() }]
 }
 
 /// Each threshold becomes one event, however often its record is drained.
@@ -89,7 +89,7 @@ pub(crate) async fn of_two_drains_of_a_log_one_is_refused(store: &Store) {
     let slower = drain_after(0, 6, &[usage("1", "a", 100, 3), usage("2", "a", 50, 3), usage("3", "a", 7, 1)]);
     check_conflict(store.save(slower).await, "drain");
     store.save(drain_after(4, 6, &[usage("3", "a", 7, 1)])).await.unwrap();
-    let other_log = Write::Drain { log: 63, after: 0, position: 2, records: vec![usage("4", "a", 9, 1)] };
+    let other_log = Write::Drain { log: 63, after: 0, position: 2, records: vec![usage("4", "a", 9, 1)].into() };
     store.save(vec![other_log]).await.unwrap();
     assert_eq!(store.drain_cursors().await.unwrap().into_iter().collect::<Vec<_>>(), [(0, 6), (63, 2)]);
     assert_eq!(store.usage(&UsageFilter::default(), ALL).await.unwrap().total, 4);

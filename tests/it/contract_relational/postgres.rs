@@ -259,12 +259,12 @@ async fn numbers_and_places_are_given_out_once(server: &Server) {
 
 async fn each_hot_log_has_its_own_cursor(server: &Server) {
     let [left, right] = two_gateways(server).await;
-    left.save(vec![Write::Drain { log: 0, after: 0, position: 9, records: vec![usage("1", "a", 10, 1)] }])
+    left.save(vec![Write::Drain { log: 0, after: 0, position: 9, records: vec![usage("1", "a", 10, 1)].into() }])
         .await
         .unwrap();
     assert_eq!((left.drain_cursor().await.unwrap(), right.drain_cursor().await.unwrap()), (9, 0));
     right
-        .save(vec![Write::Drain { log: 0, after: 0, position: 3, records: vec![usage("2", "a", 20, 2)] }])
+        .save(vec![Write::Drain { log: 0, after: 0, position: 3, records: vec![usage("2", "a", 20, 2)].into() }])
         .await
         .unwrap();
     let totals = left.usage_totals(october(), &"a".into(), &"a".into()).await.unwrap();
@@ -301,7 +301,7 @@ async fn what_peers_send_is_kept(server: &Server) {
     let odd = "a\0b\u{1F4F1}'\"\\";
     let record =
         UsageRecord { key: RecordKey::Gy(odd.into(), 1), detail: Some(odd.to_owned()), ..usage("", "a", 1, 1) };
-    store.save(vec![Write::Drain { log: 0, after: 0, position: 1, records: vec![record] }]).await.unwrap();
+    store.save(vec![Write::Drain { log: 0, after: 0, position: 1, records: vec![record].into() }]).await.unwrap();
     let stored = &store.usage(&UsageFilter::default(), ALL).await.unwrap().items[0];
     assert_eq!(stored.detail.as_deref(), Some(odd));
     let session = SessionState { modem_refusal: Some(odd.to_owned()), ..SessionState::default() };

@@ -73,10 +73,13 @@ async fn relational_speed_of_small_saves() {
 async fn relational_speed_of_bulk() {
     let (store, _folder) = open().await;
     for round in 0..4_u64 {
-        let records =
+        let records: Vec<_> =
             (0..5000).map(|n| usage(&format!("{round}/{n}"), &format!("a-{:06}", n * 7 % 5000), 100, 3)).collect();
         let started = SystemClock::instant();
-        store.save(vec![Write::Drain { log: 0, after: round, position: round + 1, records }]).await.unwrap();
+        store
+            .save(vec![Write::Drain { log: 0, after: round, position: round + 1, records: records.into() }])
+            .await
+            .unwrap();
         report("drained records", 5000, started);
     }
     for round in 0..4_u64 {

@@ -36,7 +36,7 @@ fn counted(key: &RecordKey) -> UsageRecord {
 
 async fn drain(store: &Store, position: u64, records: &[UsageRecord]) {
     let after = store.drain_cursor().await.unwrap();
-    store.save(vec![Write::Drain { log: 0, after, position, records: records.to_vec() }]).await.unwrap();
+    store.save(vec![Write::Drain { log: 0, after, position, records: records.to_vec().into() }]).await.unwrap();
 }
 
 /// What was recycled under the keys of what is counted.

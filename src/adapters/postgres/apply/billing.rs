@@ -9,14 +9,14 @@ use sqlx::query_builder::Separated;
 use sqlx::{Postgres, QueryBuilder, Row};
 
 use super::{Applied, Apply, drain_cursor};
-use crate::adapters::columns::{json, side_name, signed, unit_name, unsigned, usage_counts};
+use crate::adapters::columns::{json, side_name, signed, unit_name, unreadable, unsigned};
 use crate::adapters::postgres::error::Refused;
 use crate::adapters::postgres::row::{statement, text, texts};
-use crate::adapters::usage_rows::{Part, body, by_part, counted, searched};
+use crate::adapters::usage_rows::{Part, Searched, by_part, counted, logged, usage_counts};
 use crate::domain::billing::{Invoice, InvoiceNumber};
 use crate::domain::ledger::Posting;
 use crate::domain::notification::threshold_happenings;
-use crate::domain::usage::{UsageOutcome, UsageRecord};
+use crate::domain::usage::{Logged, Records, UsageOutcome};
 use crate::ports::hot::LogNo;
 
 /// Rows in one statement; times the columns it stays under PostgreSQL's 65,535 parameters.
@@ -33,7 +33,7 @@ const LEDGER_HEAD: &str = "INSERT INTO ledger (cycle, invoice, place, side, unit
 type Values<'a> = Separated<'a, Postgres, &'static str>;
 
 impl Apply<'_> {
-    pub(super) async fn drain(&mut self, log: LogNo, after: u64, position: u64, records: &[UsageRecord]) -> Applied {
+    pub(super) async fn drain(&mut self, log: LogNo, after: u64, position: u64, records: &Records) -> Applied {
         let advance = statement(
             "INSERT INTO cursors (name, position)
              SELECT $1, $2 WHERE $2 > 0 AND ($3 = 0 OR EXISTS (SELECT 1 FROM cursors WHERE name = $1))
@@ -45,17 +45,21 @@ impl Apply<'_> {
             let is_there = statement("UPDATE cursors SET position = position WHERE name = $1 AND position >= $2");
             return self.guarded(is_there.bind(cursor.clone()).bind(signed(position)), "cursor", &cursor).await;
         }
-        for happening in records.iter().flat_map(threshold_happenings) {
-            self.happening(&happening).await?;
+        let records = logged(records)?;
+        for record in records.iter().filter(|record| record.has_crossed()) {
+            for happening in threshold_happenings(&record.decode().map_err(unreadable)?) {
+                self.happening(&happening).await?;
+            }
         }
-        let parts = self.parts_of(records).await?;
+        let parts = self.parts_of(&records).await?;
         let mut new = Vec::with_capacity(records.len());
         for (record, part) in records.iter().zip(&parts) {
             if matches!(record.outcome, UsageOutcome::Suspense(_)) {
                 // Few, and each has to say whether it is new.
-                let rows = [UsageRow::of(record, *part)?];
-                if self.bulk(USAGE_HEAD, rows, UsageRow::push, " ON CONFLICT DO NOTHING").await? == 0 {
-                    self.judge_anew(record, *part).await?;
+                let whole = record.decode().map_err(unreadable)?;
+                let row = UsageRow { record, part: *part, searched: Some(Searched::of(&whole)?) };
+                if self.bulk(USAGE_HEAD, [row], UsageRow::push, " ON CONFLICT DO NOTHING").await? == 0 {
+                    self.judge_anew(&whole, *part).await?;
                     continue;
                 }
             }
@@ -63,22 +67,24 @@ impl Apply<'_> {
         }
         let charged = by_part(records.iter().zip(parts));
         for chunk in charged.chunks(CHUNK) {
-            let rows = chunk.iter().map(|(record, part)| UsageRow::of(record, *part)).collect::<Applied<Vec<_>>>()?;
+            let mut rows = Vec::with_capacity(chunk.len());
+            for &(record, part) in chunk {
+                rows.push(UsageRow { record, part, searched: None });
+            }
             self.bulk(USAGE_HEAD, rows, UsageRow::push, "").await?;
         }
         self.counts(&new).await?;
-        let charged: Vec<&UsageRecord> = charged.into_iter().map(|(record, _)| record).collect();
+        let charged: Vec<&Logged<'_>> = charged.into_iter().map(|(record, _)| record).collect();
         self.recycle_counted(&charged).await
     }
 
     /// The part of each record; those that are not there yet are made, by whichever
     /// gateway is first.
-    async fn parts_of(&mut self, records: &[UsageRecord]) -> Applied<Vec<i64>> {
-        let found = self.parts.find(records);
-        let unknown = found.unknown();
-        let mut numbers = vec![0; unknown.len()];
-        if !unknown.is_empty() {
-            let column = |of: fn(&Part) -> &str| -> Vec<String> { unknown.iter().map(|p| of(p).to_owned()).collect() };
+    async fn parts_of(&mut self, records: &[Logged<'_>]) -> Applied<Vec<i64>> {
+        let found = self.parts.find(records)?;
+        let mut numbers = vec![0; found.unknown().len()];
+        if !numbers.is_empty() {
+            let column = |of: fn(&Part) -> &str| -> Vec<String> { found.unknown().map(|p| of(p).to_owned()).collect() };
             let columns = [
                 column(|p| &p.cycle),
                 column(|p| &p.account),
@@ -105,10 +111,10 @@ impl Apply<'_> {
                 numbers[usize::try_from(place).unwrap_or(0) - 1] = row.try_get("id")?;
             }
         }
-        Ok(self.parts.learn(found, numbers))
+        Ok(self.parts.learn(found, &numbers))
     }
 
-    async fn counts(&mut self, records: &[&UsageRecord]) -> Applied {
+    async fn counts(&mut self, records: &[&Logged<'_>]) -> Applied {
         for ((cycle, source, outcome), records) in usage_counts(records) {
             let upsert = statement(
                 "INSERT INTO usage_counts (cycle, source, outcome, records) VALUES ($1, $2, $3, $4)
@@ -206,32 +212,30 @@ impl Apply<'_> {
 
 /// A row of usage; what is searched in suspense is there for that alone.
 struct UsageRow<'r> {
-    record: &'r UsageRecord,
+    record: &'r Logged<'r>,
     part: i64,
-    searched: Option<(String, Option<String>)>,
+    searched: Option<Searched>,
 }
 
-impl<'r> UsageRow<'r> {
-    fn of(record: &'r UsageRecord, part: i64) -> Applied<Self> {
-        let is_suspense = matches!(record.outcome, UsageOutcome::Suspense(_));
-        Ok(Self { record, part, searched: is_suspense.then(|| searched(record)).transpose()? })
-    }
-
+impl UsageRow<'_> {
     /// In the order of [`USAGE_HEAD`].
     fn push(mut values: Values<'_>, row: Self) {
         let record = row.record;
-        let group = row.searched.is_some().then_some(i64::from(record.rating_group));
-        let (key, subscriber) = row.searched.unzip();
+        let is_suspense = row.searched.is_some();
+        let (key, group, subscriber) = match row.searched {
+            Some(of) => (Some(of.key), Some(i64::from(of.rating_group)), of.subscriber),
+            None => (None, None, None),
+        };
         values
             .push_bind(row.part)
             .push_bind(counted(record))
             .push_bind(record.amount)
-            .push_bind(body(record))
+            .push_bind(record.body.to_vec())
             .push_bind(record.outcome.as_str())
-            .push_bind(group.is_some())
+            .push_bind(is_suspense)
             .push_bind(key)
             .push_bind(group)
-            .push_bind(subscriber.flatten());
+            .push_bind(subscriber);
     }
 }
 

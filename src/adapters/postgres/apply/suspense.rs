@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use sqlx::Row;
 
 use super::{Applied, Apply};
-use crate::adapters::columns::signed;
+use crate::adapters::columns::{signed, unreadable};
 use crate::adapters::postgres::error::Refused;
-use crate::adapters::postgres::row::{statement, text, texts};
-use crate::adapters::usage_rows::{JUDGE_ANEW, OPEN_CASE, body, searched, stored_usage};
-use crate::domain::usage::UsageRecord;
+use crate::adapters::postgres::row::{statement, text};
+use crate::adapters::usage_rows::{JUDGE_ANEW, OPEN_CASE, Searched, stored_usage};
+use crate::domain::usage::{Logged, UsageRecord};
 use crate::ports::relational::{SuspenseNote, SuspenseVerb};
 
 /// How many records moved between two outcomes, by cycle, source, former and new outcome.
@@ -21,7 +21,7 @@ impl Apply<'_> {
         if !record.is_judged() {
             return Ok(());
         }
-        let (key, _) = searched(record)?;
+        let Searched { key, .. } = Searched::of(record)?;
         let find = statement(OPEN_CASE).bind(key).bind(i64::from(record.rating_group));
         let Some(row) = find.fetch_optional(&mut *self.connection).await? else { return Ok(()) };
         let open = stored_usage(&row)?;
@@ -30,14 +30,15 @@ impl Apply<'_> {
         let (tariff_version, detail) = (record.tariff_version, record.detail.clone());
         let sequence = signed(open.sequence);
         let judged = UsageRecord { tariff_version, detail, ..open.record };
-        let update = statement(JUDGE_ANEW).bind(sequence).bind(before).bind(after).bind(part).bind(body(&judged));
+        let update =
+            statement(JUDGE_ANEW).bind(sequence).bind(before).bind(after).bind(part).bind(judged.encode_body());
         let is_open = self.execute(update).await?.rows_affected() > 0;
         let moved = [&cycle, record.key.source().as_str(), before, after].map(str::to_owned);
         self.recount(is_open.then_some((moved, 1)).into_iter().collect()).await
     }
 
     /// What is open in suspense under the keys of records that are counted now was recycled.
-    pub(super) async fn recycle_counted(&mut self, charged: &[&UsageRecord]) -> Applied {
+    pub(super) async fn recycle_counted(&mut self, charged: &[&Logged<'_>]) -> Applied {
         let open = statement(
             "SELECT EXISTS (SELECT 1 FROM usage_records
              WHERE suspense AND outcome <> 'recycled' AND outcome <> 'dropped') AS any_open",
@@ -53,9 +54,13 @@ impl Apply<'_> {
              RETURNING (SELECT cycle FROM usage_parts WHERE id = part) AS cycle,
                  (SELECT source FROM usage_parts WHERE id = part) AS source, reason",
         );
-        let keys: Vec<String> = charged.iter().map(|record| record.key.to_string()).collect();
-        let groups: Vec<i64> = charged.iter().map(|record| i64::from(record.rating_group)).collect();
-        let recycle = recycle.bind(texts(keys.iter().map(String::as_str))).bind(groups);
+        let (mut keys, mut groups) = (Vec::with_capacity(charged.len()), Vec::with_capacity(charged.len()));
+        for record in charged {
+            let (key, group) = record.key().map_err(unreadable)?;
+            keys.push(text(&key.to_string()).into_owned());
+            groups.push(i64::from(group));
+        }
+        let recycle = recycle.bind(keys).bind(groups);
         for row in recycle.fetch_all(&mut *self.connection).await? {
             let key = [row.try_get("cycle")?, row.try_get("source")?, row.try_get("reason")?, "recycled".to_owned()];
             *moves.entry(key).or_default() += 1;

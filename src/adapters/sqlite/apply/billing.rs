@@ -8,14 +8,14 @@ use std::collections::HashSet;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::{Applied, Apply, bulk, drain_cursor};
-use crate::adapters::columns::{json, side_name, signed, unit_name, unsigned, usage_counts};
+use crate::adapters::columns::{json, side_name, signed, unit_name, unreadable, unsigned};
 use crate::adapters::sqlite::error::Refused;
 use crate::adapters::sqlite::row::{Statement, statement};
-use crate::adapters::usage_rows::{Part, body, by_part, counted, searched};
+use crate::adapters::usage_rows::{Part, Searched, by_part, counted, logged, usage_counts};
 use crate::domain::billing::{Invoice, InvoiceNumber};
 use crate::domain::ledger::Posting;
 use crate::domain::notification::threshold_happenings;
-use crate::domain::usage::{UsageOutcome, UsageRecord};
+use crate::domain::usage::{Logged, Records, UsageOutcome};
 use crate::ports::hot::LogNo;
 
 /// Rows in one statement; times the columns it stays under SQLite's 32,766 parameters.
@@ -39,7 +39,7 @@ const LEDGER_HEAD: &str = "INSERT INTO ledger (cycle, invoice, place, side, unit
 const LEDGER_COLUMNS: usize = 6;
 
 impl Apply<'_> {
-    pub(super) async fn drain(&mut self, log: LogNo, after: u64, position: u64, records: &[UsageRecord]) -> Applied {
+    pub(super) async fn drain(&mut self, log: LogNo, after: u64, position: u64, records: &Records) -> Applied {
         let advance = statement(
             "INSERT INTO cursors (name, position)
              SELECT $1, $2 WHERE $2 > 0 AND ($3 = 0 OR EXISTS (SELECT 1 FROM cursors WHERE name = $1))
@@ -51,17 +51,22 @@ impl Apply<'_> {
             let is_there = statement("UPDATE cursors SET position = position WHERE name = $1 AND position >= $2");
             return self.guarded(is_there.bind(cursor.clone()).bind(signed(position)), "cursor", &cursor).await;
         }
-        for happening in records.iter().flat_map(threshold_happenings) {
-            self.happening(&happening).await?;
+        let records = logged(records)?;
+        for record in records.iter().filter(|record| record.has_crossed()) {
+            for happening in threshold_happenings(&record.decode().map_err(unreadable)?) {
+                self.happening(&happening).await?;
+            }
         }
-        let parts = self.parts_of(records).await?;
+        let parts = self.parts_of(&records).await?;
         let mut new = Vec::with_capacity(records.len());
         for (record, part) in records.iter().zip(&parts) {
             if matches!(record.outcome, UsageOutcome::Suspense(_)) {
                 // Few, and each has to say whether it is new.
+                let whole = record.decode().map_err(unreadable)?;
                 let insert = bulk_statement(UNRATED_HEAD, UNRATED_COLUMNS, 1, " ON CONFLICT DO NOTHING");
-                if self.execute(bind_unrated(insert, record, *part)?).await?.rows_affected() == 0 {
-                    self.judge_anew(record, *part).await?;
+                let insert = bind_unrated(insert, record, *part, Some(Searched::of(&whole)?));
+                if self.execute(insert).await?.rows_affected() == 0 {
+                    self.judge_anew(&whole, *part).await?;
                     continue;
                 }
             }
@@ -73,63 +78,72 @@ impl Apply<'_> {
         for chunk in rated.chunks(CHUNK) {
             let mut insert = bulk_statement(RATED_HEAD, RATED_COLUMNS, chunk.len(), "");
             for (record, part) in chunk {
-                insert = insert.bind(*part).bind(counted(record)).bind(record.amount).bind(body(record));
+                insert = insert.bind(*part).bind(counted(record)).bind(record.amount).bind(record.body);
             }
             self.run(insert).await?;
         }
         for chunk in reconciled.chunks(CHUNK) {
             let mut insert = bulk_statement(UNRATED_HEAD, UNRATED_COLUMNS, chunk.len(), "");
             for (record, part) in chunk {
-                insert = bind_unrated(insert, record, *part)?;
+                insert = bind_unrated(insert, record, *part, None);
             }
             self.run(insert).await?;
         }
         self.counts(&new).await?;
-        let charged: Vec<&UsageRecord> = charged.into_iter().map(|(record, _)| record).collect();
+        let charged: Vec<&Logged<'_>> = charged.into_iter().map(|(record, _)| record).collect();
         self.recycle_counted(&charged).await
     }
 
     /// The part of each record; those that are not there yet are made.
-    async fn parts_of(&mut self, records: &[UsageRecord]) -> Applied<Vec<i64>> {
-        let found = self.parts.find(records);
-        let unknown = found.unknown();
-        let mut numbers = vec![0; unknown.len()];
-        for (at, chunk) in unknown.chunks(CHUNK).enumerate() {
-            let wanted = vec!["(?,?,?,?,?,?,?)"; chunk.len()].join(",");
-            let sql = format!(
-                "WITH wanted (place, cycle, account, line, plan, late_for, source) AS (VALUES {wanted})
-                 SELECT w.place, p.id FROM wanted w CROSS JOIN usage_parts p
-                 ON p.cycle = w.cycle AND p.account = w.account AND p.line = w.line AND p.plan = w.plan
-                 AND p.late_for = w.late_for AND p.source = w.source"
-            );
-            let mut find: Statement = sqlx::query(AssertSqlSafe(sql)).persistent(chunk.len() == CHUNK);
-            for (place, part) in chunk.iter().enumerate() {
-                find = bind_part(find, signed((at * CHUNK + place) as u64), part);
-            }
-            for row in find.fetch_all(&mut *self.connection).await? {
-                numbers[row.try_get::<u32, _>("place")? as usize] = row.try_get("id")?;
-            }
+    async fn parts_of(&mut self, records: &[Logged<'_>]) -> Applied<Vec<i64>> {
+        let found = self.parts.find(records)?;
+        let mut parts: Vec<(i64, &Part)> = found.unknown().map(|part| (0, part)).collect();
+        if !parts.is_empty() {
+            let last = statement("SELECT COALESCE(MAX(id), 0) AS last FROM usage_parts");
+            let last: i64 = last.fetch_one(&mut *self.connection).await?.try_get("last")?;
+            parts.iter_mut().zip(last + 1..).for_each(|((number, _), next)| *number = next);
         }
-        let last = statement("SELECT COALESCE(MAX(id), 0) AS last FROM usage_parts");
-        let mut last: i64 =
-            if unknown.is_empty() { 0 } else { last.fetch_one(&mut *self.connection).await?.try_get("last")? };
-        let mut new = Vec::new();
-        for (part, number) in unknown.iter().zip(&mut numbers).filter(|(_, number)| **number == 0) {
-            last += 1;
-            *number = last;
-            new.push((*part, last));
-        }
-        for chunk in new.chunks(CHUNK) {
-            let mut insert = bulk_statement(PARTS_HEAD, PARTS_COLUMNS, chunk.len(), "");
-            for (part, number) in chunk {
+        for chunk in parts.chunks_mut(CHUNK) {
+            // At the begin of a month all are new, later in it none: the last chunk tells.
+            let found = if self.parts.are_stored { self.numbers_of(chunk).await? } else { 0 };
+            if found == chunk.len() {
+                continue;
+            }
+            let mut insert = bulk_statement(PARTS_HEAD, PARTS_COLUMNS, chunk.len(), " ON CONFLICT DO NOTHING");
+            for (number, part) in chunk.iter() {
                 insert = bind_part(insert, *number, part);
             }
-            self.run(insert).await?;
+            let new = self.execute(insert).await?.rows_affected() as usize;
+            if found + new < chunk.len() {
+                self.numbers_of(chunk).await?;
+            }
+            self.parts.are_stored = 2 * new < chunk.len();
         }
-        Ok(self.parts.learn(found, numbers))
+        let numbers: Vec<i64> = parts.into_iter().map(|(number, _)| number).collect();
+        Ok(self.parts.learn(found, &numbers))
     }
 
-    async fn counts(&mut self, records: &[&UsageRecord]) -> Applied {
+    /// The numbers of those parts that are there; says how many are.
+    async fn numbers_of(&mut self, parts: &mut [(i64, &Part)]) -> Applied<usize> {
+        let wanted = vec!["(?,?,?,?,?,?,?)"; parts.len()].join(",");
+        let sql = format!(
+            "WITH wanted (place, cycle, account, line, plan, late_for, source) AS (VALUES {wanted})
+             SELECT w.place, p.id FROM wanted w CROSS JOIN usage_parts p
+             ON p.cycle = w.cycle AND p.account = w.account AND p.line = w.line AND p.plan = w.plan
+             AND p.late_for = w.late_for AND p.source = w.source"
+        );
+        let mut find: Statement = sqlx::query(AssertSqlSafe(sql)).persistent(parts.len() == CHUNK);
+        for (place, (_, part)) in (0..).zip(parts.iter()) {
+            find = bind_part(find, place, part);
+        }
+        let found = find.fetch_all(&mut *self.connection).await?;
+        for row in &found {
+            parts[row.try_get::<u32, _>("place")? as usize].0 = row.try_get("id")?;
+        }
+        Ok(found.len())
+    }
+
+    async fn counts(&mut self, records: &[&Logged<'_>]) -> Applied {
         for ((cycle, source, outcome), records) in usage_counts(records) {
             let upsert = statement(
                 "INSERT INTO usage_counts (cycle, source, outcome, records) VALUES ($1, $2, $3, $4)
@@ -222,13 +236,12 @@ fn bulk_statement(head: &str, columns: usize, rows: usize, tail: &str) -> Statem
 }
 
 /// Binds in the order of [`UNRATED_HEAD`].
-fn bind_unrated(insert: Statement, record: &UsageRecord, part: i64) -> Applied<Statement> {
-    let insert = insert.bind(part).bind(record.amount).bind(body(record)).bind(record.outcome.as_str());
-    if !matches!(record.outcome, UsageOutcome::Suspense(_)) {
-        return Ok(insert.bind(false).bind(None::<String>).bind(None::<i64>).bind(None::<String>));
+fn bind_unrated(insert: Statement, record: &Logged<'_>, part: i64, searched: Option<Searched>) -> Statement {
+    let insert = insert.bind(part).bind(record.amount).bind(record.body).bind(record.outcome.as_str());
+    match searched {
+        None => insert.bind(false).bind(None::<String>).bind(None::<i64>).bind(None::<String>),
+        Some(of) => insert.bind(true).bind(of.key).bind(of.rating_group).bind(of.subscriber),
     }
-    let (key, subscriber) = searched(record)?;
-    Ok(insert.bind(true).bind(key).bind(record.rating_group).bind(subscriber))
 }
 
 /// Binds in the order of [`PARTS_HEAD`].

@@ -6,11 +6,11 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::billing::CHUNK;
 use super::{Applied, Apply};
-use crate::adapters::columns::signed;
+use crate::adapters::columns::{signed, unreadable};
 use crate::adapters::sqlite::error::Refused;
 use crate::adapters::sqlite::row::{Statement, statement};
-use crate::adapters::usage_rows::{JUDGE_ANEW, OPEN_CASE, body, searched, stored_usage};
-use crate::domain::usage::UsageRecord;
+use crate::adapters::usage_rows::{JUDGE_ANEW, OPEN_CASE, Searched, stored_usage};
+use crate::domain::usage::{Logged, UsageRecord};
 use crate::ports::relational::{SuspenseNote, SuspenseVerb};
 
 /// How many records moved between two outcomes, by cycle, source, former and new outcome.
@@ -22,7 +22,7 @@ impl Apply<'_> {
         if !record.is_judged() {
             return Ok(());
         }
-        let (key, _) = searched(record)?;
+        let Searched { key, .. } = Searched::of(record)?;
         let find = statement(OPEN_CASE).bind(key).bind(i64::from(record.rating_group));
         let Some(row) = find.fetch_optional(&mut *self.connection).await? else { return Ok(()) };
         let open = stored_usage(&row)?;
@@ -31,14 +31,15 @@ impl Apply<'_> {
         let (tariff_version, detail) = (record.tariff_version, record.detail.clone());
         let sequence = signed(open.sequence);
         let judged = UsageRecord { tariff_version, detail, ..open.record };
-        let update = statement(JUDGE_ANEW).bind(sequence).bind(before).bind(after).bind(part).bind(body(&judged));
+        let update =
+            statement(JUDGE_ANEW).bind(sequence).bind(before).bind(after).bind(part).bind(judged.encode_body());
         let is_open = self.execute(update).await?.rows_affected() > 0;
         let moved = [&cycle, record.key.source().as_str(), before, after].map(str::to_owned);
         self.recount(is_open.then_some((moved, 1)).into_iter().collect()).await
     }
 
     /// What is open in suspense under the keys of records that are counted now was recycled.
-    pub(super) async fn recycle_counted(&mut self, charged: &[&UsageRecord]) -> Applied {
+    pub(super) async fn recycle_counted(&mut self, charged: &[&Logged<'_>]) -> Applied {
         let open = statement(
             "SELECT EXISTS (SELECT 1 FROM usage_records
              WHERE suspense AND outcome <> 'recycled' AND outcome <> 'dropped') AS any_open",
@@ -59,7 +60,8 @@ impl Apply<'_> {
             );
             let mut recycle: Statement = sqlx::query(AssertSqlSafe(sql)).persistent(chunk.len() == CHUNK);
             for record in chunk {
-                recycle = recycle.bind(record.key.to_string()).bind(record.rating_group);
+                let (key, group) = record.key().map_err(unreadable)?;
+                recycle = recycle.bind(key.to_string()).bind(group);
             }
             for row in recycle.fetch_all(&mut *self.connection).await? {
                 let key =
