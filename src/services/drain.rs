@@ -27,7 +27,7 @@ pub struct DrainSettings {
     pub batch_entries: usize,
     /// Records after which a transaction is closed; one entry may exceed it.
     pub batch_records: usize,
-    /// Pause when the log is drained, milliseconds.
+    /// Pause when the log is drained; what comes meanwhile is moved together. Milliseconds.
     pub idle_ms: u64,
     /// Pause after a failed try, milliseconds.
     pub retry_ms: u64,
@@ -90,6 +90,14 @@ pub struct Drain<S: UsageSink + ?Sized = dyn Relational> {
     hurry: Notify,
 }
 
+/// What a round came to.
+#[derive(Debug, Clone, Copy)]
+struct Moved {
+    entries: usize,
+    /// Whether the logs held no more than that.
+    is_all: bool,
+}
+
 /// Rounds over every log, each up to where it ended then.
 #[derive(Debug, Default)]
 struct Reached {
@@ -116,9 +124,11 @@ impl<S: UsageSink + ?Sized> Drain<S> {
 
     async fn run_until(&self, stop: &CancellationToken) {
         loop {
+            let is_last = stop.is_cancelled();
             let pause = match self.step().await {
-                Ok(0) if stop.is_cancelled() => return,
-                Ok(0) => self.settings.idle_ms,
+                Ok(Moved { is_all: true, .. }) if is_last => return,
+                // What comes meanwhile goes in one transaction: a large one costs less for each record.
+                Ok(Moved { is_all: true, .. }) => self.settings.idle_ms,
                 Ok(_) => continue,
                 Err(DrainError::Relational(StoreError::Conflict { .. })) if !stop.is_cancelled() => {
                     self.settings.yield_ms
@@ -176,12 +186,12 @@ impl<S: UsageSink + ?Sized> Drain<S> {
 
     /// Moves everything that the log holds at this moment, without [`Drain::run`].
     pub async fn drain_all(&self) -> Result<(), DrainError> {
-        while self.step().await? > 0 {}
+        while self.step().await?.entries > 0 {}
         Ok(())
     }
 
-    /// Moves one batch of each log; says how many entries it was.
-    pub async fn step(&self) -> Result<usize, DrainError> {
+    /// Moves one batch of each log.
+    async fn step(&self) -> Result<Moved, DrainError> {
         let mut round = 0;
         self.reached.send_modify(|reached| {
             reached.begun += 1;
@@ -196,7 +206,7 @@ impl<S: UsageSink + ?Sized> Drain<S> {
         let read = try_join_all(reading).await.map_err(DrainError::Hot)?;
         let lag: u64 = read.iter().map(|(log, after, _)| self.hot.undrained(*log, *after)).sum();
         metrics().drain_lag.set(i64::try_from(lag).unwrap_or(i64::MAX));
-        let count = read.iter().map(|(.., entries)| entries.len()).sum();
+        let entries = read.iter().map(|(.., entries)| entries.len()).sum();
         let is_all = read.iter().all(|(.., entries)| entries.len() < limit);
         let moved = self.save_all(read).await?;
         let furthest = moved.iter().map(|(_, position)| *position).max().unwrap_or(0);
@@ -209,7 +219,7 @@ impl<S: UsageSink + ?Sized> Drain<S> {
                 reached.finished = round;
             }
         });
-        Ok(count)
+        Ok(Moved { entries, is_all })
     }
 
     /// Saves what was read, in transactions of a bounded size; gives how far each log came.
