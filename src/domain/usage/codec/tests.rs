@@ -83,43 +83,47 @@ fn any_posting(octets: u64, cost: i64) -> impl Strategy<Value = Posting> {
     (side, unit, prop_oneof![own, any_amount()]).prop_map(|(side, unit, amount)| Posting { side, unit, amount })
 }
 
-fn any_record() -> impl Strategy<Value = UsageRecord> {
+/// Boxed piece by piece: whole, it is more than a test's stack holds.
+fn any_record() -> BoxedStrategy<UsageRecord> {
     let action = proptest::sample::select(ACTIONS.to_vec());
     let crossing = (any_text(), action).prop_map(|(threshold, action)| Crossing { threshold, action });
     let sums = (any_number(), any_amount()).prop_flat_map(|(octets, amount)| {
         (Just(octets), Just(amount), collection::vec(any_posting(octets, amount), 0..6))
     });
+    let sums = sums.boxed();
     let owners = prop_oneof![
         any_text().prop_map(|id| (Some(id.clone()), Some(id))),
         (option::of(any_text()), option::of(any_text())),
     ];
     let cycle = || option::of(any_cycle());
-    let shared = (owners, cycle(), cycle(), option::of(any_text()), any_outcome());
-    let names = (any_key(), any::<u32>(), any::<u32>(), option::of(any_text()), option::of(any_identifier()));
-    let few = (collection::vec(crossing, 0..3), option::of(any_told()), option::of(any_text()));
+    let shared = (owners, cycle(), cycle(), option::of(any_text()), any_outcome()).boxed();
+    let names = (any_key(), any::<u32>(), any::<u32>(), option::of(any_text()), option::of(any_identifier())).boxed();
+    let few = (collection::vec(crossing, 0..3), option::of(any_told()), option::of(any_text())).boxed();
     let times = (any_time(), any_time(), any_time());
-    (shared, names, times, sums, few).prop_map(|(shared, names, times, sums, few)| UsageRecord {
-        key: names.0,
-        rating_group: names.1,
-        outcome: shared.4,
-        line: shared.0.1.map(LineId::from),
-        account: shared.0.0.map(AccountId::from),
-        cycle: shared.1,
-        late_for: shared.2,
-        plan: shared.3.map(PlanId::from),
-        tariff_version: names.2,
-        apn: names.3.map(Apn::from),
-        subscriber: names.4,
-        starts: times.0,
-        ends: times.1,
-        received: times.2,
-        octets: sums.0,
-        amount: sums.1,
-        postings: sums.2,
-        crossed: few.0,
-        told: few.1,
-        detail: few.2,
-    })
+    (shared, names, times, sums, few)
+        .prop_map(|(shared, names, times, sums, few)| UsageRecord {
+            key: names.0,
+            rating_group: names.1,
+            outcome: shared.4,
+            line: shared.0.1.map(LineId::from),
+            account: shared.0.0.map(AccountId::from),
+            cycle: shared.1,
+            late_for: shared.2,
+            plan: shared.3.map(PlanId::from),
+            tariff_version: names.2,
+            apn: names.3.map(Apn::from),
+            subscriber: names.4,
+            starts: times.0,
+            ends: times.1,
+            received: times.2,
+            octets: sums.0,
+            amount: sums.1,
+            postings: sums.2,
+            crossed: few.0,
+            told: few.1,
+            detail: few.2,
+        })
+        .boxed()
 }
 
 proptest! {
