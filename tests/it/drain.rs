@@ -29,7 +29,7 @@ async fn stored(relational: &MemoryStore) -> u64 {
 }
 
 fn small() -> DrainSettings {
-    DrainSettings { batch_entries: 3, batch_records: 4, idle_ms: 1, retry_ms: 1, yield_ms: 1 }
+    DrainSettings { batch_entries: 3, batch_records: 4, idle_ms: 1, retry_ms: 1, yield_ms: 1, ..Default::default() }
 }
 
 #[tokio::test]

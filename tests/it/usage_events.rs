@@ -78,7 +78,10 @@ async fn what_the_source_brings_again_and_is_counted_has_left_suspense_once() {
     ];
     let mut told = 0;
     for (position, (records, left)) in (1..).zip(rounds) {
-        store.save(vec![Write::Drain { log: 0, after: position - 1, position, records }]).await.unwrap();
+        store
+            .save(vec![Write::Drain { log: 0, after: position - 1, position, records: records.into() }])
+            .await
+            .unwrap();
         events.step().await.unwrap();
         let all = store.messages(None, None, ALL).await.unwrap();
         let new = (all.total - told) as usize;

@@ -19,6 +19,7 @@ pub(super) use self::answer::{answer_in, answers_in, append_answer};
 use self::reader::Reader;
 use self::writer::Writer;
 use super::{Account, BadAccount};
+use crate::domain::compact::Damaged;
 
 /// Format of [`Account::encode`].
 const FORMAT: u8 = 6;
@@ -28,10 +29,10 @@ impl Account {
     pub fn encode(&self, mut buffer: Vec<u8>) -> Vec<u8> {
         // What is usual fits, so that the buffer seldom moves.
         buffer.reserve(192 + 192 * self.sessions.len());
-        let mut out = Writer::new(buffer);
+        let mut out = Writer::new(&mut buffer);
         out.byte(FORMAT);
         out.account(self);
-        out.into_bytes()
+        buffer
     }
 
     /// Reads what [`Account::encode`] wrote.
@@ -49,7 +50,7 @@ impl Account {
     /// # Errors
     /// As [`Account::decode`].
     pub fn id_in(bytes: &[u8]) -> Result<&str, BadAccount> {
-        Reader::behind_format(bytes)?.text()
+        Ok(Reader::behind_format(bytes)?.text()?)
     }
 }
 
@@ -100,12 +101,10 @@ mod grant_has {
     pub(super) const THROTTLE: u8 = 4;
 }
 
-mod identifier_is {
-    pub(super) const IMSI: u8 = 0;
-    pub(super) const MSISDN: u8 = 1;
-    pub(super) const DEVICE: u8 = 2;
-    pub(super) const IMSI_TEXT: u8 = 3;
-    pub(super) const MSISDN_TEXT: u8 = 4;
+impl From<Damaged> for BadAccount {
+    fn from(damaged: Damaged) -> Self {
+        bad(damaged.reason)
+    }
 }
 
 fn bad(reason: impl Into<String>) -> BadAccount {

@@ -106,6 +106,7 @@ impl World {
             idle_ms: 50,
             retry_ms: 100,
             yield_ms: 70,
+            ..DrainSettings::default()
         };
         let drain = Drain::new(hot, sink, settings);
         // It ends with the process: what it has not taken is taken by the next one.

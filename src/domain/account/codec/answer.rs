@@ -18,17 +18,16 @@ pub(in crate::domain::account) struct Kept<'a> {
 pub(in crate::domain::account) fn answers_in(bytes: &[u8]) -> impl Iterator<Item = Kept<'_>> {
     let mut input = Reader::new(bytes);
     std::iter::from_fn(move || {
-        let (key, answer) = (input.number().ok()?, input.block().ok()?);
+        let (key, answer) = (input.number().ok()?, input.bytes().ok()?);
         Some(Kept { key, answer, ends: bytes.len() - input.left() })
     })
 }
 
 /// Appends an answer to those in `bytes`.
 pub(in crate::domain::account) fn append_answer(key: u64, answer: &ChargeAnswer, bytes: &mut Vec<u8>) {
-    let mut out = Writer::new(std::mem::take(bytes));
+    let mut out = Writer::new(bytes);
     out.number(key);
     out.block(|out| out.answer(answer));
-    *bytes = out.into_bytes();
 }
 
 /// Reads one answer.
@@ -36,7 +35,7 @@ pub(in crate::domain::account) fn answer_in(bytes: &[u8]) -> Result<ChargeAnswer
     Reader::new(bytes).answer()
 }
 
-impl Writer {
+impl Writer<'_> {
     fn answer(&mut self, answer: &ChargeAnswer) {
         self.plain(&answer.outcome);
         self.each(&answer.groups, Self::group_answer);

@@ -1,24 +1,42 @@
 //! Bytes to accounts; in step with [`super::writer`].
 
+use std::ops::{Deref, DerefMut};
+
 use serde::de::DeserializeOwned;
 
-use super::{FORMAT, account_has, bad, bucket_has, identifier_is, line_has, session_has, total_has};
+use super::{FORMAT, account_has, bad, bucket_has, line_has, session_has, total_has};
 use crate::domain::account::{
     Account, Answers, BadAccount, Bucket, LineCharging, LineTotal, NumberSet, Reservation, Session, SessionEnd,
 };
+use crate::domain::compact;
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::LineId;
 use crate::domain::time::{Interval, Timestamp};
-use crate::domain::usage::{Identifier, digits_of};
 
+/// A compact one that knows the time before.
 pub(super) struct Reader<'a> {
-    bytes: &'a [u8],
+    input: compact::Reader<'a>,
+    /// Milliseconds.
     last: i64,
+}
+
+impl<'a> Deref for Reader<'a> {
+    type Target = compact::Reader<'a>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.input
+    }
+}
+
+impl DerefMut for Reader<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.input
+    }
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, last: 0 }
+        Self { input: compact::Reader(bytes), last: 0 }
     }
 
     pub(super) fn behind_format(bytes: &'a [u8]) -> Result<Self, BadAccount> {
@@ -30,12 +48,12 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn is_at_end(&self) -> bool {
-        self.bytes.is_empty()
+        self.input.0.is_empty()
     }
 
     /// Bytes that are not read yet.
     pub(super) fn left(&self) -> usize {
-        self.bytes.len()
+        self.input.0.len()
     }
 
     pub(super) fn account(&mut self) -> Result<Account, BadAccount> {
@@ -108,21 +126,6 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn identifier(&mut self) -> Result<Identifier, BadAccount> {
-        let digits = |input: &mut Self| {
-            let number = input.number()?;
-            digits_of(number).ok_or_else(|| bad(format!("an identifier of the number {number}")))
-        };
-        match self.byte()? {
-            identifier_is::IMSI => Ok(Identifier::imsi(digits(self)?)),
-            identifier_is::MSISDN => Ok(Identifier::msisdn(digits(self)?)),
-            identifier_is::DEVICE => Ok(Identifier::Device(self.text()?.into())),
-            identifier_is::IMSI_TEXT => Ok(Identifier::imsi(self.text()?)),
-            identifier_is::MSISDN_TEXT => Ok(Identifier::msisdn(self.text()?)),
-            kind => Err(bad(format!("an identifier of kind {kind}"))),
-        }
-    }
-
     fn session(&mut self) -> Result<Session, BadAccount> {
         use session_has::{APN, ENDED_BY_CLIENT, ENDED_BY_US, NETWORK, PEER};
         let has = self.byte()?;
@@ -155,13 +158,13 @@ impl<'a> Reader<'a> {
     }
 
     fn answers(&mut self) -> Result<Answers, BadAccount> {
-        Answers::from_bytes(self.block()?)
+        Answers::from_bytes(self.bytes()?)
     }
 
     fn reservation(&mut self) -> Result<Reservation, BadAccount> {
         Ok(Reservation {
             rating_group: self.word()?,
-            services: self.each(Self::word)?,
+            services: self.each(|input| Ok(input.word()?))?,
             octets: self.number()?,
             since: self.time()?,
             expires: self.time()?,
@@ -192,8 +195,8 @@ impl<'a> Reader<'a> {
     ) -> Result<Vec<T>, BadAccount> {
         let count = self.number()?;
         // Nothing takes less than a byte: a count beyond that is damage, and no reason for memory.
-        if count > self.bytes.len() as u64 {
-            return Err(bad(format!("{count} items in {} bytes", self.bytes.len())));
+        if count > self.left() as u64 {
+            return Err(bad(format!("{count} items in {} bytes", self.left())));
         }
         let mut items = Vec::with_capacity(count as usize);
         for _ in 0..count {
@@ -202,70 +205,15 @@ impl<'a> Reader<'a> {
         Ok(items)
     }
 
-    pub(super) fn text(&mut self) -> Result<&'a str, BadAccount> {
-        std::str::from_utf8(self.block()?).map_err(|e| bad(e.to_string()))
-    }
-
-    /// What stands behind its length.
-    pub(super) fn block(&mut self) -> Result<&'a [u8], BadAccount> {
-        let length = usize::try_from(self.number()?).unwrap_or(usize::MAX);
-        let (block, rest) = self.bytes.split_at_checked(length).ok_or_else(ends_early)?;
-        self.bytes = rest;
-        Ok(block)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], BadAccount> {
-        let (array, rest) = self.bytes.split_first_chunk::<N>().ok_or_else(ends_early)?;
-        self.bytes = rest;
-        Ok(*array)
-    }
-
-    fn signed(&mut self) -> Result<i64, BadAccount> {
-        let number = self.number()?;
-        Ok((number >> 1) as i64 ^ -((number & 1) as i64))
-    }
-
-    fn short(&mut self) -> Result<u16, BadAccount> {
-        let number = self.number()?;
-        u16::try_from(number).map_err(|_| bad(format!("{number} is more than 16 bits")))
-    }
-
-    pub(super) fn word(&mut self) -> Result<u32, BadAccount> {
-        let number = self.number()?;
-        u32::try_from(number).map_err(|_| bad(format!("{number} is more than 32 bits")))
-    }
-
-    pub(super) fn number(&mut self) -> Result<u64, BadAccount> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Ok(number);
-            }
-        }
-        Err(bad("a number of more than 64 bits"))
-    }
-
-    pub(super) fn byte(&mut self) -> Result<u8, BadAccount> {
-        let (byte, rest) = self.bytes.split_first().ok_or_else(ends_early)?;
-        self.bytes = rest;
-        Ok(*byte)
-    }
-
     pub(super) fn plain<T: DeserializeOwned>(&mut self) -> Result<T, BadAccount> {
-        let (value, rest) = postcard::take_from_bytes(self.bytes).map_err(|e| bad(e.to_string()))?;
-        self.bytes = rest;
+        let (value, rest) = postcard::take_from_bytes(self.input.0).map_err(|e| bad(e.to_string()))?;
+        self.input.0 = rest;
         Ok(value)
     }
 
     fn plain_if<T: DeserializeOwned + Default>(&mut self, is_there: bool) -> Result<T, BadAccount> {
         if is_there { self.plain() } else { Ok(T::default()) }
     }
-}
-
-fn ends_early() -> BadAccount {
-    bad("ends early")
 }
 
 fn cycle_of(months: i64) -> Result<CycleId, BadAccount> {

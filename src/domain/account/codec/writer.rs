@@ -1,26 +1,39 @@
 //! Accounts to bytes; in step with [`super::reader`].
 
+use std::ops::{Deref, DerefMut};
+
 use serde::Serialize;
 
-use super::{account_has, bits, bucket_has, identifier_is, line_has, session_has, total_has};
+use super::{account_has, bits, bucket_has, line_has, session_has, total_has};
 use crate::domain::account::{Account, Bucket, EventKeys, LineCharging, LineTotal, Reservation, Session, SessionEnd};
+use crate::domain::compact;
 use crate::domain::cycle::CycleId;
 use crate::domain::time::{Interval, Timestamp};
-use crate::domain::usage::{Identifier, number_of};
 
-pub(super) struct Writer {
-    bytes: Vec<u8>,
-    /// The time before, milliseconds.
+/// A compact one that knows the time before.
+pub(super) struct Writer<'a> {
+    out: compact::Writer<'a>,
+    /// Milliseconds.
     last: i64,
 }
 
-impl Writer {
-    pub(super) fn new(bytes: Vec<u8>) -> Self {
-        Self { bytes, last: 0 }
-    }
+impl<'a> Deref for Writer<'a> {
+    type Target = compact::Writer<'a>;
 
-    pub(super) fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+    fn deref(&self) -> &Self::Target {
+        &self.out
+    }
+}
+
+impl DerefMut for Writer<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.out
+    }
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(bytes: &'a mut Vec<u8>) -> Self {
+        Self { out: compact::Writer(bytes), last: 0 }
     }
 
     pub(super) fn account(&mut self, account: &Account) {
@@ -56,7 +69,7 @@ impl Writer {
             self.plain(&account.event_keys);
         }
         if has & EVENT_ANSWERS != 0 {
-            self.bytes_of(account.event_answers.as_bytes());
+            self.bytes(account.event_answers.as_bytes());
         }
     }
 
@@ -126,28 +139,7 @@ impl Writer {
         if let Some(source) = &line.source {
             self.plain(source);
         }
-        self.each(&line.command_keys, |out, key| out.bytes.extend(key.to_le_bytes()));
-    }
-
-    fn identifier(&mut self, identifier: &Identifier) {
-        let (kind, kind_of_text, text) = match identifier {
-            Identifier::Imsi(text) => (identifier_is::IMSI, identifier_is::IMSI_TEXT, text.as_str()),
-            Identifier::Msisdn(text) => (identifier_is::MSISDN, identifier_is::MSISDN_TEXT, text.as_str()),
-            Identifier::Device(id) => {
-                self.byte(identifier_is::DEVICE);
-                return self.text(id.as_str());
-            }
-        };
-        match number_of(text) {
-            Some(number) => {
-                self.byte(kind);
-                self.number(number);
-            }
-            None => {
-                self.byte(kind_of_text);
-                self.text(text);
-            }
-        }
+        self.each(&line.command_keys, |out, key| out.0.extend(key.to_le_bytes()));
     }
 
     fn session(&mut self, session: &Session) {
@@ -175,7 +167,7 @@ impl Writer {
             out.number(*first);
             out.number(last - first);
         });
-        self.bytes_of(session.answers.as_bytes());
+        self.bytes(session.answers.as_bytes());
         self.time(session.last_activity);
         self.time(session.reported_until);
         self.each(&session.reservations, Self::reservation);
@@ -202,7 +194,8 @@ impl Writer {
     }
 
     pub(super) fn time(&mut self, at: Timestamp) {
-        self.signed(at.millis().wrapping_sub(self.last));
+        let since_last = at.millis().wrapping_sub(self.last);
+        self.signed(since_last);
         self.last = at.millis();
     }
 
@@ -211,45 +204,18 @@ impl Writer {
         items.iter().for_each(|item| put(self, item));
     }
 
-    fn text(&mut self, text: &str) {
-        self.bytes_of(text.as_bytes());
-    }
-
-    fn bytes_of(&mut self, bytes: &[u8]) {
-        self.number(bytes.len() as u64);
-        self.bytes.extend_from_slice(bytes);
-    }
-
     /// What `put` writes, its length before it.
     pub(super) fn block(&mut self, put: impl FnOnce(&mut Self)) {
-        let begins = self.bytes.len();
+        let begins = self.out.0.len();
         put(self);
-        let ends = self.bytes.len();
+        let ends = self.out.0.len();
         self.number((ends - begins) as u64);
-        let length_takes = self.bytes.len() - ends;
-        self.bytes[begins..].rotate_right(length_takes);
-    }
-
-    /// Small ones of either sign are short.
-    fn signed(&mut self, number: i64) {
-        self.number((number.wrapping_shl(1) ^ (number >> 63)) as u64);
-    }
-
-    /// Seven bits to a byte, the lowest first.
-    pub(super) fn number(&mut self, mut number: u64) {
-        while number >= 0x80 {
-            self.bytes.push(number as u8 | 0x80);
-            number >>= 7;
-        }
-        self.bytes.push(number as u8);
-    }
-
-    pub(super) fn byte(&mut self, byte: u8) {
-        self.bytes.push(byte);
+        let length_takes = self.out.0.len() - ends;
+        self.out.0[begins..].rotate_right(length_takes);
     }
 
     pub(super) fn plain<T: Serialize>(&mut self, value: &T) {
-        let bytes = std::mem::take(&mut self.bytes);
-        self.bytes = postcard::to_extend(value, bytes).expect("an account is plain data and memory grows");
+        let bytes = std::mem::take(self.out.0);
+        *self.out.0 = postcard::to_extend(value, bytes).expect("an account is plain data and memory grows");
     }
 }
