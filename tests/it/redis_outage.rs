@@ -137,10 +137,13 @@ fn every_source_goes_on_from_a_journal_while_redis_is_away() {
     });
 }
 
+/// What takes Redis away, and what brings it back.
+type Stop<'s> = (&'s dyn Fn(), &'s dyn Fn());
+
 #[test]
 fn what_is_on_its_way_when_redis_stops_is_answered_soon_and_counted_once() {
     over_outages(&JOURNAL, |redis, proxy, gateway, load| {
-        let stops: [(&dyn Fn(), &dyn Fn()); 4] = [
+        let stops: [Stop<'_>; 4] = [
             (&|| redis.freeze(), &|| redis.thaw()),
             (&|| proxy.set(Wire::HoldsReplies), &|| proxy.set(Wire::Passes)),
             (&|| proxy.set(Wire::Holds), &|| proxy.set(Wire::Passes)),
