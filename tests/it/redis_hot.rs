@@ -270,12 +270,15 @@ async fn everysec_is_durable_only_where_waitaof_waits_for_the_disk() {
 }
 
 #[tokio::test]
-async fn a_newer_format_and_a_server_that_evicts_are_refused_by_name() {
+async fn another_format_and_a_server_that_evicts_are_refused_by_name() {
     let server = RedisServer::start("always");
     drop(open_redis(&server).await);
+    for format in [3, 1] {
+        server.say(&format!("HSET {{linegate}}:meta format {format}")).unwrap();
+        let reason = refusal(&server, RedisSettings::default()).await;
+        assert!(reason.contains(&format!("has format {format}, this program reads 2")), "{reason}");
+    }
     server.say("HSET {linegate}:meta format 2").unwrap();
-    let reason = refusal(&server, RedisSettings::default()).await;
-    assert!(reason.contains("has format 2, this program reads 1"), "{reason}");
     server.say("CONFIG SET maxmemory 1gb maxmemory-policy allkeys-lru").unwrap();
     let reason = refusal(&server, RedisSettings::default()).await;
     assert!(reason.contains("noeviction"), "{reason}");
