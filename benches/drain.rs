@@ -17,7 +17,7 @@ use linegate::domain::ids::{AccountId, Apn, LineId, PlanId, SessionId};
 use linegate::domain::ledger::{LedgerSide, Posting, Unit};
 use linegate::domain::time::Timestamp;
 use linegate::domain::usage::{RecordKey, UsageOutcome, UsageRecord};
-use linegate::ports::hot::{Batch, HotStore, encode_record};
+use linegate::ports::hot::{Batch, HotStore};
 use linegate::ports::relational::{BillingReads, Page, UsageFilter};
 use linegate::services::drain::{Drain, DrainSettings};
 
@@ -39,7 +39,7 @@ async fn run(records: usize, lines: usize) {
         let mut loose = Vec::new();
         let until = records.min(first + BATCH);
         for n in first..until {
-            encode_record(&record(n, lines), &mut loose);
+            record(n, lines).encode(&mut loose);
         }
         let number = (first / BATCH) as u64 + 1;
         let (at, loose_records) = (Timestamp(0), (until - first) as u32);

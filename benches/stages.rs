@@ -20,7 +20,7 @@ use linegate::domain::rating::request::{ChargeAnswer, ChargeRequest};
 use linegate::domain::rating::{RatingSettings, apply};
 use linegate::domain::tariff::TariffBook;
 use linegate::domain::time::Timestamp;
-use linegate::ports::hot::{AccountChange, Batch, HotStore, encode_record};
+use linegate::ports::hot::{AccountChange, Batch, HotStore};
 use linegate::transport::diameter::gy::{Asked, GySettings, Terms, charge_request, encode_answer};
 use linegate_diameter::Message;
 use linegate_diameter::answer::{Origin, ReplyTo};
@@ -69,7 +69,7 @@ fn main() {
                 let previous = account.version;
                 account.version += 1;
                 let mut bytes = Vec::new();
-                records.iter().for_each(|record| encode_record(record, &mut bytes));
+                records.iter().for_each(|record| record.encode(&mut bytes));
                 AccountChange {
                     account: account.id.clone(),
                     previous,

@@ -226,11 +226,7 @@ impl PartIds<'_> {
 
 /// What a log held, taken apart.
 pub(super) fn logged(records: &Records) -> Result<Vec<Logged<'_>>, sqlx::Error> {
-    let mut logged = Vec::with_capacity(records.len());
-    for record in records.iter() {
-        logged.push(record.map_err(unreadable)?);
-    }
-    Ok(logged)
+    records.taken_apart().map_err(unreadable)
 }
 
 /// Octets that a bill sums; `None` for what no bill does.

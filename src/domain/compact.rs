@@ -4,6 +4,7 @@
 //! near zero on either side. A text stands behind its length. What is read is damaged or
 //! what was written, and never a reason to panic or to take memory.
 
+use super::cycle::CycleId;
 use super::usage::{Identifier, digits_of, number_of};
 
 /// Bytes that nothing of ours has written.
@@ -17,6 +18,16 @@ pub struct Damaged {
 /// As an error.
 pub(super) fn damaged(reason: impl Into<String>) -> Damaged {
     Damaged { reason: reason.into() }
+}
+
+/// The bits whose condition holds.
+pub(super) fn bits<const N: usize>(all: [(u8, bool); N]) -> u8 {
+    all.iter().filter(|(_, is_set)| *is_set).fold(0, |bits, (bit, _)| bits | bit)
+}
+
+/// The cycle of [`CycleId::months`].
+pub(super) fn cycle_of(months: i64) -> Result<CycleId, Damaged> {
+    CycleId::of_months(months).ok_or_else(|| damaged(format!("a cycle {months} months behind year 0")))
 }
 
 mod identifier_is {
@@ -111,6 +122,14 @@ impl<'a> Reader<'a> {
             }
         }
         Err(damaged("a number of more than 64 bits"))
+    }
+
+    /// How many items follow. None takes less than a byte: a count beyond that is damage, and
+    /// no reason for memory.
+    pub(super) fn count(&mut self) -> Result<usize, Damaged> {
+        let count = self.number()?;
+        let fits = usize::try_from(count).ok().filter(|count| *count <= self.0.len());
+        fits.ok_or_else(|| damaged(format!("{count} items in {} bytes", self.0.len())))
     }
 
     pub(super) fn word(&mut self) -> Result<u32, Damaged> {

@@ -271,7 +271,7 @@ impl UsageOutcome {
 }
 
 /// A threshold of a plan that usage has reached.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Crossing {
     /// Its name in the plan.
     pub threshold: String,
@@ -281,7 +281,7 @@ pub struct Crossing {
 
 /// One record after it was judged, as the hot log and the relational store keep
 /// it. What is counted is never edited; of what is in suspense the outcome moves.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageRecord {
     /// What makes it unique, with the group's position for a record of several groups.
     pub key: RecordKey,

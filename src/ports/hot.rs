@@ -38,7 +38,7 @@ use async_trait::async_trait;
 use crate::domain::account::slot_of;
 use crate::domain::ids::{AccountId, SessionId};
 use crate::domain::time::Timestamp;
-use crate::domain::usage::{Identifier, Records, UsageRecord};
+use crate::domain::usage::{Identifier, Records};
 
 /// Where an entry stands in its log; 0 is before the first.
 pub type Position = u64;
@@ -58,7 +58,7 @@ pub struct Batch {
     /// Changed accounts, each at most once.
     pub changes: Vec<AccountChange>,
     /// Records that belong to no account (suspense), one after the other as
-    /// [`encode_record`] writes them.
+    /// [`UsageRecord::encode`](crate::domain::usage::UsageRecord::encode) writes them.
     pub loose: Vec<u8>,
     /// How many records `loose` holds.
     pub loose_records: u32,
@@ -106,7 +106,8 @@ pub struct AccountChange {
     pub version: u64,
     /// The whole new state, encoded.
     pub state: Vec<u8>,
-    /// What was charged, as [`encode_record`] writes it, one after the other.
+    /// What was charged, one after the other, as
+    /// [`UsageRecord::encode`](crate::domain::usage::UsageRecord::encode) writes it.
     pub records: Vec<u8>,
     /// How many records that is.
     pub record_count: u32,
@@ -268,16 +269,4 @@ pub trait HotStore: Send + Sync + 'static {
     fn is_away(&self) -> bool {
         false
     }
-}
-
-/// Appends one record to a buffer.
-pub fn encode_record(record: &UsageRecord, buffer: &mut Vec<u8>) {
-    record.encode(buffer);
-}
-
-/// Reads `count` records that [`encode_record`] wrote.
-pub fn decode_records(bytes: &[u8], count: u32, into: &mut Vec<UsageRecord>) -> Result<(), HotError> {
-    let records = Records::new(bytes.to_vec(), count as usize).decode();
-    into.extend(records.map_err(|e| HotError::Fatal { operation: "read a logged record", reason: e.to_string() })?);
-    Ok(())
 }

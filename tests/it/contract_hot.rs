@@ -10,7 +10,7 @@ use linegate::adapters::redis::RedisSettings;
 use linegate::domain::ids::{AccountId, SessionId};
 use linegate::domain::time::Timestamp;
 use linegate::domain::usage::{Identifier, RecordKey, SuspenseReason, UsageOutcome, UsageRecord};
-use linegate::ports::hot::{AccountChange, Batch, Change, HotStore, LogNo, StoredAccount, encode_record};
+use linegate::ports::hot::{AccountChange, Batch, Change, HotStore, LogNo, StoredAccount};
 
 use crate::redis_cluster::RedisCluster;
 use crate::redis_hot::{RedisServer, open_at, open_redis};
@@ -43,7 +43,7 @@ pub fn record(name: &str) -> UsageRecord {
 fn encoded(names: &[&str]) -> (Vec<u8>, u32) {
     let mut bytes = Vec::new();
     for name in names {
-        encode_record(&record(name), &mut bytes);
+        record(name).encode(&mut bytes);
     }
     (bytes, names.len() as u32)
 }

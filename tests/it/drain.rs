@@ -5,7 +5,7 @@ use std::sync::Arc;
 use linegate::adapters::memory::MemoryStore;
 use linegate::adapters::memory_hot::MemoryHot;
 use linegate::domain::time::Timestamp;
-use linegate::ports::hot::{Batch, HotStore, encode_record};
+use linegate::ports::hot::{Batch, HotStore};
 use linegate::ports::relational::{BillingReads, Page, UsageFilter};
 use linegate::services::drain::{Drain, DrainError, DrainSettings};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ async fn fill(hot: &MemoryHot, from: u64, count: u64) {
     for number in from..from + count {
         let mut loose = Vec::new();
         for half in ["a", "b"] {
-            encode_record(&record(&format!("{number}{half}")), &mut loose);
+            record(&format!("{number}{half}")).encode(&mut loose);
         }
         let batch = Batch { writer: 1, number, at: Timestamp(0), changes: vec![], loose, loose_records: 2 };
         hot.commit(&batch).await.unwrap();

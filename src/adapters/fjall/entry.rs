@@ -133,3 +133,17 @@ impl<'a> Cursor<'a> {
         (0..count).map(|_| self.text().map(SessionId::from)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::decode;
+
+    #[test]
+    fn an_entry_of_another_format_is_refused_by_name() {
+        for format in [1, 3] {
+            let reason = decode(&[format, 0, 0]).err().unwrap();
+            assert!(reason.contains(&format!("has format {format}, this program reads 2")), "{reason}");
+        }
+        assert!(decode(&[2, 0]).is_err() && decode(&[]).is_err());
+    }
+}

@@ -16,11 +16,10 @@ pub struct Answers {
 impl Answers {
     /// Keeps an answer, and forgets the oldest past the limit, which is 1 or more.
     pub fn keep(&mut self, key: u64, answer: &ChargeAnswer, answers_max: usize) {
-        let kept = answers_in(&self.bytes).count();
-        if kept >= answers_max.max(1) {
-            let newer = answers_in(&self.bytes).nth(kept - answers_max.max(1));
-            let gone = newer.map_or(self.bytes.len(), |oldest_kept| oldest_kept.ends);
-            self.bytes.drain(..gone);
+        let too_many = (answers_in(&self.bytes).count() + 1).saturating_sub(answers_max.max(1));
+        if let Some(last_gone) = answers_in(&self.bytes).take(too_many).last() {
+            let ends = last_gone.ends;
+            self.bytes.drain(..ends);
         }
         append_answer(key, answer, &mut self.bytes);
     }

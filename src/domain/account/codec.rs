@@ -110,8 +110,3 @@ impl From<Damaged> for BadAccount {
 fn bad(reason: impl Into<String>) -> BadAccount {
     BadAccount { reason: reason.into() }
 }
-
-/// The bits whose condition holds.
-fn bits<const N: usize>(all: [(u8, bool); N]) -> u8 {
-    all.iter().filter(|(_, is_set)| *is_set).fold(0, |bits, (bit, _)| bits | bit)
-}

@@ -17,7 +17,7 @@
 mod tests;
 
 use super::{Crossing, RecordKey, SuspenseReason, Told, UsageOutcome, UsageRecord, UsageSource};
-use crate::domain::compact::{Damaged, Reader, Writer, damaged};
+use crate::domain::compact::{Damaged, Reader, Writer, bits, cycle_of, damaged};
 use crate::domain::cycle::CycleId;
 use crate::domain::ledger::{LedgerSide, Posting, Unit};
 use crate::domain::network::Plmn;
@@ -139,6 +139,23 @@ impl Records {
         self.count += others.count;
     }
 
+    /// All of them, taken apart.
+    ///
+    /// # Errors
+    /// Where one is damaged or has another format, which is named, and where there are more
+    /// or fewer than was said.
+    pub fn taken_apart(&self) -> Result<Vec<Logged<'_>>, Damaged> {
+        let mut logged = Vec::with_capacity(self.count.min(self.bytes.len()));
+        for record in self.iter() {
+            logged.push(record?);
+        }
+        if logged.len() == self.count {
+            Ok(logged)
+        } else {
+            Err(damaged(format!("{} records of usage where {} were written", logged.len(), self.count)))
+        }
+    }
+
     /// Each of them, taken apart; ends behind the first that is damaged.
     pub fn iter(&self) -> impl Iterator<Item = Result<Logged<'_>, Damaged>> {
         let mut left = Reader(&self.bytes);
@@ -154,9 +171,9 @@ impl Records {
     /// Each of them, read.
     ///
     /// # Errors
-    /// Where one is damaged or has another format, which is named.
+    /// As [`Records::taken_apart`].
     pub fn decode(&self) -> Result<Vec<UsageRecord>, Damaged> {
-        self.iter().map(|record| record?.decode()).collect()
+        self.taken_apart()?.iter().map(Logged::decode).collect()
     }
 }
 
@@ -260,7 +277,8 @@ impl<'a> Shared<'a> {
         use shared_has::{ACCOUNT, CYCLE, LATE, LINE, LINE_AS_ACCOUNT, PLAN};
         let has = input.byte()?;
         let source = *SOURCES.get(usize::from(input.byte()?)).ok_or_else(|| damaged("usage of no known source"))?;
-        let cycle = |input: &mut Reader<'a>, bit| if has & bit == 0 { Ok(None) } else { take_cycle(input).map(Some) };
+        let cycle =
+            |input: &mut Reader<'a>, bit| if has & bit == 0 { Ok(None) } else { cycle_of(input.signed()?).map(Some) };
         let bytes = |input: &mut Reader<'a>, bit| if has & bit == 0 { Ok(None) } else { input.bytes().map(Some) };
         let (cycle_billed, late_for) = (cycle(input, CYCLE)?, cycle(input, LATE)?);
         let account = bytes(input, ACCOUNT)?;
@@ -350,19 +368,18 @@ impl UsageRecord {
         use shared_has::{ACCOUNT, CYCLE, LATE, LINE, LINE_AS_ACCOUNT, PLAN};
         let account = self.account.as_ref().map(|account| account.as_str());
         let line = self.line.as_ref().map(|line| line.as_str());
-        let bit = |bit: u8, is_set: bool| if is_set { bit } else { 0 };
         let of_line = match line {
             None => 0,
             line if line == account => LINE_AS_ACCOUNT,
             Some(_) => LINE,
         };
-        out.byte(
-            bit(CYCLE, self.cycle.is_some())
-                | bit(ACCOUNT, account.is_some())
-                | of_line
-                | bit(PLAN, self.plan.is_some())
-                | bit(LATE, self.late_for.is_some()),
-        );
+        let has = bits([
+            (CYCLE, self.cycle.is_some()),
+            (ACCOUNT, account.is_some()),
+            (PLAN, self.plan.is_some()),
+            (LATE, self.late_for.is_some()),
+        ]);
+        out.byte(has | of_line);
         out.byte(self.key.source() as u8);
         for cycle in [self.cycle, self.late_for].into_iter().flatten() {
             out.signed(cycle.months());
@@ -397,15 +414,14 @@ impl UsageRecord {
     fn put_body(&self, out: &mut Writer<'_>) {
         use body_has::{APN, DETAIL, GIVEN_BACK, SUBSCRIBER, TOLD};
         let counted = self.octets_counted();
-        let bit = |bit: u8, is_set: bool| if is_set { bit } else { 0 };
         out.byte(FORMAT);
-        out.byte(
-            bit(GIVEN_BACK, counted < 0)
-                | bit(APN, self.apn.is_some())
-                | bit(SUBSCRIBER, self.subscriber.is_some())
-                | bit(TOLD, self.told.is_some())
-                | bit(DETAIL, self.detail.is_some()),
-        );
+        out.byte(bits([
+            (GIVEN_BACK, counted < 0),
+            (APN, self.apn.is_some()),
+            (SUBSCRIBER, self.subscriber.is_some()),
+            (TOLD, self.told.is_some()),
+            (DETAIL, self.detail.is_some()),
+        ]));
         out.number(counted.unsigned_abs());
         out.signed(self.amount);
         put_key(out, &self.key);
@@ -467,11 +483,6 @@ fn crossings(bytes: &[u8]) -> Result<Vec<Crossing>, Damaged> {
         crossed.push(Crossing { threshold, action: *action });
     }
     Ok(crossed)
-}
-
-fn take_cycle(input: &mut Reader<'_>) -> Result<CycleId, Damaged> {
-    let months = input.signed()?;
-    CycleId::of_months(months).ok_or_else(|| damaged(format!("a cycle {months} months behind year 0")))
 }
 
 fn text(bytes: Option<&[u8]>) -> Result<Option<&str>, Damaged> {
@@ -563,12 +574,8 @@ fn put_postings(out: &mut Writer<'_>, postings: &[Posting], octets: i64, cost: i
 
 fn postings(input: &mut Reader<'_>, octets: i64, cost: i64) -> Result<Vec<Posting>, Damaged> {
     use posting_is::{AMOUNT, COST, COST_NEGATIVE, GIVEN, MINOR, OCTETS, OCTETS_NEGATIVE, SIDE};
-    let count = input.number()?;
-    // Each takes a byte: a count beyond that is damage, and no reason for memory.
-    if count > input.0.len() as u64 {
-        return Err(damaged(format!("{count} postings in {} bytes", input.0.len())));
-    }
-    let mut postings = Vec::with_capacity(count as usize);
+    let count = input.count()?;
+    let mut postings = Vec::with_capacity(count);
     for _ in 0..count {
         let kind = input.byte()?;
         let side = SIDES.get(usize::from(kind & SIDE)).ok_or_else(|| damaged("a posting to no known side"))?;
@@ -589,8 +596,7 @@ fn postings(input: &mut Reader<'_>, octets: i64, cost: i64) -> Result<Vec<Postin
 fn put_told(out: &mut Writer<'_>, told: &Told) {
     let Octets { whole, before, after } = told.used;
     let is_split = (before, after) != (Volume::default(), Volume::default());
-    let network = if told.network.is_some() { told_has::NETWORK } else { 0 };
-    out.byte(network | if is_split { told_has::SPLIT } else { 0 });
+    out.byte(bits([(told_has::NETWORK, told.network.is_some()), (told_has::SPLIT, is_split)]));
     if let Some(network) = told.network {
         out.number(u64::from(network.number()));
     }

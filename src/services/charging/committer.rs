@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{mpsc, oneshot};
 
+use super::accounts::SHARDS_MAX;
 use super::{FATAL, Shared};
 use crate::ports::hot::{AccountChange, Batch, Change, Committed, HotError, Position};
 
@@ -97,6 +98,8 @@ async fn run(mut shards: mpsc::UnboundedReceiver<(usize, Next)>, shared: Arc<Sha
 
 /// Shards that have heard that their batch is durable, and not said yet what is next.
 struct Owing(u64);
+
+const _: () = assert!(SHARDS_MAX <= 64, "each shard has its bit");
 
 impl Owing {
     fn told(&mut self, shard: usize) {

@@ -38,7 +38,7 @@ use crate::domain::rating::request::{ChargeAnswer, ChargeRequest, Outcome};
 use crate::domain::tariff::TariffBook;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{Identifier, SuspenseReason, UsageRecord, UsageSource};
-use crate::ports::hot::{AccountChange, HotError, encode_record};
+use crate::ports::hot::{AccountChange, HotError};
 use crate::telemetry::metrics;
 
 /// The task's state.
@@ -228,7 +228,7 @@ impl Shard {
         if applied.changed {
             let change = self.pending.change(slot);
             for record in &applied.records {
-                encode_record(record, &mut change.records);
+                record.encode(&mut change.records);
                 count_record(record);
             }
             change.record_count += applied.records.len() as u32;
@@ -292,7 +292,7 @@ impl Shard {
         }
         let change = self.pending.check(slot);
         for record in &records {
-            encode_record(record, &mut change.records);
+            record.encode(&mut change.records);
             count_record(record);
         }
         change.record_count += records.len() as u32;
@@ -301,7 +301,7 @@ impl Shard {
 
     fn suspend(&mut self, records: &[UsageRecord], answer: ChargeAnswer, reply: Answer) {
         for record in records {
-            encode_record(record, &mut self.pending.loose);
+            record.encode(&mut self.pending.loose);
             self.pending.loose_records += 1;
             count_record(record);
         }
@@ -345,7 +345,7 @@ impl Shard {
         if commanded.changed {
             let change = self.pending.change(slot);
             for record in &commanded.records {
-                encode_record(record, &mut change.records);
+                record.encode(&mut change.records);
                 count_record(record);
             }
             change.record_count += commanded.records.len() as u32;

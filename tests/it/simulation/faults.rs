@@ -9,10 +9,9 @@ use async_trait::async_trait;
 use linegate::domain::account::stable_hash;
 use linegate::domain::ids::{AccountId, SessionId};
 use linegate::domain::time::Timestamp;
-use linegate::domain::usage::{Identifier, UsageRecord};
+use linegate::domain::usage::{Identifier, Records, UsageRecord};
 use linegate::ports::hot::{
     AccountVisitor, Batch, Change, Committed, HotError, HotStore, LogEntry, LogNo, Position, StoredAccount,
-    decode_records,
 };
 use linegate::ports::journal::{Journal, JournalError};
 use linegate::ports::relational::{StoreError, Stored, UsageSink, Write};
@@ -189,9 +188,9 @@ impl FaultyHot {
     fn keep(&self, batch: &Batch, committed: &Committed) {
         let mut records = Vec::new();
         for (change, _) in batch.changes.iter().zip(&committed.changes).filter(|(_, c)| **c == Change::Applied) {
-            decode_records(&change.records, change.record_count, &mut records).unwrap();
+            records.extend(read(&change.records, change.record_count));
         }
-        decode_records(&batch.loose, batch.loose_records, &mut records).unwrap();
+        records.extend(read(&batch.loose, batch.loose_records));
         let conflicts = committed.changes.iter().filter(|c| **c == Change::Conflict).count();
         self.life.dice.note(&format!(
             "commit {} of {} records, {conflicts} conflicts",
@@ -364,4 +363,8 @@ fn position_of(drained: &Write) -> Position {
         Write::Drain { position, .. } => *position,
         other => panic!("the drain has saved {other:?}"),
     }
+}
+
+fn read(bytes: &[u8], count: u32) -> Vec<UsageRecord> {
+    Records::new(bytes.to_vec(), count as usize).decode().unwrap()
 }

@@ -2,8 +2,9 @@
 
 use super::reader::Reader;
 use super::writer::Writer;
-use super::{answer_has, bits, grant_has};
+use super::{answer_has, grant_has};
 use crate::domain::account::BadAccount;
+use crate::domain::compact::bits;
 use crate::domain::rating::request::{ChargeAnswer, Grant, GroupAnswer};
 
 /// An answer where it is kept.

@@ -8,7 +8,7 @@ use super::{FORMAT, account_has, bad, bucket_has, line_has, session_has, total_h
 use crate::domain::account::{
     Account, Answers, BadAccount, Bucket, LineCharging, LineTotal, NumberSet, Reservation, Session, SessionEnd,
 };
-use crate::domain::compact;
+use crate::domain::compact::{self, cycle_of};
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::LineId;
 use crate::domain::time::{Interval, Timestamp};
@@ -172,7 +172,7 @@ impl<'a> Reader<'a> {
     }
 
     fn cycle(&mut self, from: i64) -> Result<CycleId, BadAccount> {
-        cycle_of(self.signed()?.wrapping_add(from))
+        Ok(cycle_of(self.signed()?.wrapping_add(from))?)
     }
 
     fn interval(&mut self) -> Result<Interval, BadAccount> {
@@ -193,12 +193,8 @@ impl<'a> Reader<'a> {
         &mut self,
         mut take: impl FnMut(&mut Self) -> Result<T, BadAccount>,
     ) -> Result<Vec<T>, BadAccount> {
-        let count = self.number()?;
-        // Nothing takes less than a byte: a count beyond that is damage, and no reason for memory.
-        if count > self.left() as u64 {
-            return Err(bad(format!("{count} items in {} bytes", self.left())));
-        }
-        let mut items = Vec::with_capacity(count as usize);
+        let count = self.count()?;
+        let mut items = Vec::with_capacity(count);
         for _ in 0..count {
             items.push(take(self)?);
         }
@@ -214,8 +210,4 @@ impl<'a> Reader<'a> {
     fn plain_if<T: DeserializeOwned + Default>(&mut self, is_there: bool) -> Result<T, BadAccount> {
         if is_there { self.plain() } else { Ok(T::default()) }
     }
-}
-
-fn cycle_of(months: i64) -> Result<CycleId, BadAccount> {
-    CycleId::of_months(months).ok_or_else(|| bad(format!("a cycle {months} months behind year 0")))
 }

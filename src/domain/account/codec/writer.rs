@@ -4,9 +4,9 @@ use std::ops::{Deref, DerefMut};
 
 use serde::Serialize;
 
-use super::{account_has, bits, bucket_has, line_has, session_has, total_has};
+use super::{account_has, bucket_has, line_has, session_has, total_has};
 use crate::domain::account::{Account, Bucket, EventKeys, LineCharging, LineTotal, Reservation, Session, SessionEnd};
-use crate::domain::compact;
+use crate::domain::compact::{self, bits};
 use crate::domain::cycle::CycleId;
 use crate::domain::time::{Interval, Timestamp};
 

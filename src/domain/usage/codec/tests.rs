@@ -164,6 +164,7 @@ proptest! {
     fn damage_is_an_error_or_another_record(record in any_record(), at in any::<usize>(), byte in any::<u8>()) {
         let mut bytes = Vec::new();
         record.encode(&mut bytes);
+        prop_assert!(Records::new(bytes.clone(), 2).decode().is_err());
         prop_assert!(Records::new(bytes[..1 + at % (bytes.len() - 1)].to_vec(), 1).decode().is_err());
         let at = at % bytes.len();
         bytes[at] = byte;
