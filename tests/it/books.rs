@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use linegate::adapters::sqlite::{SqliteSettings, SqliteStore};
 use linegate::domain::ledger::{LedgerSide, Posting, balanced};
+use linegate::domain::usage::UsageOutcome;
 use linegate::ports::relational::{BillingReads, Page, StoredUsage, UsageFilter};
 use linegate_simulators::ledger::{self, Ledger, LedgerConfig, LedgerHandle};
 use linegate_simulators::lines::LineRange;
@@ -126,32 +127,35 @@ pub(crate) enum Books {
     Sqlite(PathBuf),
 }
 
-/// A record that is stored as rated.
-struct Rated {
+/// A record as it is stored.
+struct Record {
     key: String,
     line: String,
     octets: u64,
+    outcome: UsageOutcome,
 }
 
 impl Books {
-    fn rated(&self, runtime: &Runtime) -> Vec<Rated> {
-        let rated = UsageFilter { outcome: Some("rated".to_owned()), ..UsageFilter::default() };
+    fn records(&self, runtime: &Runtime) -> Vec<Record> {
+        let every = UsageFilter::default();
         let all = Page { offset: 0, limit: u64::MAX };
         let found = runtime.block_on(async {
             match self {
-                Books::Postgres(url) => postgres::open(url, "compared").await.unwrap().usage(&rated, all).await,
+                Books::Postgres(url) => postgres::open(url, "compared").await.unwrap().usage(&every, all).await,
                 Books::Sqlite(file) => {
                     let store =
                         SqliteStore::open(&format!("sqlite:{}", file.display()), SqliteSettings::default()).await;
-                    store.unwrap().usage(&rated, all).await
+                    store.unwrap().usage(&every, all).await
                 }
             }
         });
         let read = |stored: StoredUsage| {
             let key = stored.key.to_string();
-            assert_eq!(posted(&stored.postings), stored.octets as i64, "postings of {key}");
+            if stored.outcome == UsageOutcome::Rated {
+                assert_eq!(posted(&stored.postings), stored.octets as i64, "postings of {key}");
+            }
             let line = stored.line.as_ref().map(ToString::to_string).unwrap_or_default();
-            Rated { key: short_key(&key), line, octets: stored.octets }
+            Record { key: short_key(&key), line, octets: stored.octets, outcome: stored.record.outcome }
         };
         found.unwrap().items.into_iter().map(read).collect()
     }
@@ -167,7 +171,12 @@ impl Books {
         let mut compared = Compared::default();
         let mut stored: HashMap<String, (String, u64)> = HashMap::new();
         let mut by_line: BTreeMap<String, u64> = BTreeMap::new();
-        for Rated { key, line, octets } in self.rated(runtime) {
+        let mut elsewhere: HashMap<String, UsageOutcome> = HashMap::new();
+        for Record { key, line, octets, outcome } in self.records(runtime) {
+            if outcome != UsageOutcome::Rated {
+                elsewhere.insert(key, outcome);
+                continue;
+            }
             *by_line.entry(line.clone()).or_default() += octets;
             if stored.insert(key.clone(), (line, octets)).is_some() {
                 compared.twice.push(key);
@@ -180,7 +189,10 @@ impl Books {
                 Some((line, counted)) => {
                     assert_eq!((line.as_str(), *counted), (format!("line-{imsi}").as_str(), octets), "{key}");
                 }
-                None => compared.missing.push(key),
+                None => compared.missing.push(match elsewhere.get(&key) {
+                    Some(outcome) => format!("{key}: {outcome:?}"),
+                    None => key,
+                }),
             }
         }
         for (range, gateway) in
@@ -203,7 +215,7 @@ impl Books {
 /// What does not agree.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Compared {
-    /// Keys of records that were acknowledged and are not stored.
+    /// Keys of records that were acknowledged and are not rated, with what they are instead.
     pub(crate) missing: Vec<String>,
     /// Keys of records that are stored more than once.
     pub(crate) twice: Vec<String>,

@@ -23,7 +23,7 @@ pub(super) const SHARDS_MAX: usize = 64;
 pub(super) struct AccountNo(u32);
 
 impl AccountNo {
-    fn new(shard: usize, place: usize) -> Self {
+    pub(super) fn new(shard: usize, place: usize) -> Self {
         // 67 million accounts in a shard: their memory ends before.
         Self(u32::try_from(place * SHARDS_MAX + shard).expect("a shard's memory ends before its numbers"))
     }

@@ -87,6 +87,14 @@ impl<K: Hash + Eq + Clone> Names<K> {
         }
     }
 
+    /// Replaces the owner's holds of a name.
+    fn replace(&mut self, name: &K, spans: impl Iterator<Item = Interval>, owner: Owner, hash_of: impl Fn(&K) -> u64) {
+        self.forget(name, owner, &hash_of);
+        for span in spans {
+            self.add(name.clone(), span, owner, &hash_of);
+        }
+    }
+
     /// The owner's hold of the name is forgotten.
     fn forget(&mut self, name: &K, owner: Owner, hash_of: impl Fn(&K) -> u64) {
         let hash = hash_of(name);
@@ -161,20 +169,24 @@ impl Directory {
         }
     }
 
-    /// Replaces what a line is found by.
+    /// Replaces what a line is found by. Whoever looks meanwhile finds it.
     pub(super) fn add_line(&self, account: AccountNo, line: &LineCharging) {
-        self.forget_line(account, line);
         let owner = Owner { account, line: line.no };
-        for (identifier, span) in &line.identifiers {
+        for (at, (identifier, _)) in line.identifiers.iter().enumerate() {
+            let (before, from_here) = line.identifiers.split_at(at);
+            if before.iter().any(|(earlier, _)| earlier == identifier) {
+                continue;
+            }
+            let spans = from_here.iter().filter(|(same, _)| same == identifier).map(|(_, span)| *span);
             match Name::from(identifier) {
                 Name::Number(number) => {
                     let mut piece = write(&self.numbers, self.hasher.hash_one(number));
-                    piece.add(number, *span, owner, |number| self.hasher.hash_one(number));
+                    piece.replace(&number, spans, owner, |number| self.hasher.hash_one(number));
                 }
                 Name::Text(identifier) => {
                     let name = Box::new(identifier.clone());
                     let mut piece = write(&self.texts, self.hasher.hash_one(&name));
-                    piece.add(name, *span, owner, |name| self.hasher.hash_one(name));
+                    piece.replace(&name, spans, owner, |name| self.hasher.hash_one(name));
                 }
             }
         }
@@ -237,4 +249,52 @@ fn read<T>(pieces: &Pieces<T>, hash: u64) -> std::sync::RwLockReadGuard<'_, T> {
 
 fn write<T>(pieces: &Pieces<T>, hash: u64) -> std::sync::RwLockWriteGuard<'_, T> {
     piece(pieces, hash).write().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::domain::ids::LineId;
+
+    #[test]
+    fn a_line_is_found_while_it_is_replaced() {
+        let held = |from, until| Interval { from: Timestamp(from), until: Timestamp(until) };
+        let imsi = Identifier::Imsi("450061000000001".into());
+        let device = Identifier::Device("meter-1".into());
+        let line = LineCharging {
+            id: LineId::from("line-1"),
+            no: 0,
+            identifiers: vec![
+                (imsi.clone(), held(0, 10)),
+                (imsi.clone(), Interval::starting(Timestamp(20))),
+                (device.clone(), Interval::starting(Timestamp(20))),
+            ],
+            apns: Vec::new(),
+            plans: Vec::new(),
+            states: Vec::new(),
+            source: None,
+            no_new_grant: false,
+            command_keys: Vec::new(),
+        };
+        let (directory, account, is_over) = (Directory::new(), AccountNo::new(0, 0), AtomicBool::new(false));
+        directory.add_line(account, &line);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..20_000 {
+                    directory.add_line(account, &line);
+                }
+                is_over.store(true, Ordering::Release);
+            });
+            while !is_over.load(Ordering::Acquire) {
+                for (identifier, at) in [(&imsi, 5), (&imsi, 30), (&device, 30)] {
+                    assert_eq!(directory.line_of(identifier, Timestamp(at)), Some(Owner { account, line: 0 }));
+                }
+            }
+        });
+        assert_eq!(directory.line_of(&imsi, Timestamp(15)), None);
+        directory.forget_line(account, &line);
+        assert_eq!(directory.line_of(&imsi, Timestamp(30)), None);
+    }
 }

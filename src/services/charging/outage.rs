@@ -447,6 +447,7 @@ impl Charging {
 
     async fn settle_until(&self, journal: Arc<dyn Journal>, stop: CancellationToken) {
         let pause = Duration::from_millis(self.shared.settings.outage.settle_ms.max(1));
+        let settled = AtomicUsize::new(0);
         let mut settling = None;
         while !stop.is_cancelled() {
             self.note_depth();
@@ -456,17 +457,17 @@ impl Charging {
             } else {
                 self.shared.outage.local().since = None;
                 if self.shared.outage.depth.load(Ordering::Acquire) > 0 {
-                    settling.get_or_insert_with(|| Box::pin(self.settle(&journal)));
+                    settling.get_or_insert_with(|| Box::pin(self.settle(&journal, &settled)));
                 }
             }
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}
                 // It waits where the store goes away again, and this loop does not.
-                settled = async { settling.as_mut().expect("only polled while it is settled").await },
+                outcome = async { settling.as_mut().expect("only polled while it is settled").await },
                     if settling.is_some() => {
                     settling = None;
-                    if let Err(error) = settled {
+                    if let Err(error) = outcome {
                         tracing::warn!(%error, "settle the journal of an outage; tried again soon");
                     }
                     tokio::time::sleep(pause).await;
@@ -482,26 +483,27 @@ impl Charging {
         }
     }
 
-    /// Charges everything in the journal, in its order, and empties it.
-    async fn settle(&self, journal: &Arc<dyn Journal>) -> Result<(), JournalError> {
+    /// Charges everything in the journal past the first `settled`, and empties it. Counts
+    /// there how far it has come, so that the next try goes on from there.
+    async fn settle(&self, journal: &Arc<dyn Journal>, settled: &AtomicUsize) -> Result<(), JournalError> {
         let of_reader = Arc::clone(journal);
         let entries = blocking(move || of_reader.entries()).await?;
         let failed = |e: ChargingError| JournalError { operation: "settle", reason: e.to_string() };
-        for some in entries.chunks(self.shared.settings.outage.settle_requests.max(1)) {
+        let left = entries.get(settled.load(Ordering::Acquire)..).unwrap_or_default();
+        for some in left.chunks(self.shared.settings.outage.settle_requests.max(1)) {
             let requests = decode_requests(some)?;
-            // Each is handed over when it is polled first: in this order.
-            let settled = join_all(requests.iter().cloned().map(|request| self.settle_one(request))).await;
-            if settled.iter().all(Result::is_ok) {
-                continue;
+            let chains = by_session(requests.iter().cloned());
+            let at_once = join_all(chains.into_iter().map(|chain| self.settle_chain(chain))).await;
+            if !at_once.iter().all(Result::is_ok) {
+                // They may have been too many at once.
+                self.settle_chain(requests).await.map_err(failed)?;
             }
-            // They may have been too many at once.
-            for request in requests {
-                self.settle_one(request).await.map_err(failed)?;
-            }
+            settled.fetch_add(some.len(), Ordering::AcqRel);
         }
         let (of_clearer, count) = (Arc::clone(journal), entries.len());
-        // Where more has come meanwhile, everything is charged again, and counted once.
+        // Not where more has come meanwhile.
         if blocking(move || of_clearer.clear_of(count)).await? {
+            settled.store(0, Ordering::Release);
             let outage = &self.shared.outage;
             outage.depth.fetch_sub(count, Ordering::AcqRel);
             let mut local = outage.local();
@@ -513,6 +515,14 @@ impl Charging {
             metrics().outage_granted.set(0);
             self.note_depth();
             tracing::info!(requests = count, "the journal of an outage is settled");
+        }
+        Ok(())
+    }
+
+    /// Charges requests one after the other. A session's have to be: its first opens it.
+    async fn settle_chain(&self, requests: Vec<ChargeRequest>) -> Result<(), ChargingError> {
+        for request in requests {
+            self.settle_one(request).await?;
         }
         Ok(())
     }
@@ -538,6 +548,23 @@ impl Charging {
     }
 }
 
+/// The requests of each session, in their order; each without one by itself.
+fn by_session(requests: impl Iterator<Item = ChargeRequest>) -> Vec<Vec<ChargeRequest>> {
+    let mut chains: Vec<Vec<ChargeRequest>> = Vec::new();
+    let mut of_sessions: HashMap<(UsageSource, SessionId), usize> = HashMap::new();
+    for request in requests {
+        let chain = match &request.session {
+            Some(session) => *of_sessions.entry((request.key.source(), session.clone())).or_insert(chains.len()),
+            None => chains.len(),
+        };
+        match chains.get_mut(chain) {
+            Some(chain) => chain.push(request),
+            None => chains.push(vec![request]),
+        }
+    }
+    chains
+}
+
 fn decode_requests(entries: &[Vec<u8>]) -> Result<Vec<ChargeRequest>, JournalError> {
     let decoded = entries.iter().map(|bytes| postcard::from_bytes(bytes)).collect::<Result<_, _>>();
     decoded.map_err(|e: postcard::Error| JournalError { operation: "read a request", reason: e.to_string() })
@@ -556,4 +583,35 @@ async fn blocking<T: Send + 'static>(
     }
     let ended = |e: tokio::task::JoinError| JournalError { operation: "run", reason: e.to_string() };
     tokio::task::spawn_blocking(work).await.map_err(ended)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(key: RecordKey, session: Option<&str>) -> ChargeRequest {
+        ChargeRequest {
+            key,
+            phase: Phase::Update,
+            session: session.map(SessionId::from),
+            peer: None,
+            subscribers: Vec::new(),
+            apn: None,
+            network: None,
+            starts: None,
+            ends: Timestamp(0),
+            received: Timestamp(0),
+            groups: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn requests_of_a_session_are_charged_one_after_the_other() {
+        let of_session = |id: &str, number| request(RecordKey::Gy(SessionId::from(id), number), Some(id));
+        let alone = |row: &str| request(RecordKey::File(row.to_owned()), None);
+        let requests = [of_session("a", 0), of_session("b", 0), alone("1"), of_session("a", 1), alone("2")];
+        let expected =
+            [vec![0, 3], vec![1], vec![2], vec![4]].map(|c| c.into_iter().map(|n: usize| requests[n].clone()));
+        assert_eq!(by_session(requests.iter().cloned()), expected.map(Iterator::collect::<Vec<_>>));
+    }
 }

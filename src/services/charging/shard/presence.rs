@@ -12,6 +12,7 @@ use crate::domain::account::{Account, BadAccount};
 use crate::domain::time::Timestamp;
 use crate::ports::hot::{HotError, StoredAccount};
 use crate::services::charging::accounts::{AccountNo, Place, open_sessions, schedule};
+use crate::services::charging::directory::Owner;
 use crate::services::charging::loads::Loaded;
 use crate::services::charging::work::Work;
 use crate::telemetry::metrics;
@@ -87,8 +88,9 @@ impl Shard {
         let no = self.accounts.number(&account.id);
         self.bring(no)?;
         let known = self.accounts.open_sessions(no);
-        self.forget_names(no);
+        // Whoever looks for it meanwhile finds it: what stays is replaced before the rest goes.
         self.shared.directory.add_account(no, &account);
+        self.forget_names(no, Some(&account));
         metrics().sessions.add(open_sessions(&account) as i64 - known.unwrap_or(0) as i64);
         metrics().accounts.add(i64::from(known.is_none()));
         self.accounts.insert(account, false);
@@ -106,21 +108,27 @@ impl Shard {
     pub(super) fn forget_account(&mut self, no: AccountNo) -> Result<(), HotError> {
         self.bring(no)?;
         let Some(open) = self.accounts.open_sessions(no) else { return Ok(()) };
-        self.forget_names(no);
+        self.forget_names(no, None);
         self.accounts.remove(no);
         metrics().sessions.sub(open as i64);
         metrics().accounts.dec();
         Ok(())
     }
 
-    /// Nothing is found by what an open account says any more.
-    fn forget_names(&self, no: AccountNo) {
+    /// An open account is not found any more by what it says, and `now` does not.
+    fn forget_names(&self, no: AccountNo, now: Option<&Account>) {
         let Some(slot) = self.accounts.slot(no) else { return };
         for line in &slot.account.lines {
-            self.shared.directory.forget_line(no, line);
+            let stays = now.and_then(|account| account.line_by_no(line.no));
+            let has =
+                |identifier| stays.is_some_and(|line| line.identifiers.iter().any(|(kept, _)| kept == identifier));
+            let gone = line.identifiers.iter().map(|(identifier, _)| identifier).filter(|identifier| !has(*identifier));
+            self.shared.directory.forget_names(gone, Owner { account: no, line: line.no });
         }
         for session in &slot.account.sessions {
-            self.shared.directory.forget_session(&session.id);
+            if !now.is_some_and(|account| account.sessions.iter().any(|kept| kept.id == session.id)) {
+                self.shared.directory.forget_session(&session.id);
+            }
         }
     }
 }
