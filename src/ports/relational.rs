@@ -508,6 +508,13 @@ pub trait LineReads: Send + Sync {
     async fn lines_of_devices(&self, devices: &[DeviceId]) -> Stored<Vec<(DeviceLine, SessionState)>>;
     /// The line that has the IMSI now: not terminated, newest first.
     async fn line_of_imsi(&self, imsi: &str) -> Stored<Option<Line>>;
+    /// Every line, ended ones too, that has or had one of these last: IMSI, MSISDN, device.
+    async fn lines_named(
+        &self,
+        imsi: Option<&str>,
+        msisdn: Option<&str>,
+        device: Option<&DeviceId>,
+    ) -> Stored<Vec<Line>>;
     /// Lines by id.
     async fn lines(&self, filter: &LineFilter, page: Page) -> Stored<Paged<Line>>;
     /// Lines of accounts with `account` > `after`, whole accounts only, ascending by account;

@@ -105,6 +105,21 @@ impl LineReads for MemoryStore {
         Ok(self.newest_living(|line| line.profile.imsi.as_deref() == Some(imsi)))
     }
 
+    async fn lines_named(
+        &self,
+        imsi: Option<&str>,
+        msisdn: Option<&str>,
+        device: Option<&DeviceId>,
+    ) -> Stored<Vec<Line>> {
+        let is_one = |wanted: Option<&str>, had: Option<&str>| wanted.is_some() && wanted == had;
+        let has = |line: &&Line| {
+            is_one(imsi, line.profile.imsi.as_deref())
+                || is_one(msisdn, line.profile.msisdn.as_deref())
+                || device.is_some() && device == line.profile.device.as_ref()
+        };
+        Ok(self.state().lines.values().filter(has).cloned().collect())
+    }
+
     async fn lines(&self, filter: &LineFilter, page: Page) -> Stored<Paged<Line>> {
         let state = self.state();
         let found = state.lines.values().filter(|l| line_matches(filter, l));

@@ -38,6 +38,17 @@ impl LineReads for SqliteStore {
         self.one_body("read line of IMSI", sql, imsi).await
     }
 
+    async fn lines_named(
+        &self,
+        imsi: Option<&str>,
+        msisdn: Option<&str>,
+        device: Option<&DeviceId>,
+    ) -> Stored<Vec<Line>> {
+        let lines = statement("SELECT body FROM lines WHERE imsi = $1 OR msisdn = $2 OR device = $3 ORDER BY id");
+        let query = lines.bind(imsi).bind(msisdn).bind(device.map(|d| d.as_str()));
+        self.all("read lines of identifiers", query, body).await
+    }
+
     async fn lines(&self, filter: &LineFilter, page: Page) -> Stored<Paged<Line>> {
         let mut queries = list_and_count("body", "lines");
         narrow(&mut queries, "state = ", filter.state.map(|s| s.as_str()));

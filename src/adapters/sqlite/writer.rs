@@ -57,10 +57,8 @@ impl Writer {
         let mut savepoint_is_used = false;
         for writes in saves {
             let is_atomic = is_one_statement(&writes);
-            if savepoint_is_used && !is_atomic {
-                sqlx::query("RELEASE one; SAVEPOINT one").execute(&mut self.connection).await?;
-            }
-            let outcome = self.save(writes, is_atomic).await?;
+            let first: &[_] = if savepoint_is_used && !is_atomic { &["RELEASE one", "SAVEPOINT one"] } else { &[] };
+            let outcome = self.save(writes, first, is_atomic).await?;
             savepoint_is_used = (savepoint_is_used && is_atomic) || outcome.is_ok();
             outcomes.push(outcome);
         }
@@ -71,8 +69,13 @@ impl Writer {
 
     /// Carries out one save inside the open savepoint, and takes it back when it
     /// is refused; there is nothing to take back of a single statement.
-    async fn save(&mut self, writes: Vec<Write>, is_atomic: bool) -> Result<Stored<()>, sqlx::Error> {
-        let refused = match Apply::new(&mut self.connection, &mut self.parts).all(writes).await {
+    async fn save(
+        &mut self,
+        writes: Vec<Write>,
+        first: &[&'static str],
+        is_atomic: bool,
+    ) -> Result<Stored<()>, sqlx::Error> {
+        let refused = match Apply::new(&mut self.connection, &mut self.parts, first).all(writes).await {
             Ok(()) => return Ok(Ok(())),
             Err(Refused::Conflict(what)) => StoreError::Conflict { what },
             Err(Refused::Engine(error)) if is_local(&error) => self.faults.explain(SAVE, &error),

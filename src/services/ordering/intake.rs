@@ -11,7 +11,7 @@ use crate::domain::request::{BadRequest, NewItem, NewOrder, ProfileChanges};
 use crate::domain::tariff::Tariff;
 use crate::domain::time::Timestamp;
 use crate::ports::Ids;
-use crate::ports::relational::{LineFilter, Page, Relational, StoreError};
+use crate::ports::relational::{Relational, StoreError};
 
 use super::SubmitError;
 
@@ -80,7 +80,8 @@ impl Intake<'_> {
         };
         let id = item.service.clone().unwrap_or_else(|| LineId::from(self.ids.fresh(self.now)));
         distinct(item, &id, taken)?;
-        let line = match self.store.line(&id).await? {
+        let known = if item.service.is_some() { self.store.line(&id).await? } else { None };
+        let line = match known {
             Some(line) if line.customer != customer => {
                 return Err(SubmitError::Unknown { what: "service", name: id.to_string() });
             }
@@ -242,24 +243,16 @@ pub(crate) async fn check_identifiers(
     line: &LineId,
     replaces: Option<&LineId>,
 ) -> Result<(), SubmitError> {
-    let by = |what, value: &str, filter| (what, value.to_owned(), filter);
-    let names = [
-        profile.imsi.as_ref().map(|v| by("imsi", v, LineFilter { imsi: Some(v.clone()), ..LineFilter::default() })),
-        profile
-            .msisdn
-            .as_ref()
-            .map(|v| by("msisdn", v, LineFilter { msisdn: Some(v.clone()), ..LineFilter::default() })),
-        profile
-            .device
-            .as_ref()
-            .map(|v| by("deviceId", v.as_str(), LineFilter { device: Some(v.clone()), ..LineFilter::default() })),
-    ];
-    for (what, value, filter) in names.into_iter().flatten() {
-        let others = store.lines(&filter, Page { offset: 0, limit: 1_000 }).await?;
-        let taken = others.items.iter().any(|other| other.id != *line && Some(&other.id) != replaces && is_live(other));
-        if taken {
-            return Err(SubmitError::Taken { what, value });
-        }
+    let Profile { imsi, msisdn, device, .. } = profile;
+    let named = store.lines_named(imsi.as_deref(), msisdn.as_deref(), device.as_ref()).await?;
+    for other in named.iter().filter(|other| other.id != *line && Some(&other.id) != replaces && is_live(other)) {
+        let theirs = &other.profile;
+        let (what, value) = match () {
+            () if imsi.is_some() && theirs.imsi == *imsi => ("imsi", imsi.as_deref()),
+            () if msisdn.is_some() && theirs.msisdn == *msisdn => ("msisdn", msisdn.as_deref()),
+            () => ("deviceId", device.as_ref().map(|d| d.as_str())),
+        };
+        return Err(SubmitError::Taken { what, value: value.unwrap_or_default().to_owned() });
     }
     Ok(())
 }

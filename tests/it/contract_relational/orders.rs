@@ -226,6 +226,19 @@ pub(crate) async fn the_newest_living_line_has_the_identifier(store: &Store) {
     store.save(vec![Write::Sessions(vec![("l-2".into(), online.clone())])]).await.unwrap();
     assert_eq!(store.lines_of_devices(&["m-1".into()]).await.unwrap()[0].1, online);
     assert_eq!(store.line_of_imsi("1").await.unwrap(), None);
+    let mut other = super::sample::line("l-4", "a-2", 4);
+    (other.profile.imsi, other.profile.msisdn) = (None, Some("821012345678".to_owned()));
+    store.save(vec![Write::Line(other)]).await.unwrap();
+    let table = [
+        ((Some("450080000000001"), None, None), vec!["l-1", "l-2", "l-3"]),
+        ((Some("1"), Some("821012345678"), None), vec!["l-4"]),
+        ((None, Some("821012345678"), Some("m-1".into())), vec!["l-1", "l-2", "l-3", "l-4"]),
+        ((None, None, None), vec![]),
+    ];
+    for ((imsi, msisdn, device), want) in table {
+        let found = store.lines_named(imsi, msisdn, device.as_ref()).await.unwrap();
+        assert_eq!(found.iter().map(|l| l.id.as_str()).collect::<Vec<_>>(), want, "{imsi:?} {msisdn:?} {device:?}");
+    }
 }
 
 pub(crate) async fn lines_by_account_come_in_whole_accounts(store: &Store) {

@@ -5,12 +5,12 @@
 
 use std::collections::HashSet;
 
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::Row;
 
 use super::{Applied, Apply, bulk, drain_cursor};
 use crate::adapters::columns::{json, side_name, signed, unit_name, unreadable, unsigned};
 use crate::adapters::sqlite::error::Refused;
-use crate::adapters::sqlite::row::{Statement, statement};
+use crate::adapters::sqlite::row::{Statement, composed, statement};
 use crate::adapters::usage_rows::{Part, Searched, by_part, counted, logged, usage_counts};
 use crate::domain::billing::{Invoice, InvoiceNumber};
 use crate::domain::ledger::Posting;
@@ -100,7 +100,7 @@ impl Apply<'_> {
         let mut parts: Vec<(i64, &Part)> = found.unknown().map(|part| (0, part)).collect();
         if !parts.is_empty() {
             let last = statement("SELECT COALESCE(MAX(id), 0) AS last FROM usage_parts");
-            let last: i64 = last.fetch_one(&mut *self.connection).await?.try_get("last")?;
+            let last: i64 = self.fetch_one(last).await?.try_get("last")?;
             parts.iter_mut().zip(last + 1..).for_each(|((number, _), next)| *number = next);
         }
         for chunk in parts.chunks_mut(CHUNK) {
@@ -132,11 +132,11 @@ impl Apply<'_> {
              ON p.cycle = w.cycle AND p.account = w.account AND p.line = w.line AND p.plan = w.plan
              AND p.late_for = w.late_for AND p.source = w.source"
         );
-        let mut find: Statement = sqlx::query(AssertSqlSafe(sql)).persistent(parts.len() == CHUNK);
+        let mut find = composed(sql, parts.len() == CHUNK);
         for (place, (_, part)) in (0..).zip(parts.iter()) {
             find = bind_part(find, place, part);
         }
-        let found = find.fetch_all(&mut *self.connection).await?;
+        let found = self.fetch_all(find).await?;
         for row in &found {
             parts[row.try_get::<u32, _>("place")? as usize].0 = row.try_get("id")?;
         }
@@ -156,7 +156,7 @@ impl Apply<'_> {
 
     pub(super) async fn invoices(&mut self, series: &str, invoices: Vec<(Invoice, Vec<Posting>)>) -> Applied {
         let last = statement("SELECT last FROM invoice_series WHERE series = $1").bind(series);
-        let last = last.fetch_optional(&mut *self.connection).await?;
+        let last = self.fetch_optional(last).await?;
         let before: u64 = last.map(|row| row.try_get("last").map(unsigned)).transpose()?.unwrap_or(0);
         let mut new = self.unbilled(invoices).await?;
         if new.is_empty() {
@@ -195,11 +195,11 @@ impl Apply<'_> {
         for chunk in invoices.chunks(CHUNK) {
             let pairs = vec!["(?,?)"; chunk.len()].join(",");
             let sql = format!("SELECT cycle, account FROM invoices WHERE (cycle, account) IN (VALUES {pairs})");
-            let mut find: Statement = sqlx::query(AssertSqlSafe(sql)).persistent(chunk.len() == CHUNK);
+            let mut find = composed(sql, chunk.len() == CHUNK);
             for (invoice, _) in chunk {
                 find = find.bind(invoice.cycle.to_string()).bind(invoice.account.as_str());
             }
-            for row in find.fetch_all(&mut *self.connection).await? {
+            for row in self.fetch_all(find).await? {
                 billed.insert((row.try_get("cycle")?, row.try_get("account")?));
             }
         }
@@ -232,7 +232,7 @@ impl Apply<'_> {
 
 /// A bulk insert; only a full chunk's statement, and a single row's, come again.
 fn bulk_statement(head: &str, columns: usize, rows: usize, tail: &str) -> Statement {
-    sqlx::query(AssertSqlSafe(bulk(head, columns, rows, tail))).persistent(rows == CHUNK || rows == 1)
+    composed(bulk(head, columns, rows, tail), rows == CHUNK || rows == 1)
 }
 
 /// Binds in the order of [`UNRATED_HEAD`].

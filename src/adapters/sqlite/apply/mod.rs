@@ -1,14 +1,22 @@
 //! Carrying out one save's writes, in their order, inside the writer's transaction.
+//!
+//! Every statement is a trip to the connection's thread, so those that nothing is read
+//! of wait in a script, and go together: before the first that is read of, and last.
 
 mod aggregates;
 mod billing;
 mod outbox;
+mod script;
 mod suspense;
 mod tariffs;
 
-use sqlx::sqlite::{SqliteConnection, SqliteQueryResult};
+use futures_util::TryStreamExt;
+use sqlx::Either;
+use sqlx::Executor;
+use sqlx::sqlite::{SqliteConnection, SqliteQueryResult, SqliteRow};
 
-use super::error::Refused;
+use self::script::Script;
+use super::error::{Refused, is_local};
 use super::row::{Statement, statement};
 use crate::adapters::columns::{json, signed};
 use crate::adapters::usage_rows::PartCache;
@@ -22,11 +30,15 @@ type Applied<T = ()> = Result<T, Refused>;
 pub(super) struct Apply<'c> {
     connection: &'c mut SqliteConnection,
     parts: &'c mut PartCache,
+    script: Script,
 }
 
 impl<'c> Apply<'c> {
-    pub(super) fn new(connection: &'c mut SqliteConnection, parts: &'c mut PartCache) -> Self {
-        Self { connection, parts }
+    /// `first` goes before everything.
+    pub(super) fn new(connection: &'c mut SqliteConnection, parts: &'c mut PartCache, first: &[&'static str]) -> Self {
+        let mut script = Script::default();
+        first.iter().for_each(|sql| script.push(statement(sql), None));
+        Self { connection, parts, script }
     }
 
     /// Stops at the first refused write; the caller takes back the others.
@@ -34,7 +46,7 @@ impl<'c> Apply<'c> {
         for write in writes {
             self.write(write).await?;
         }
-        Ok(())
+        self.flush().await
     }
 
     async fn write(&mut self, write: Write) -> Applied {
@@ -88,20 +100,60 @@ impl<'c> Apply<'c> {
         self.run(upsert.bind(name).bind(signed(position))).await
     }
 
+    /// Runs a write, now or with the next that is read of.
     async fn run(&mut self, statement: Statement) -> Applied {
+        if Script::takes(&statement) {
+            self.script.push(statement, None);
+            return Ok(());
+        }
         self.execute(statement).await.map(|_| ())
     }
 
-    /// Runs a write that has a guard: refused when it changed no row.
+    /// Runs a write that has a guard: the save is refused when it changes no row.
     async fn guarded(&mut self, statement: Statement, kind: &str, id: &str) -> Applied {
-        match self.execute(statement).await?.rows_affected() {
-            0 => Err(Refused::Conflict(format!("{kind} {id}"))),
-            _ => Ok(()),
-        }
+        self.script.push(statement, Some(format!("{kind} {id}")));
+        Ok(())
     }
 
     async fn execute(&mut self, statement: Statement) -> Applied<SqliteQueryResult> {
+        self.flush().await?;
         Ok(statement.execute(&mut *self.connection).await?)
+    }
+
+    async fn fetch_one(&mut self, statement: Statement) -> Applied<SqliteRow> {
+        self.flush().await?;
+        Ok(statement.fetch_one(&mut *self.connection).await?)
+    }
+
+    async fn fetch_optional(&mut self, statement: Statement) -> Applied<Option<SqliteRow>> {
+        self.flush().await?;
+        Ok(statement.fetch_optional(&mut *self.connection).await?)
+    }
+
+    async fn fetch_all(&mut self, statement: Statement) -> Applied<Vec<SqliteRow>> {
+        self.flush().await?;
+        Ok(statement.fetch_all(&mut *self.connection).await?)
+    }
+
+    /// Runs what waits. The first guard that held refuses the save.
+    async fn flush(&mut self) -> Applied {
+        let Some((script, guards)) = self.script.take() else { return Ok(()) };
+        let mut guards = guards.into_iter();
+        let mut refused = None;
+        let mut outcomes = self.connection.fetch_many(script.query());
+        loop {
+            match outcomes.try_next().await {
+                Ok(Some(Either::Left(done))) => {
+                    refused = refused.or(guards.next().flatten().filter(|_| done.rows_affected() == 0));
+                }
+                Ok(Some(Either::Right(_row))) => {}
+                Ok(None) => break,
+                // What follows on a refused write may fail because of that.
+                Err(error) if refused.is_some() && is_local(&error) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        refused.map_or(Ok(()), |what| Err(Refused::Conflict(what)))
     }
 }
 

@@ -41,7 +41,7 @@ impl Apply<'_> {
 
     pub(super) async fn delivery(&mut self, id: &MessageId, delivery: &DeliveryState) -> Applied {
         let find = statement("SELECT stream, recipient, state FROM outbox WHERE id = $1").bind(id.as_str());
-        let Some(row) = find.fetch_optional(&mut *self.connection).await? else { return Ok(()) };
+        let Some(row) = self.fetch_optional(find).await? else { return Ok(()) };
         let was_pending = row.try_get::<&str, _>("state")? == "pending";
         let is_pending = matches!(delivery, DeliveryState::Pending { .. });
         let (attempts, next_attempt, reason, ended) = match delivery {

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::Row;
 
 use super::billing::CHUNK;
 use super::{Applied, Apply};
 use crate::adapters::columns::{signed, unreadable};
 use crate::adapters::sqlite::error::Refused;
-use crate::adapters::sqlite::row::{Statement, statement};
+use crate::adapters::sqlite::row::{composed, statement};
 use crate::adapters::usage_rows::{JUDGE_ANEW, OPEN_CASE, Searched, stored_usage};
 use crate::domain::usage::{Logged, UsageRecord};
 use crate::ports::relational::{SuspenseNote, SuspenseVerb};
@@ -24,7 +24,7 @@ impl Apply<'_> {
         }
         let Searched { key, .. } = Searched::of(record)?;
         let find = statement(OPEN_CASE).bind(key).bind(i64::from(record.rating_group));
-        let Some(row) = find.fetch_optional(&mut *self.connection).await? else { return Ok(()) };
+        let Some(row) = self.fetch_optional(find).await? else { return Ok(()) };
         let open = stored_usage(&row)?;
         let (before, after) = (open.outcome.as_str(), record.outcome.as_str());
         let cycle = open.cycle.map(|cycle| cycle.to_string()).unwrap_or_default();
@@ -44,7 +44,7 @@ impl Apply<'_> {
             "SELECT EXISTS (SELECT 1 FROM usage_records
              WHERE suspense AND outcome <> 'recycled' AND outcome <> 'dropped') AS any_open",
         );
-        if charged.is_empty() || !open.fetch_one(&mut *self.connection).await?.try_get::<bool, _>("any_open")? {
+        if charged.is_empty() || !self.fetch_one(open).await?.try_get::<bool, _>("any_open")? {
             return Ok(());
         }
         let mut moves = Moves::new();
@@ -58,12 +58,12 @@ impl Apply<'_> {
                  RETURNING (SELECT cycle FROM usage_parts WHERE id = part) AS cycle,
                      (SELECT source FROM usage_parts WHERE id = part) AS source, reason"
             );
-            let mut recycle: Statement = sqlx::query(AssertSqlSafe(sql)).persistent(chunk.len() == CHUNK);
+            let mut recycle = composed(sql, chunk.len() == CHUNK);
             for record in chunk {
                 let (key, group) = record.key().map_err(unreadable)?;
                 recycle = recycle.bind(key.to_string()).bind(group);
             }
-            for row in recycle.fetch_all(&mut *self.connection).await? {
+            for row in self.fetch_all(recycle).await? {
                 let key =
                     [row.try_get("cycle")?, row.try_get("source")?, row.try_get("reason")?, "recycled".to_owned()];
                 *moves.entry(key).or_default() += 1;
@@ -86,7 +86,7 @@ impl Apply<'_> {
                  RETURNING (SELECT cycle FROM usage_parts WHERE id = part) AS cycle",
             );
             let settle = settle.bind(key.clone()).bind(note.rating_group).bind(expected.as_str()).bind(to);
-            let Some(row) = settle.fetch_optional(&mut *self.connection).await? else {
+            let Some(row) = self.fetch_optional(settle).await? else {
                 return Err(Refused::Conflict(format!("usage {key}/{}", note.rating_group)));
             };
             let source = note.key.source().as_str().to_owned();
