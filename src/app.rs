@@ -35,7 +35,7 @@ use crate::adapters::smtp::SmtpMailer;
 use crate::adapters::system::{SeededIds, SystemClock};
 use crate::adapters::tariff_file;
 use crate::adapters::webhook::HttpWebhooks;
-use crate::api::{self, ApiParts, ApiState, Readiness, Tokens};
+use crate::api::{self, ApiParts, ApiState, Readiness};
 use crate::config::Config;
 use crate::domain::tariff::{SharedTariff, TariffBook};
 use crate::ports::delivery::{Mailer, SmsGateway};
@@ -57,10 +57,11 @@ use crate::services::ordering::{Follower, Ordering};
 use crate::services::outbox::{Outbox, Senders};
 use crate::services::rerating::Rerating;
 use crate::services::saga_store::RelationalSagas;
-use crate::services::scheduling::Scheduling;
+use crate::services::scheduling::{Scheduling, VisitPlan};
 use crate::services::suspense::Suspense;
 use crate::services::tariffs::Tariffs;
 use crate::services::thresholds::{Recall, Thresholds};
+use crate::services::tokens::Tokens;
 use crate::services::usage_events::UsageEvents;
 use crate::transport::diameter::{self, DiameterElements, DiameterServices, Peers};
 use crate::transport::mqtt::{self, Identities, IntakeSettings, MessageIntake, ModemRegistry, MqttListeners};
@@ -123,6 +124,9 @@ struct Built {
     devices: DeviceStates,
     engine: Arc<Engine<Write>>,
     ordering: Arc<Ordering>,
+    scheduling: Arc<Scheduling>,
+    visits: VisitPlan,
+    tokens: Arc<Tokens>,
     peers: Peers,
     modems: ModemRegistry,
     registry: Arc<DeviceRegistry>,
@@ -403,12 +407,16 @@ async fn build(
     let rerating = Rerating::new(Arc::clone(&store), of_rerating, tariff.clone(), Arc::clone(&clock), settings);
     let (of_suspense, settings) = (Arc::clone(&seam) as _, config.suspense.clone());
     let suspense = Arc::new(Suspense::new(Arc::clone(&store), of_suspense, Arc::clone(&clock), settings));
+    let tokens = Arc::new(Tokens::open(&config.http.my_page_secret, &*store, &*ids).await?);
+    let visits = VisitPlan::new(&config.scheduling, Arc::clone(&tokens), config.ordering.sms_language)
+        .context("settings: scheduling")?;
     let outside = Outside {
         store: Arc::clone(&store),
         elements: Arc::new(DiameterElements::new(&config.diameter, peers.clone())),
         modems: Arc::new(EveryTransport(reached)),
         charging: Arc::clone(&seam) as _,
         tariff: tariff.clone(),
+        visits: visits.clone(),
         settings: config.activation.clone(),
     };
     let webhooks = Arc::new(HttpWebhooks::new(config.webhook.clone())?);
@@ -438,6 +446,15 @@ async fn build(
         config.ordering.clone(),
     ));
 
+    let scheduling = Arc::new(Scheduling::new(
+        Arc::clone(&store),
+        Arc::clone(&engine),
+        Arc::clone(&clock),
+        Arc::clone(&ids),
+        visits.clone(),
+        config.scheduling.clone(),
+    ));
+
     // It stops when the connections have: what they brought is stored.
     let devices = {
         let _theirs = modem_threads.enter();
@@ -462,6 +479,9 @@ async fn build(
         devices,
         engine,
         ordering,
+        scheduling,
+        visits,
+        tokens,
         peers,
         modems,
         registry,
@@ -534,6 +554,7 @@ async fn spawn_services(
         };
         let thresholds = Thresholds::open(store, ordering, recall, config.thresholds.clone()).await?;
         tasks.spawn(thresholds.run(stop.services.clone()));
+        tasks.spawn(Arc::clone(&built.scheduling).keep_slots(stop.services.clone()));
         tasks.spawn(Arc::clone(&built.outbox).run(stop.services.clone()));
         let (bell, settings) = (built.outbox.bell(), config.usage_events.clone());
         let currency = built.tariff.book().currency();
@@ -581,7 +602,7 @@ async fn watch_intake(charging: Charging, readiness: Arc<Readiness>, stop: Cance
 async fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) -> anyhow::Result<ApiParts> {
     let (store, engine) = (Arc::clone(&built.store), Arc::clone(&built.engine));
     let (clock, ids, tariff) = (Arc::clone(&built.clock), Arc::clone(&built.ids), built.tariff.clone());
-    let tokens = Tokens::open(&config.http.my_page_secret, &*store, &*ids).await?;
+    let tokens = Arc::clone(&built.tokens);
     let currency = tariff.book().currency();
     let seam = Arc::clone(&built.seam);
     let month = Month::new(
@@ -604,14 +625,8 @@ async fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) ->
     built.ordering.count_fallout().await?;
     Ok(ApiParts {
         ordering: Arc::clone(&built.ordering),
-        scheduling: Arc::new(Scheduling::new(
-            Arc::clone(&store),
-            Arc::clone(&engine),
-            Arc::clone(&clock),
-            Arc::clone(&ids),
-            config.scheduling.clone(),
-        )),
-        fieldwork: Arc::new(Fieldwork::new(Arc::clone(&store), engine, Arc::clone(&clock))),
+        scheduling: Arc::clone(&built.scheduling),
+        fieldwork: Arc::new(Fieldwork::new(Arc::clone(&store), engine, Arc::clone(&clock), built.visits.clone())),
         store,
         clock,
         ids,

@@ -149,6 +149,8 @@ metrics! {
     sagas_running: IntGauge = gauge("linegate_sagas_running", "Sagas being run at this moment.");
     saga_parked_unindexed: IntCounter = counter("linegate_saga_parked_unindexed_total", "Sagas parked past saga.parked_max: no signal finds them, only their delay.");
     fallout: IntGaugeVec = gauges("linegate_fallout_orders", "Orders that wait for a person, by cause code.", &["cause"]);
+    calendar_slots: IntCounterVec = counters("linegate_calendar_slots_total", "Slots of workers' calendars, by what was done (made, changed, withdrawn).", &["outcome"]);
+    visits_moved: IntCounterVec = counters("linegate_visits_moved_total", "Agreed visits of workers who could not come, by who has them (worker: another one; call: the call list).", &["to"]);
     // Outbox
     outbox_pending: IntGauge = gauge("linegate_outbox_pending_messages", "Messages of the outbox not yet handed over.");
     deliveries: IntCounterVec = counters("linegate_deliveries_total", "Tries to hand a message over, by channel and outcome.", &["channel", "outcome"]);

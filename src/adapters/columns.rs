@@ -9,7 +9,7 @@ use sqlx::error::BoxDynError;
 
 use crate::domain::ids::{DeviceId, SessionId};
 use crate::domain::ledger::{LedgerSide, Posting, Unit};
-use crate::domain::scheduling::CallState;
+use crate::domain::scheduling::{Appointment, AppointmentState, CallState};
 use crate::domain::usage::{RecordKey, SuspenseReason, UsageOutcome};
 
 /// A value as JSON text.
@@ -41,6 +41,25 @@ pub(super) const fn call_state(state: CallState) -> &'static str {
         CallState::Exhausted => "exhausted",
         CallState::Cancelled => "cancelled",
     }
+}
+
+/// The state of an appointment as its column has it.
+pub(super) const fn appointment_state(state: AppointmentState) -> &'static str {
+    match state {
+        AppointmentState::Wanted => "wanted",
+        AppointmentState::Agreed => "agreed",
+        AppointmentState::Done => "done",
+        AppointmentState::Cancelled => "cancelled",
+        AppointmentState::Failed => "failed",
+    }
+}
+
+/// In the column of an appointment's state once it is in no list any more.
+pub(super) const DELETED: &str = "deleted";
+
+/// What the column of an appointment's state holds.
+pub(super) const fn listed_state(appointment: &Appointment) -> &'static str {
+    if appointment.deleted { DELETED } else { appointment_state(appointment.state) }
 }
 
 /// The key behind its text: the numbers stand at the end, because a Session-Id

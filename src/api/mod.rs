@@ -39,7 +39,6 @@ use axum::{Router, middleware};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
-pub use self::my_page::Tokens;
 pub use self::operations::{
     AccountView, Accounts, Balances, CloseRequest, Imports, MonthOperations, OperationError, Report, Upload,
 };
@@ -60,6 +59,7 @@ use crate::services::rerating::Rerating;
 use crate::services::scheduling::Scheduling;
 use crate::services::suspense::Suspense;
 use crate::services::tariffs::Tariffs;
+use crate::services::tokens::Tokens;
 
 /// Section `[http]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -165,7 +165,7 @@ pub struct ApiParts {
     /// Versions of the tariff.
     pub tariffs: Arc<Tariffs>,
     /// Tokens of my page.
-    pub tokens: Tokens,
+    pub tokens: Arc<Tokens>,
     /// What amounts of usage are in.
     pub currency: Currency,
     /// Whether traffic may come.

@@ -1,93 +1,34 @@
 //! My page: what a customer sees of their own orders, lines, visits, usage and
 //! bills, straight from the store.
 //!
-//! A token binds a request to one customer: `lg1.<customer>.<expiry>.<mac>`,
-//! with HMAC-SHA256 over the part before the mac. Invariant: every handler
-//! takes its customer from the token and from nowhere else.
+//! A token binds a request to one customer, or to one visit (see
+//! [`crate::services::tokens`]). Invariant: every handler takes its customer or
+//! visit from the token and from nowhere else.
 
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sha2::Sha256;
 
 use super::ApiState;
 use super::bills::{customer_bill, invoice_pdf, load as load_invoice};
 use super::error::{ApiError, ApiResult};
 use super::extract::{Body, Query, bearer, counted};
 use super::inventory::service;
+use super::orders::Reference;
 use super::usage::{billed, is_billed, usage};
+use super::visits::{Period, chosen, refused};
 use crate::domain::cycle::CycleId;
 use crate::domain::ids::{CustomerId, LineId};
+use crate::domain::scheduling::Appointment;
 use crate::domain::time::Timestamp;
-use crate::ports::Ids;
-use crate::ports::relational::{LineFilter, OrderFilter, Page, Relational, Stored, StoredUsage, UsageFilter, Write};
+use crate::ports::relational::{AppointmentFilter, LineFilter, OrderFilter, Page, StoredUsage, UsageFilter};
 use crate::services::ordering::tmf;
-
-const MARK: &str = "lg1";
-const SECRET_OCTETS: usize = 32;
-/// Where a secret that we made is kept.
-const SECRET_META: &str = "my-page-secret";
-/// Orders that are looked through for visits.
-const ORDERS_MAX: u64 = 100;
-
-/// Signs and reads tokens of my page.
-pub struct Tokens {
-    secret: Vec<u8>,
-}
-
-impl Tokens {
-    /// With the secret of the settings, or one that is made once and kept in the store.
-    pub async fn open(setting: &str, store: &dyn Relational, ids: &dyn Ids) -> Stored<Self> {
-        if !setting.is_empty() {
-            return Ok(Self { secret: setting.as_bytes().to_vec() });
-        }
-        if let Some(kept) = store.meta(SECRET_META).await? {
-            return Ok(Self { secret: kept.into_bytes() });
-        }
-        let mut bytes = [0u8; SECRET_OCTETS];
-        ids.secret(&mut bytes);
-        let secret = hex::encode(bytes);
-        store.save(vec![Write::Meta(SECRET_META.to_owned(), secret.clone())]).await?;
-        // Another gateway may have been at it too: what is kept counts.
-        let kept = store.meta(SECRET_META).await?.unwrap_or(secret);
-        Ok(Self { secret: kept.into_bytes() })
-    }
-
-    /// A token for `customer`, good before `until`.
-    pub fn sign(&self, customer: &CustomerId, until: Timestamp) -> String {
-        let name = URL_SAFE_NO_PAD.encode(customer.as_str());
-        let signed = format!("{MARK}.{name}.{}", until.millis().div_euclid(1000));
-        let mac = URL_SAFE_NO_PAD.encode(self.mac(&signed).finalize().into_bytes());
-        format!("{signed}.{mac}")
-    }
-
-    /// Whose token it is; `None` when it is not ours or has expired.
-    pub fn customer(&self, token: &str, now: Timestamp) -> Option<CustomerId> {
-        let (signed, mac) = token.rsplit_once('.')?;
-        let mac = URL_SAFE_NO_PAD.decode(mac).ok()?;
-        self.mac(signed).verify_slice(&mac).ok()?;
-        let mut parts = signed.split('.');
-        let (mark, name, expiry) = (parts.next()?, parts.next()?, parts.next()?);
-        let expiry: i64 = expiry.parse().ok()?;
-        if mark != MARK || now >= Timestamp::from_secs(expiry) {
-            return None;
-        }
-        String::from_utf8(URL_SAFE_NO_PAD.decode(name).ok()?).ok().map(CustomerId::from)
-    }
-
-    fn mac(&self, signed: &str) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.secret).expect("HMAC takes a key of any length");
-        mac.update(signed.as_bytes());
-        mac
-    }
-}
+use crate::services::scheduling::{SlotSearch, time_slot};
+use crate::services::tokens::Bearer;
 
 /// The customer that the request's token is bound to.
 struct Customer(CustomerId);
@@ -97,8 +38,10 @@ impl FromRequestParts<ApiState> for Customer {
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> ApiResult<Self> {
         let token = bearer(&parts.headers).ok_or_else(|| ApiError::unauthorized("a bearer token is needed"))?;
-        let customer = state.tokens.customer(token, state.clock.now());
-        customer.map(Self).ok_or_else(|| ApiError::unauthorized("the bearer token is not known or has expired"))
+        match state.tokens.read(token, state.clock.now()) {
+            Some(Bearer::Customer(customer)) => Ok(Self(customer)),
+            _ => Err(ApiError::unauthorized("the bearer token is not known or has expired")),
+        }
     }
 }
 
@@ -108,6 +51,7 @@ pub fn routes() -> Router<ApiState> {
         .route("/my-page/v1/orders", get(orders))
         .route("/my-page/v1/lines", get(lines))
         .route("/my-page/v1/visits", get(visits))
+        .route("/my-page/v1/visit/{token}", get(linked_visit).post(move_linked_visit))
         .route("/my-page/v1/usage", get(usage_list))
         .route("/my-page/v1/bills", get(bills))
         .route("/my-page/v1/bills/{id}/pdf", get(bill_pdf))
@@ -134,7 +78,7 @@ async fn issue(State(state): State<ApiState>, body: Body) -> ApiResult<Json<Valu
     let until = state.clock.now().plus(life);
     Ok(Json(json!({
         "customer": customer,
-        "token": state.tokens.sign(&customer, until),
+        "token": state.tokens.sign(&Bearer::Customer(customer.clone()), until),
         "expires": until.to_string(),
     })))
 }
@@ -161,20 +105,58 @@ async fn lines(State(state): State<ApiState>, Customer(customer): Customer, quer
     Ok(counted(items, found.total))
 }
 
-/// Visits of the customer's latest orders, newest order first.
+/// The customer's visits, newest first.
 async fn visits(State(state): State<ApiState>, Customer(customer): Customer, query: Query) -> ApiResult<Response> {
     let query = query.only(&[])?;
-    let filter = OrderFilter { customer: Some(customer.clone()), ..OrderFilter::default() };
-    let recent = Page { offset: 0, limit: ORDERS_MAX };
-    let mut all = Vec::new();
-    for order in state.store.orders(&filter, recent).await?.items {
-        let found = state.store.appointments(Some(&order.id), recent).await?;
-        all.extend(found.items.into_iter().filter(|a| a.customer == customer));
+    let filter = AppointmentFilter { customer: Some(customer), ..AppointmentFilter::default() };
+    let found = state.scheduling.appointments(&filter, query.page()?).await?;
+    Ok(query.list(found, |visit| tmf::appointment(&visit)))
+}
+
+/// The visit of a signed link, with the times that are free for it.
+async fn linked_visit(State(state): State<ApiState>, Path(token): Path<String>) -> ApiResult<Json<Value>> {
+    let visit = visit_of(&state, &token).await?;
+    let mut free = Vec::new();
+    if visit.is_open() {
+        let now = state.clock.now();
+        free = state.scheduling.free_slots(&SlotSearch::of(&visit), now, Timestamp::MAX).await?;
     }
-    let page = query.page()?;
-    let total = all.len() as u64;
-    let window = all.iter().skip(page.offset.min(total) as usize).take(page.limit as usize);
-    Ok(counted(window.map(|a| query.select(tmf::appointment(a))).collect(), total))
+    let shown = usize::try_from(state.settings.page_max).unwrap_or(usize::MAX);
+    Ok(Json(json!({
+        "appointment": tmf::appointment(&visit),
+        "availableTimeSlot": free.iter().take(shown).map(time_slot).collect::<Vec<_>>(),
+    })))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Choice {
+    #[serde(default)]
+    calendar_event: Option<Reference>,
+    #[serde(default)]
+    valid_for: Option<Period>,
+}
+
+/// The customer of a signed link chooses another time.
+async fn move_linked_visit(
+    State(state): State<ApiState>,
+    Path(token): Path<String>,
+    body: Body,
+) -> ApiResult<Json<Value>> {
+    let choice: Choice = body.read()?;
+    let visit = visit_of(&state, &token).await?;
+    let when = chosen(choice.calendar_event.as_ref(), choice.valid_for.as_ref())?;
+    let moved = state.scheduling.reschedule(&visit.id, &when).await.map_err(refused)?;
+    state.outbox.wake();
+    Ok(Json(tmf::appointment(&moved)))
+}
+
+async fn visit_of(state: &ApiState, token: &str) -> ApiResult<Appointment> {
+    let Some(Bearer::Visit(id)) = state.tokens.read(token, state.clock.now()) else {
+        return Err(ApiError::unauthorized("the link is not known or has expired"));
+    };
+    let found = state.scheduling.appointment(&id).await?;
+    found.ok_or_else(|| ApiError::not_found("appointment", id.as_str()))
 }
 
 /// Usage of the customer's lines, or of one of them. The read model lags behind
@@ -250,26 +232,4 @@ async fn bill_pdf(
         return Err(ApiError::not_found("customerBill", &id));
     }
     invoice_pdf(&state, invoice).await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_is_good_for_one_customer_until_it_expires() {
-        let tokens = Tokens { secret: b"secret".to_vec() };
-        let customer = CustomerId::from("고객-1");
-        let token = tokens.sign(&customer, Timestamp::from_secs(100));
-        assert_eq!(tokens.customer(&token, Timestamp::from_secs(99)), Some(customer));
-        assert_eq!(tokens.customer(&token, Timestamp::from_secs(100)), None);
-        let other = tokens.sign(&CustomerId::from("c2"), Timestamp::from_secs(100));
-        let (_, mac) = token.rsplit_once('.').unwrap();
-        let (signed, _) = other.rsplit_once('.').unwrap();
-        for forged in [format!("{signed}.{mac}"), String::new(), "a.b".into(), token.replace("100", "999")] {
-            assert_eq!(tokens.customer(&forged, Timestamp::from_secs(1)), None, "{forged}");
-        }
-        let stranger = Tokens { secret: b"other".to_vec() };
-        assert_eq!(stranger.customer(&token, Timestamp::from_secs(1)), None);
-    }
 }

@@ -44,9 +44,10 @@ pub const ROUTES: [(&str, &[Row]); 10] = [
     (
         APPOINTMENTS,
         &[
-            ("/appointment", "get post", "TMF646 Appointment", &["relatedEntity.id"]),
-            ("/appointment/{id}", "get patch", "TMF646 Appointment", &[]),
-            ("/searchTimeSlot", "get post", "TMF646 SearchTimeSlot", &["from", "until", "skills", "address"]),
+            ("/appointment", "get post", "TMF646 Appointment", &["relatedEntity.id", "relatedParty.id", "status"]),
+            ("/appointment/{id}", "get patch delete", "TMF646 Appointment", &[]),
+            ("/searchTimeSlot", "get post", "TMF646 SearchTimeSlot", &[]),
+            ("/searchTimeSlot/{id}", "get patch delete", "TMF646 SearchTimeSlot", &[]),
         ],
     ),
     (
@@ -94,7 +95,8 @@ pub const ROUTES: [(&str, &[Row]); 10] = [
             ("/calls/{id}", "get", "One call", &[]),
             ("/calls/{id}/outcome", "post", "What came of an attempt", &[]),
             ("/workers", "get post", "Field workers", &[]),
-            ("/slots", "get post", "Bookable time", &["from", "until"]),
+            ("/workers/{id}/absences", "post delete", "When a worker cannot come", &["from", "until"]),
+            ("/slots", "get post", "Bookable time", &["from", "until", "skills", "address"]),
             ("/fallout", "get", "Orders that wait for a person", &[]),
             ("/fallout/{order}/{verb}", "post", "retry, skip or fail", &["by"]),
             ("/outbox", "get", "Messages on their way out", &["channel", "state"]),
@@ -136,6 +138,7 @@ pub const ROUTES: [(&str, &[Row]); 10] = [
             ("/orders", "get", "The customer's orders", &[]),
             ("/lines", "get", "The customer's lines", &[]),
             ("/visits", "get", "The customer's visits", &[]),
+            ("/visit/{token}", "get post", "The visit of a signed link; choose another time", &[]),
             ("/usage", "get", "The customer's usage", &["line", "cycle"]),
             ("/bills", "get", "The customer's bills", &["cycle"]),
             ("/bills/{id}/pdf", "get", "A bill as PDF", &[]),

@@ -12,14 +12,15 @@ use serde_json::{Value, json};
 use super::ApiState;
 use super::error::{ApiError, ApiResult};
 use super::extract::{Body, Query, counted};
-use super::visits::{refused, time_slot};
+use super::visits::refused;
 use crate::domain::fieldwork::{WorkOrderState, WorkResult};
 use crate::domain::ids::{CallId, OrderId, SlotId, WorkOrderId, WorkerId};
-use crate::domain::scheduling::{Call, CallOutcome, CallState, Worker};
+use crate::domain::scheduling::{Call, CallOutcome, CallState, WorkCalendar, Worker};
 use crate::domain::time::{Interval, Timestamp};
+use crate::ports::relational::WorkFilter;
 use crate::services::fieldwork::FieldworkError;
 use crate::services::ordering::tmf;
-use crate::services::scheduling::SlotSearch;
+use crate::services::scheduling::{SlotSearch, When, time_slot};
 
 const BASE: &str = "/tmf-api/workOrderManagement/v4";
 /// Reason of a return where the worker gives none.
@@ -33,6 +34,7 @@ pub fn routes() -> Router<ApiState> {
         .route(&format!("{BASE}/workOrder"), get(list))
         .route(&format!("{BASE}/workOrder/{{id}}"), get(one).patch(change))
         .route("/linegate/v1/workers", get(workers).post(put_worker))
+        .route("/linegate/v1/workers/{id}/absences", post(put_absence).delete(remove_absence))
         .route("/linegate/v1/slots", get(slots).post(put_slot))
         .route("/linegate/v1/calls", get(calls))
         .route("/linegate/v1/calls/{id}", get(call))
@@ -54,10 +56,13 @@ impl std::str::FromStr for Tmf {
 async fn list(State(state): State<ApiState>, query: Query) -> ApiResult<Response> {
     let query = query.only(&["state", "relatedParty.id", "serviceOrder.id"])?;
     let wanted = query.parse::<Tmf>("state", "acknowledged, inProgress, completed, failed or cancelled")?;
-    let worker = query.text("relatedParty.id").map(WorkerId::from);
-    let order = query.text("serviceOrder.id").map(OrderId::from);
-    let page = query.page()?;
-    let found = state.fieldwork.work_orders(worker.as_ref(), wanted.map(|s| s.0), order.as_ref(), page).await?;
+    let filter = WorkFilter {
+        worker: query.text("relatedParty.id").map(WorkerId::from),
+        state: wanted.map(|s| s.0),
+        order: query.text("serviceOrder.id").map(OrderId::from),
+        planned: None,
+    };
+    let found = state.fieldwork.work_orders(&filter, query.page()?).await?;
     Ok(query.list(found, |work| tmf::work_order(&work)))
 }
 
@@ -116,23 +121,103 @@ async fn change(State(state): State<ApiState>, Path(id): Path<String>, body: Bod
 async fn workers(State(state): State<ApiState>) -> ApiResult<Response> {
     let all = state.scheduling.workers().await?;
     let total = all.len() as u64;
-    Ok(counted(all.iter().map(|w| json!(w)).collect(), total))
+    Ok(counted(all.iter().map(worker_body).collect(), total))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WorkerBody {
+    id: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    skills: Vec<String>,
+    #[serde(default)]
+    areas: Vec<String>,
+    /// One area, as older callers send it.
+    #[serde(default)]
+    area: String,
+    #[serde(default)]
+    calendar: Option<WorkCalendar>,
+}
+
+fn worker_body(worker: &Worker) -> Value {
+    let absences = worker.absences.iter();
+    let absences: Vec<Value> =
+        absences.map(|a| json!({ "start": a.from.to_string(), "end": a.until.to_string() })).collect();
+    json!({
+        "id": worker.id,
+        "name": worker.name,
+        "skills": worker.skills,
+        "areas": worker.areas,
+        "calendar": worker.calendar,
+        "absences": absences,
+    })
 }
 
 async fn put_worker(State(state): State<ApiState>, body: Body) -> ApiResult<Response> {
-    let worker: Worker = body.read()?;
-    if worker.id.as_str().is_empty() {
+    let read: WorkerBody = body.read()?;
+    if read.id.is_empty() {
         return Err(ApiError::malformed("$.id", "is empty"));
     }
-    state.scheduling.put_worker(worker.clone()).await?;
-    Ok((StatusCode::CREATED, Json(json!(worker))).into_response())
+    let mut areas = read.areas;
+    areas.push(read.area);
+    areas.retain(|area| !area.is_empty());
+    let worker = Worker {
+        id: WorkerId::from(read.id),
+        name: read.name,
+        skills: read.skills,
+        areas,
+        calendar: read.calendar,
+        absences: vec![],
+    };
+    let worker = state.scheduling.put_worker(worker).await.map_err(refused)?;
+    Ok((StatusCode::CREATED, Json(worker_body(&worker))).into_response())
 }
 
-async fn slots(State(state): State<ApiState>, query: Query) -> ApiResult<Response> {
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SpanBody {
+    start: String,
+    end: String,
+}
+
+impl SpanBody {
+    fn interval(&self) -> ApiResult<Interval> {
+        let at = |path: &str, text: &str| Timestamp::parse(text).map_err(|e| ApiError::malformed(path, e.to_string()));
+        let span = Interval { from: at("$.start", &self.start)?, until: at("$.end", &self.end)? };
+        if span.from >= span.until {
+            return Err(ApiError::malformed("$.end", "is not after start"));
+        }
+        Ok(span)
+    }
+}
+
+/// A worker cannot come: the visits go to others, or back to the call list.
+async fn put_absence(State(state): State<ApiState>, Path(id): Path<String>, body: Body) -> ApiResult<Response> {
+    let span = body.read::<SpanBody>()?.interval()?;
+    let moved = state.scheduling.put_absence(&WorkerId::from(id), span).await.map_err(refused)?;
+    state.outbox.wake();
+    let moved = moved.iter().map(|m| json!({ "appointment": m.appointment, "worker": m.worker }));
+    Ok((StatusCode::CREATED, Json(json!({ "moved": moved.collect::<Vec<_>>() }))).into_response())
+}
+
+async fn remove_absence(State(state): State<ApiState>, Path(id): Path<String>, query: Query) -> ApiResult<Json<Value>> {
     let query = query.only(&["from", "until"])?;
     let from = time(&query, "from")?.unwrap_or(Timestamp(0));
     let until = time(&query, "until")?.unwrap_or(Timestamp::MAX);
-    let free = state.scheduling.free_slots(&SlotSearch::default(), from, until).await?;
+    let worker = state.scheduling.remove_absence(&WorkerId::from(id), Interval { from, until }).await;
+    Ok(Json(worker_body(&worker.map_err(refused)?)))
+}
+
+async fn slots(State(state): State<ApiState>, query: Query) -> ApiResult<Response> {
+    let query = query.only(&["from", "until", "skills", "address"])?;
+    let from = time(&query, "from")?.unwrap_or(Timestamp(0));
+    let until = time(&query, "until")?.unwrap_or(Timestamp::MAX);
+    let skills = query.text("skills").map(|s| s.split(',').map(|t| t.trim().to_owned()).collect());
+    let address = query.text("address").unwrap_or_default().to_owned();
+    let search = SlotSearch { skills: skills.unwrap_or_default(), address };
+    let free = state.scheduling.free_slots(&search, from, until).await?;
     let total = free.len() as u64;
     let page = query.page()?;
     let (skip, take) = (page.offset.min(total) as usize, page.limit as usize);
@@ -162,11 +247,7 @@ fn one_place() -> u32 {
 
 async fn put_slot(State(state): State<ApiState>, body: Body) -> ApiResult<Response> {
     let read: SlotBody = body.read()?;
-    let at = |path: &str, text: &str| Timestamp::parse(text).map_err(|e| ApiError::malformed(path, e.to_string()));
-    let span = Interval { from: at("$.start", &read.start)?, until: at("$.end", &read.end)? };
-    if span.from >= span.until {
-        return Err(ApiError::malformed("$.end", "is not after start"));
-    }
+    let span = SpanBody { start: read.start, end: read.end }.interval()?;
     let worker = WorkerId::from(read.worker);
     let slot = state.scheduling.put_slot(read.id.map(SlotId::from), &worker, span, read.capacity).await;
     Ok((StatusCode::CREATED, Json(time_slot(&slot.map_err(refused)?))).into_response())
@@ -209,15 +290,29 @@ struct OutcomeBody {
     agent: Option<String>,
     #[serde(default)]
     slot: Option<String>,
+    /// A time instead of a slot: the least loaded suitable worker goes.
+    #[serde(default)]
+    start: Option<String>,
+    #[serde(default)]
+    end: Option<String>,
     #[serde(default)]
     at: Option<String>,
 }
 
 async fn outcome(State(state): State<ApiState>, Path(id): Path<String>, body: Body) -> ApiResult<Json<Value>> {
     let read: OutcomeBody = body.read()?;
+    let (id, agent) = (CallId::from(id), read.agent.as_deref().unwrap_or("agent"));
+    if let ("agreed", None, Some(start), Some(end)) = (read.outcome.as_str(), &read.slot, &read.start, &read.end) {
+        let span = SpanBody { start: start.clone(), end: end.clone() }.interval()?;
+        let call = state.scheduling.record_agreement(&id, agent, &When::Span(span)).await.map_err(refused)?;
+        state.outbox.wake();
+        return Ok(Json(call_body(&call)));
+    }
     let outcome = match (read.outcome.as_str(), read.slot, read.at) {
         ("agreed", Some(slot), _) => CallOutcome::Agreed { slot: SlotId::from(slot) },
-        ("agreed", None, _) => return Err(ApiError::malformed("$.slot", "an agreement needs a slot")),
+        ("agreed", None, _) => {
+            return Err(ApiError::malformed("$.slot", "an agreement needs a slot, or start and end"));
+        }
         ("noAnswer", ..) => CallOutcome::NoAnswer,
         ("refused", ..) => CallOutcome::Refused,
         ("callBack", _, Some(at)) => {
@@ -230,8 +325,7 @@ async fn outcome(State(state): State<ApiState>, Path(id): Path<String>, body: Bo
             return Err(ApiError::malformed("$.outcome", reason));
         }
     };
-    let agent = read.agent.as_deref().unwrap_or("agent");
-    let call = state.scheduling.record_outcome(&CallId::from(id), agent, outcome).await.map_err(refused)?;
+    let call = state.scheduling.record_outcome(&id, agent, outcome).await.map_err(refused)?;
     state.outbox.wake();
     Ok(Json(call_body(&call)))
 }

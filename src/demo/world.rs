@@ -70,6 +70,7 @@ impl World {
         config.webhook.allow_private = true;
         // Nobody waits half an hour for a second call in a demo.
         config.scheduling.call_intervals_s = vec![1];
+        config.scheduling.call_until = config.scheduling.call_from;
         let gateway = Gateway::start(config, Mode::Serve).await?;
         let rest = Rest::new(gateway.http)?;
 

@@ -1,15 +1,25 @@
 //! Visits: workers, their slots, the outbound call that agrees on one.
 //!
-//! Owns slots, appointments and calls, and the retry plan of a call. Does
-//! **not** own the task that the worker carries out ([`super::fieldwork`]).
+//! Owns slots, calendars, appointments and calls, and the retry plan of a call.
+//! Does **not** own the task that the worker carries out ([`super::fieldwork`]).
 //!
-//! Invariants: a slot holds at most `capacity` appointments, kept by the store's
-//! transaction; an appointment has a slot exactly while it is `Agreed`.
+//! Invariants: a slot takes an appointment only while it holds fewer than
+//! `capacity`, kept by the store's transaction; an appointment has a slot only
+//! while it is `Agreed`; a call is due only within the call hours.
 //!
 //! Timestamps: `span` is the agreed stretch, `next_attempt` when to call again.
 
-use serde::{Deserialize, Serialize};
+mod calendar;
+mod call_hours;
+mod texts;
 
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+pub use self::calendar::{BadCalendar, Day, Hours, WorkCalendar, date_in, day_in};
+pub use self::call_hours::CallHours;
+pub use self::texts::visit_sms;
 use super::ids::{AppointmentId, CallId, CustomerId, OrderId, SlotId, WorkerId};
 use super::time::{Interval, Timestamp};
 
@@ -22,8 +32,32 @@ pub struct Worker {
     pub name: String,
     /// What it can do: `internet`, `tv`.
     pub skills: Vec<String>,
-    /// Where it goes: a prefix of the address, empty for everywhere.
-    pub area: String,
+    /// Where it goes: prefixes of addresses, none for everywhere. Older bodies have one
+    /// text, `area`.
+    #[serde(default, alias = "area", deserialize_with = "one_or_many")]
+    pub areas: Vec<String>,
+    /// When it works; without one its slots are put by hand alone.
+    #[serde(default)]
+    pub calendar: Option<WorkCalendar>,
+    /// When it cannot come all the same: ill, on leave.
+    #[serde(default)]
+    pub absences: Vec<Interval>,
+}
+
+/// One text or a list; empty ones say nothing.
+fn one_or_many<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a text or a list of texts")]
+    enum OneOrMany {
+        One(String),
+        Many(Vec<String>),
+    }
+    let mut all = match OneOrMany::deserialize(d)? {
+        OneOrMany::One(text) => vec![text],
+        OneOrMany::Many(all) => all,
+    };
+    all.retain(|text| !text.is_empty());
+    Ok(all)
 }
 
 /// A bookable piece of a worker's time.
@@ -35,10 +69,42 @@ pub struct Slot {
     pub worker: WorkerId,
     /// When.
     pub span: Interval,
-    /// How many appointments fit, at least 1.
+    /// How many appointments fit; 0 once it is withdrawn.
     pub capacity: u32,
     /// How many are held.
     pub held: u32,
+}
+
+impl Slot {
+    /// Whether another appointment fits.
+    pub const fn has_room(&self) -> bool {
+        self.held < self.capacity
+    }
+}
+
+/// Places held by each worker, for choosing the least loaded.
+#[derive(Debug, Clone, Default)]
+pub struct Load(BTreeMap<WorkerId, u32>);
+
+impl Load {
+    /// What these slots hold.
+    pub fn of(slots: &[Slot]) -> Self {
+        let mut load = BTreeMap::new();
+        for slot in slots {
+            *load.entry(slot.worker.clone()).or_insert(0u32) += slot.held;
+        }
+        Self(load)
+    }
+
+    /// What a worker holds.
+    pub fn on(&self, worker: &WorkerId) -> u32 {
+        self.0.get(worker).copied().unwrap_or(0)
+    }
+
+    /// The slot whose worker has least to do; of several the first by worker.
+    pub fn least<'s>(&self, slots: impl IntoIterator<Item = &'s Slot>) -> Option<&'s Slot> {
+        slots.into_iter().min_by_key(|s| (self.on(&s.worker), s.worker.clone()))
+    }
 }
 
 /// Where an appointment stands; TMF646 `appointment.status` beside it.
@@ -95,8 +161,40 @@ pub struct Appointment {
     pub span: Option<Interval>,
     /// When it was asked for.
     pub created: Timestamp,
+    /// Its id at the scheduler outside, once that has it.
+    #[serde(default)]
+    pub external: Option<String>,
+    /// Taken out of every list by a DELETE; the order behind it still reads it.
+    #[serde(default)]
+    pub deleted: bool,
     /// Rises with every stored change.
     pub version: u64,
+}
+
+impl Appointment {
+    /// Whether it may still be moved or cancelled.
+    pub const fn is_open(&self) -> bool {
+        matches!(self.state, AppointmentState::Wanted | AppointmentState::Agreed)
+    }
+
+    /// Back to where no time is agreed; gives the slot that it held.
+    pub fn reopen(&mut self) -> Option<SlotId> {
+        (self.state, self.worker, self.span) = (AppointmentState::Wanted, None, None);
+        self.slot.take()
+    }
+}
+
+/// A search for free time, kept with its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotSearchRecord {
+    /// Its id.
+    pub id: String,
+    /// When it was made, or made again.
+    pub searched: Timestamp,
+    /// When it came.
+    pub created: Timestamp,
+    /// TMF646 `SearchTimeSlot` as it is answered.
+    pub body: serde_json::Value,
 }
 
 /// Where an entry of the outbound-call list stands.
@@ -146,6 +244,9 @@ pub struct Call {
     pub order: OrderId,
     /// Whom to call.
     pub phone: Option<String>,
+    /// Where the visit is to be; the call hours are those of its zone.
+    #[serde(default)]
+    pub address: String,
     /// Where it stands.
     pub state: CallState,
     /// What was tried, oldest first.
@@ -167,9 +268,11 @@ pub struct CallAttempt {
     pub outcome: CallOutcome,
 }
 
-/// When to call again, and how often.
+/// When to call, and how often.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallPlan {
+    /// When customers may be called.
+    pub hours: CallHours,
     /// Attempts without an agreement before the call is given up, at least 1.
     pub attempts_max: u32,
     /// Delay after the first, second, … attempt, milliseconds; the last one repeats.
@@ -206,11 +309,12 @@ impl Call {
             CallOutcome::NoAnswer | CallOutcome::CallBack { .. } if exhausted => CallState::Exhausted,
             CallOutcome::NoAnswer => {
                 let nth = plan.intervals_ms.get(self.attempts.len()).or(plan.intervals_ms.last());
-                self.next_attempt = now.plus(std::time::Duration::from_millis(nth.copied().unwrap_or(0)));
+                let after = now.plus(std::time::Duration::from_millis(nth.copied().unwrap_or(0)));
+                self.next_attempt = plan.hours.next(&self.address, after);
                 CallState::Due
             }
             CallOutcome::CallBack { at } => {
-                self.next_attempt = (*at).max(now);
+                self.next_attempt = plan.hours.next(&self.address, (*at).max(now));
                 CallState::Due
             }
         };
@@ -220,9 +324,26 @@ impl Call {
 }
 
 impl Worker {
-    /// Whether the worker can do the job there: every skill, and the address in the area.
+    /// Whether the worker can do the job there: every skill, and the address in an area.
     pub fn suits(&self, skills: &[String], address: &str) -> bool {
-        address.starts_with(&self.area) && skills.iter().all(|s| self.skills.contains(s))
+        let goes_there = self.areas.is_empty() || self.areas.iter().any(|area| address.starts_with(area.as_str()));
+        goes_there && skills.iter().all(|s| self.skills.contains(s))
+    }
+
+    /// Whether the worker is away at some time of the span.
+    pub fn is_away(&self, span: &Interval) -> bool {
+        self.absences.iter().any(|away| away.intersect(span).is_some())
+    }
+
+    /// What its calendar makes of `span`; what was put by hand goes first.
+    ///
+    /// # Errors
+    /// The calendar's zone is not known.
+    pub fn calendar_slots(&self, span: Interval, by_hand: &[Slot]) -> Result<Vec<Slot>, BadCalendar> {
+        let Some(calendar) = &self.calendar else { return Ok(vec![]) };
+        let mut slots = calendar.slots(&self.id, span)?;
+        slots.retain(|slot| !by_hand.iter().any(|other| other.span.intersect(&slot.span).is_some()));
+        Ok(slots)
     }
 }
 
@@ -231,12 +352,15 @@ mod tests {
     use super::*;
 
     fn check(outcomes: &[CallOutcome], expected: CallState, next_ms: i64) {
-        let plan = CallPlan { attempts_max: 3, intervals_ms: vec![1_000, 5_000] };
+        let midnight = jiff::civil::Time::midnight();
+        let hours = CallHours::new(midnight, midnight, "UTC", &BTreeMap::new()).unwrap();
+        let plan = CallPlan { hours, attempts_max: 3, intervals_ms: vec![1_000, 5_000] };
         let mut call = Call {
             id: "c".into(),
             appointment: "a".into(),
             order: "o".into(),
             phone: None,
+            address: String::new(),
             state: CallState::Due,
             attempts: vec![],
             next_attempt: Timestamp(0),
@@ -259,15 +383,33 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_suits_by_every_skill_and_the_area() {
-        let worker = Worker {
-            id: "w".into(),
-            name: "Kim".into(),
-            skills: vec!["internet".into(), "tv".into()],
-            area: "Seoul".into(),
-        };
+    fn a_worker_suits_by_every_skill_and_one_of_the_areas() {
+        let worker: Worker = serde_json::from_value(serde_json::json!({
+            "id": "w", "name": "Kim", "skills": ["internet", "tv"], "areas": ["Incheon", "Seoul"],
+        }))
+        .unwrap();
         assert!(worker.suits(&["internet".into(), "tv".into()], "Seoul, Jongno-gu 1"));
         assert!(!worker.suits(&["internet".into()], "Busan 1"));
         assert!(!worker.suits(&["fibre".into()], "Seoul"));
+        let everywhere: Worker =
+            serde_json::from_str(r#"{"id": "w", "name": "Kim", "skills": ["tv"], "area": ""}"#).unwrap();
+        assert!(everywhere.suits(&["tv".into()], "Busan 1"));
+    }
+
+    #[test]
+    fn the_least_loaded_worker_is_chosen_then_the_first() {
+        let slot = |worker: &str, held| Slot {
+            id: worker.into(),
+            worker: worker.into(),
+            span: Interval { from: Timestamp(1), until: Timestamp(2) },
+            capacity: 9,
+            held,
+        };
+        let day = [slot("a", 2), slot("b", 1), slot("c", 1), slot("a", 1)];
+        let load = Load::of(&day);
+        assert_eq!(load.on(&"a".into()), 3);
+        assert_eq!(load.least(&day).unwrap().worker.as_str(), "b");
+        assert_eq!(load.least(&day[..1]).unwrap().worker.as_str(), "a");
+        assert_eq!(load.least([]), None);
     }
 }

@@ -32,10 +32,10 @@ use crate::domain::ledger::Posting;
 use crate::domain::line::{DeviceLine, Line, LineState, SessionState};
 use crate::domain::notification::{Happening, Message};
 use crate::domain::ordering::{Order, OrderState};
-use crate::domain::scheduling::{Appointment, Call, CallState, Slot, Worker};
+use crate::domain::scheduling::{Appointment, AppointmentState, Call, CallState, Slot, SlotSearchRecord, Worker};
 use crate::domain::settlement::Settlement;
 use crate::domain::tariff::Tariff;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Interval, Timestamp};
 use crate::domain::usage::{Identifier, RecordKey, Records, SuspenseReason, UsageRecord};
 use crate::ports::hot::LogNo;
 use crate::saga::record::{SagaEvent, SagaRecord};
@@ -68,6 +68,12 @@ pub enum Write {
     HoldSlot(SlotId),
     /// Gives one place back.
     ReleaseSlot(SlotId),
+    /// Inserts or replaces.
+    SlotSearch(SlotSearchRecord),
+    /// Removes; nothing when it is not there.
+    RemoveSlotSearch(String),
+    /// Removes every search that was made before.
+    ForgetSlotSearches(Timestamp),
     /// Remembers the first response of an idempotent request; `Conflict` when the key is taken.
     Idempotency(IdempotencyRecord),
     /// Appends to the stream of events.
@@ -457,6 +463,46 @@ pub struct LineFilter {
     pub device: Option<DeviceId>,
 }
 
+/// Which appointments; empty fields do not filter. Deleted ones are in no list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AppointmentFilter {
+    /// Of this order.
+    pub order: Option<OrderId>,
+    /// Of this customer.
+    pub customer: Option<CustomerId>,
+    /// With this worker.
+    pub worker: Option<WorkerId>,
+    /// In this state.
+    pub state: Option<AppointmentState>,
+}
+
+impl AppointmentFilter {
+    /// Those of an order.
+    pub fn of_order(order: &OrderId) -> Self {
+        Self { order: Some(order.clone()), ..Self::default() }
+    }
+}
+
+/// Which work orders; empty fields do not filter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WorkFilter {
+    /// Of this worker.
+    pub worker: Option<WorkerId>,
+    /// In this state.
+    pub state: Option<WorkOrderState>,
+    /// Of this order.
+    pub order: Option<OrderId>,
+    /// Planned to start inside.
+    pub planned: Option<Interval>,
+}
+
+impl WorkFilter {
+    /// Those of an order.
+    pub fn of_order(order: &OrderId) -> Self {
+        Self { order: Some(order.clone()), ..Self::default() }
+    }
+}
+
 /// Which usage; empty fields do not filter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UsageFilter {
@@ -551,10 +597,16 @@ pub trait WorkReads: Send + Sync {
     async fn slot(&self, id: &SlotId) -> Stored<Option<Slot>>;
     /// Slots with a free place that start inside `[from, until)`, earliest first.
     async fn free_slots(&self, from: Timestamp, until: Timestamp, limit: u64) -> Stored<Vec<Slot>>;
+    /// Slots, free or not, that start inside, earliest first; of one worker when given.
+    async fn slots(&self, worker: Option<&WorkerId>, inside: Interval, limit: u64) -> Stored<Vec<Slot>>;
+    /// One search for free time.
+    async fn slot_search(&self, id: &str) -> Stored<Option<SlotSearchRecord>>;
+    /// Searches for free time, newest first.
+    async fn slot_searches(&self, page: Page) -> Stored<Paged<SlotSearchRecord>>;
     /// One appointment.
     async fn appointment(&self, id: &AppointmentId) -> Stored<Option<Appointment>>;
-    /// Appointments, newest first; of one order when given.
-    async fn appointments(&self, order: Option<&OrderId>, page: Page) -> Stored<Paged<Appointment>>;
+    /// Appointments, newest first.
+    async fn appointments(&self, filter: &AppointmentFilter, page: Page) -> Stored<Paged<Appointment>>;
     /// One call.
     async fn call(&self, id: &CallId) -> Stored<Option<Call>>;
     /// Calls in a state with `next_attempt` ≤ `until`, earliest first.
@@ -562,13 +614,7 @@ pub trait WorkReads: Send + Sync {
     /// One work order.
     async fn work_order(&self, id: &WorkOrderId) -> Stored<Option<WorkOrder>>;
     /// Work orders by planned start.
-    async fn work_orders(
-        &self,
-        worker: Option<&WorkerId>,
-        state: Option<WorkOrderState>,
-        order: Option<&OrderId>,
-        page: Page,
-    ) -> Stored<Paged<WorkOrder>>;
+    async fn work_orders(&self, filter: &WorkFilter, page: Page) -> Stored<Paged<WorkOrder>>;
 }
 
 /// Events, outbox, listeners.

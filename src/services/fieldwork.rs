@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use crate::domain::fieldwork::{WorkOrder, WorkOrderState, WorkResult};
-use crate::domain::ids::{AppointmentId, OrderId, SagaId, WorkOrderId, WorkerId};
+use crate::domain::ids::{AppointmentId, SagaId, WorkOrderId};
 use crate::domain::scheduling::{Appointment, AppointmentState};
-use crate::domain::time::{Interval, Timestamp};
+use crate::domain::time::Timestamp;
 use crate::ports::Clock;
-use crate::ports::relational::{Page, Paged, Relational, StoreError, Stored, Write};
+use crate::ports::relational::{Page, Paged, Relational, StoreError, Stored, WorkFilter, Write};
 use crate::saga::Engine;
 use crate::services::activation::call_id;
-use crate::services::scheduling::{appointment_happening, request_visit, work_happening};
+use crate::services::scheduling::{VisitPlan, appointment_happening, work_happening};
 
 /// Loads again when something is changed by somebody else meanwhile.
 const CONFLICT_RETRIES: u32 = 16;
@@ -47,12 +47,18 @@ pub struct Fieldwork {
     store: Arc<dyn Relational>,
     engine: Arc<Engine<Write>>,
     clock: Arc<dyn Clock>,
+    visits: VisitPlan,
 }
 
 impl Fieldwork {
     /// Over the engine whose sagas wait for workers.
-    pub fn new(store: Arc<dyn Relational>, engine: Arc<Engine<Write>>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, engine, clock }
+    pub fn new(
+        store: Arc<dyn Relational>,
+        engine: Arc<Engine<Write>>,
+        clock: Arc<dyn Clock>,
+        visits: VisitPlan,
+    ) -> Self {
+        Self { store, engine, clock, visits }
     }
 
     /// One work order.
@@ -61,20 +67,8 @@ impl Fieldwork {
     }
 
     /// Work orders by planned start.
-    pub async fn work_orders(
-        &self,
-        worker: Option<&WorkerId>,
-        state: Option<WorkOrderState>,
-        order: Option<&OrderId>,
-        page: Page,
-    ) -> Stored<Paged<WorkOrder>> {
-        self.store.work_orders(worker, state, order, page).await
-    }
-
-    /// A worker's list for a stretch of time, by planned start; `limit` looked through.
-    pub async fn day(&self, worker: &WorkerId, day: Interval, limit: u64) -> Stored<Vec<WorkOrder>> {
-        let all = self.store.work_orders(Some(worker), None, None, Page { offset: 0, limit }).await?;
-        Ok(all.items.into_iter().filter(|w| w.planned.intersect(&day).is_some()).collect())
+    pub async fn work_orders(&self, filter: &WorkFilter, page: Page) -> Stored<Paged<WorkOrder>> {
+        self.store.work_orders(filter, page).await
     }
 
     /// The worker has begun.
@@ -113,9 +107,8 @@ impl Fieldwork {
                 return end_visit(appointment, AppointmentState::Failed, now);
             }
             let mut wanted = appointment;
-            let mut writes: Vec<Write> = wanted.slot.take().map(Write::ReleaseSlot).into_iter().collect();
-            (wanted.state, wanted.worker, wanted.span) = (AppointmentState::Wanted, None, None);
-            writes.extend(request_visit(wanted, round, now));
+            let mut writes: Vec<Write> = wanted.reopen().map(Write::ReleaseSlot).into_iter().collect();
+            writes.extend(self.visits.request(wanted, round, now));
             writes
         })
         .await

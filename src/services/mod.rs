@@ -17,5 +17,6 @@ pub mod scheduling;
 pub mod suspense;
 pub mod tariffs;
 pub mod thresholds;
+pub mod tokens;
 pub mod usage_events;
 pub mod usage_tmf;

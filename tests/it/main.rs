@@ -47,3 +47,4 @@ mod tshark;
 mod two_gateways;
 mod usage;
 mod usage_events;
+mod visits;

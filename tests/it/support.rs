@@ -122,6 +122,9 @@ impl Gateway {
             .env("LINEGATE__HTTP__LISTEN", ports.http.to_string())
             .env("LINEGATE__DIAMETER__LISTEN", ports.diameter.to_string())
             .env("LINEGATE__MQTT__LISTEN", ports.mqtt.to_string())
+            // Customers are called at any hour of the tests.
+            .env("LINEGATE__SCHEDULING__CALL_FROM", "00:00")
+            .env("LINEGATE__SCHEDULING__CALL_UNTIL", "00:00")
             .envs(settings.iter().copied());
         let process = Running::start("linegate", &mut command, &log);
         let gateway = Self { process, http: ports.http, diameter: ports.diameter, mqtt: ports.mqtt, log };

@@ -26,7 +26,7 @@ use crate::domain::ledger::Posting;
 use crate::domain::line::{Line, SessionState};
 use crate::domain::notification::Happening;
 use crate::domain::ordering::Order;
-use crate::domain::scheduling::{Appointment, Call, Slot, Worker};
+use crate::domain::scheduling::{Appointment, Call, Slot, SlotSearchRecord, Worker};
 use crate::domain::settlement::Settlement;
 use crate::domain::tariff::Tariff;
 use crate::domain::usage::UsageRecord;
@@ -95,6 +95,7 @@ struct State {
     work_orders: BTreeMap<WorkOrderId, WorkOrder>,
     workers: BTreeMap<WorkerId, Worker>,
     slots: BTreeMap<SlotId, Slot>,
+    slot_searches: BTreeMap<String, SlotSearchRecord>,
     idempotency: BTreeMap<String, IdempotencyRecord>,
     happenings: BTreeMap<u64, Happening>,
     outbox: BTreeMap<u64, OutboxEntry>,

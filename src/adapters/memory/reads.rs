@@ -9,7 +9,7 @@ use super::{Cursor, MemoryStore};
 use crate::domain::billing::Invoice;
 use crate::domain::cycle::CycleId;
 use crate::domain::device::Device;
-use crate::domain::fieldwork::{WorkOrder, WorkOrderState};
+use crate::domain::fieldwork::WorkOrder;
 use crate::domain::ids::{
     AccountId, AppointmentId, CallId, CertificateName, CustomerId, DeviceId, InvoiceId, LineId, OrderId, SagaId,
     SlotId, WorkOrderId, WorkerId,
@@ -17,15 +17,16 @@ use crate::domain::ids::{
 use crate::domain::ledger::{LedgerSide, Posting, Unit};
 use crate::domain::line::{DeviceLine, Line, LineState, SessionState};
 use crate::domain::ordering::{Order, OrderState};
-use crate::domain::scheduling::{Appointment, Call, CallState, Slot, Worker};
+use crate::domain::scheduling::{Appointment, Call, CallState, Slot, SlotSearchRecord, Worker};
 use crate::domain::settlement::Settlement;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Interval, Timestamp};
 use crate::domain::usage::{SuspenseReason, UsageOutcome, UsageRecord};
 use crate::ports::hot::LogNo;
 use crate::ports::relational::{
-    BillingReads, CloseRun, CloseState, DeliveryState, DeviceReads, IdempotencyRecord, LineFilter, LineReads, Listener,
-    OrderFilter, OrderReads, OutboxEntry, OutboxReads, Page, Paged, Stored, StoredTariffs, StoredUsage,
-    StreamedHappening, SuspenseAge, SuspenseCase, TariffReads, UsageFilter, UsageTotal, WorkReads,
+    AppointmentFilter, BillingReads, CloseRun, CloseState, DeliveryState, DeviceReads, IdempotencyRecord, LineFilter,
+    LineReads, Listener, OrderFilter, OrderReads, OutboxEntry, OutboxReads, Page, Paged, Stored, StoredTariffs,
+    StoredUsage, StreamedHappening, SuspenseAge, SuspenseCase, TariffReads, UsageFilter, UsageTotal, WorkFilter,
+    WorkReads,
 };
 use crate::saga::record::{Phase, SagaEvent, SagaRecord};
 
@@ -220,9 +221,30 @@ impl WorkReads for MemoryStore {
         Ok(self.state().appointments.get(id).cloned())
     }
 
-    async fn appointments(&self, order: Option<&OrderId>, page: Page) -> Stored<Paged<Appointment>> {
+    async fn slots(&self, worker: Option<&WorkerId>, inside: Interval, limit: u64) -> Stored<Vec<Slot>> {
         let state = self.state();
-        let found = state.appointments.values().filter(|a| order.is_none_or(|o| a.order == *o));
+        let found =
+            state.slots.values().filter(|s| inside.contains(s.span.from) && worker.is_none_or(|w| s.worker == *w));
+        Ok(window(found, first(limit), |s| (s.span.from, s.id.clone())).items)
+    }
+
+    async fn slot_search(&self, id: &str) -> Stored<Option<SlotSearchRecord>> {
+        Ok(self.state().slot_searches.get(id).cloned())
+    }
+
+    async fn slot_searches(&self, page: Page) -> Stored<Paged<SlotSearchRecord>> {
+        Ok(window(self.state().slot_searches.values(), page, |s| Reverse((s.created, s.id.clone()))))
+    }
+
+    async fn appointments(&self, filter: &AppointmentFilter, page: Page) -> Stored<Paged<Appointment>> {
+        let state = self.state();
+        let found = state.appointments.values().filter(|a| {
+            !a.deleted
+                && filter.order.as_ref().is_none_or(|o| a.order == *o)
+                && filter.customer.as_ref().is_none_or(|c| a.customer == *c)
+                && filter.worker.as_ref().is_none_or(|w| a.worker.as_ref() == Some(w))
+                && filter.state.is_none_or(|s| a.state == s)
+        });
         Ok(window(found, page, |a| Reverse((a.created, a.id.clone()))))
     }
 
@@ -240,18 +262,13 @@ impl WorkReads for MemoryStore {
         Ok(self.state().work_orders.get(id).cloned())
     }
 
-    async fn work_orders(
-        &self,
-        worker: Option<&WorkerId>,
-        state: Option<WorkOrderState>,
-        order: Option<&OrderId>,
-        page: Page,
-    ) -> Stored<Paged<WorkOrder>> {
+    async fn work_orders(&self, filter: &WorkFilter, page: Page) -> Stored<Paged<WorkOrder>> {
         let tables = self.state();
         let found = tables.work_orders.values().filter(|w| {
-            worker.is_none_or(|x| w.worker == *x)
-                && state.is_none_or(|x| w.state == x)
-                && order.is_none_or(|x| w.order == *x)
+            filter.worker.as_ref().is_none_or(|x| w.worker == *x)
+                && filter.state.is_none_or(|x| w.state == x)
+                && filter.order.as_ref().is_none_or(|x| w.order == *x)
+                && filter.planned.is_none_or(|x| x.contains(w.planned.from))
         });
         Ok(window(found, page, |w| (w.planned.from, w.id.clone())))
     }

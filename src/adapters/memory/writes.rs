@@ -67,6 +67,13 @@ impl Transaction<'_> {
             Write::Slot(slot) => self.slot(slot),
             Write::HoldSlot(id) => self.hold_slot(&id)?,
             Write::ReleaseSlot(id) => self.release_slot(&id),
+            Write::SlotSearch(search) => self.put(|s| &mut s.slot_searches, search.id.clone(), search),
+            Write::RemoveSlotSearch(id) => self.remove(|s| &mut s.slot_searches, id),
+            Write::ForgetSlotSearches(before) => {
+                let old = self.state.slot_searches.values().filter(|s| s.created < before);
+                let old: Vec<_> = old.map(|s| s.id.clone()).collect();
+                old.into_iter().for_each(|id| self.remove(|s| &mut s.slot_searches, id));
+            }
             Write::Idempotency(record) => {
                 if self.state.idempotency.contains_key(&record.key) {
                     return Err(conflict("idempotency key", &record.key));

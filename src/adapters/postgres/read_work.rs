@@ -6,12 +6,12 @@ use sqlx::postgres::PgRow;
 use super::PostgresStore;
 use super::read_orders::{list_and_count, narrow};
 use super::row::{body, id, small, statement, text, time};
-use crate::adapters::columns::{call_state, signed};
-use crate::domain::fieldwork::{WorkOrder, WorkOrderState};
-use crate::domain::ids::{AppointmentId, CallId, OrderId, SlotId, WorkOrderId, WorkerId};
-use crate::domain::scheduling::{Appointment, Call, CallState, Slot, Worker};
+use crate::adapters::columns::{DELETED, appointment_state, call_state, signed};
+use crate::domain::fieldwork::WorkOrder;
+use crate::domain::ids::{AppointmentId, CallId, SlotId, WorkOrderId, WorkerId};
+use crate::domain::scheduling::{Appointment, Call, CallState, Slot, SlotSearchRecord, Worker};
 use crate::domain::time::{Interval, Timestamp};
-use crate::ports::relational::{Page, Paged, Stored, WorkReads};
+use crate::ports::relational::{AppointmentFilter, Page, Paged, Stored, WorkFilter, WorkReads};
 
 #[async_trait]
 impl WorkReads for PostgresStore {
@@ -31,13 +31,43 @@ impl WorkReads for PostgresStore {
         self.all("list free slots", query.bind(from.millis()).bind(until.millis()).bind(signed(limit)), slot).await
     }
 
+    async fn slots(&self, worker: Option<&WorkerId>, inside: Interval, limit: u64) -> Stored<Vec<Slot>> {
+        let (from, until) = (inside.from.millis(), inside.until.millis());
+        let query = match worker {
+            Some(_) => statement(
+                "SELECT * FROM slots WHERE worker = $4 AND starts >= $1 AND starts < $2 ORDER BY starts, id LIMIT $3",
+            ),
+            None => statement("SELECT * FROM slots WHERE starts >= $1 AND starts < $2 ORDER BY starts, id LIMIT $3"),
+        };
+        let query = query.bind(from).bind(until).bind(signed(limit));
+        let query = match worker {
+            Some(w) => query.bind(text(w.as_str())),
+            None => query,
+        };
+        self.all("list slots", query, slot).await
+    }
+
+    async fn slot_search(&self, id: &str) -> Stored<Option<SlotSearchRecord>> {
+        self.one_body("read search for slots", "SELECT body FROM slot_searches WHERE id = $1", id).await
+    }
+
+    async fn slot_searches(&self, page: Page) -> Stored<Paged<SlotSearchRecord>> {
+        let [mut list, total] = list_and_count("body", "slot_searches");
+        list.push(" ORDER BY created DESC, id DESC");
+        self.paged("list searches for slots", list, total, page, body).await
+    }
+
     async fn appointment(&self, id: &AppointmentId) -> Stored<Option<Appointment>> {
         self.one_body("read appointment", "SELECT body FROM appointments WHERE id = $1", id.as_str()).await
     }
 
-    async fn appointments(&self, order: Option<&OrderId>, page: Page) -> Stored<Paged<Appointment>> {
+    async fn appointments(&self, filter: &AppointmentFilter, page: Page) -> Stored<Paged<Appointment>> {
         let mut queries = list_and_count("body", "appointments");
-        narrow(&mut queries, "order_id = ", order.map(|o| text(o.as_str())));
+        narrow(&mut queries, "order_id = ", filter.order.as_ref().map(|v| text(v.as_str())));
+        narrow(&mut queries, "customer = ", filter.customer.as_ref().map(|v| text(v.as_str())));
+        narrow(&mut queries, "worker = ", filter.worker.as_ref().map(|v| text(v.as_str())));
+        narrow(&mut queries, "state = ", filter.state.map(appointment_state));
+        narrow(&mut queries, "state <> ", Some(DELETED));
         let [mut list, total] = queries;
         list.push(" ORDER BY created DESC, id DESC");
         self.paged("list appointments", list, total, page, body).await
@@ -60,17 +90,13 @@ impl WorkReads for PostgresStore {
         self.one_body("read work order", "SELECT body FROM work_orders WHERE id = $1", id.as_str()).await
     }
 
-    async fn work_orders(
-        &self,
-        worker: Option<&WorkerId>,
-        state: Option<WorkOrderState>,
-        order: Option<&OrderId>,
-        page: Page,
-    ) -> Stored<Paged<WorkOrder>> {
+    async fn work_orders(&self, filter: &WorkFilter, page: Page) -> Stored<Paged<WorkOrder>> {
         let mut queries = list_and_count("body", "work_orders");
-        narrow(&mut queries, "worker = ", worker.map(|w| text(w.as_str())));
-        narrow(&mut queries, "state = ", state.map(|s| s.tmf()));
-        narrow(&mut queries, "order_id = ", order.map(|o| text(o.as_str())));
+        narrow(&mut queries, "worker = ", filter.worker.as_ref().map(|v| text(v.as_str())));
+        narrow(&mut queries, "state = ", filter.state.map(|s| s.tmf()));
+        narrow(&mut queries, "order_id = ", filter.order.as_ref().map(|v| text(v.as_str())));
+        narrow(&mut queries, "planned >= ", filter.planned.map(|p| p.from.millis()));
+        narrow(&mut queries, "planned < ", filter.planned.map(|p| p.until.millis()));
         let [mut list, total] = queries;
         list.push(" ORDER BY planned, id");
         self.paged("list work orders", list, total, page, body).await

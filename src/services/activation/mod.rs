@@ -34,6 +34,7 @@ use crate::ports::{Clock, Ids};
 use crate::saga::{Engine, SagaSettings, StepContext, StepError};
 use crate::services::ordering::{Follower, tmf};
 use crate::services::saga_store::RelationalSagas;
+use crate::services::scheduling::VisitPlan;
 
 pub use self::reauthorize::{Told, reauthorize};
 pub(crate) use self::visit::call_id;
@@ -71,6 +72,8 @@ pub struct Outside {
     pub charging: Arc<dyn LineCharging>,
     /// Plans and APNs.
     pub tariff: SharedTariff,
+    /// How visits are asked for.
+    pub visits: VisitPlan,
     /// Limits.
     pub settings: ActivationSettings,
 }

@@ -10,7 +10,7 @@ use crate::domain::activation::{cause, needs_visit};
 use crate::domain::fieldwork::{WorkOrder, WorkOrderState};
 use crate::domain::ids::{AppointmentId, CallId, OrderId, WorkOrderId};
 use crate::domain::scheduling::{Appointment, AppointmentState, Call, CallState};
-use crate::ports::relational::{Page, Write};
+use crate::ports::relational::{Page, WorkFilter, Write};
 use crate::saga::{Acted, Step, StepContext, StepError, Wait, WaitUntil};
 use crate::services::scheduling;
 
@@ -37,9 +37,11 @@ impl Step<Write> for RequestVisit {
             worker: None,
             span: None,
             created: ctx.now,
+            external: None,
+            deleted: false,
             version: 0,
         };
-        Ok(Acted::writes(scheduling::request_visit(appointment, 1, ctx.now)))
+        Ok(Acted::writes(self.0.visits.request(appointment, 1, ctx.now)))
     }
 
     async fn undo(&self, ctx: &StepContext<'_>) -> Result<Acted<Write>, StepError> {
@@ -47,7 +49,7 @@ impl Step<Write> for RequestVisit {
             return Ok(Acted::nothing());
         };
         let mut writes = Vec::new();
-        if matches!(appointment.state, AppointmentState::Wanted | AppointmentState::Agreed) {
+        if appointment.is_open() {
             writes.extend(appointment.slot.take().map(Write::ReleaseSlot));
             appointment.state = AppointmentState::Cancelled;
             writes.push(scheduling::appointment_happening(&appointment, ctx.now));
@@ -193,7 +195,7 @@ impl Outside {
     async fn rounds(&self, ctx: &StepContext<'_>) -> Result<u32, StepError> {
         let order = OrderId::from(ctx.saga.as_str());
         let page = Page { offset: 0, limit: 1 };
-        let works = self.store.work_orders(None, None, Some(&order), page).await.map_err(store)?;
+        let works = self.store.work_orders(&WorkFilter::of_order(&order), page).await.map_err(store)?;
         Ok(u32::try_from(works.total).unwrap_or(ROUNDS_MAX))
     }
 

@@ -91,6 +91,7 @@ pub fn appointment(appointment: &Appointment) -> Value {
         "category": appointment.skills.join(","),
         "creationDate": appointment.created.to_string(),
         "validFor": valid_for,
+        "calendarEvent": appointment.slot.as_ref().map(|slot| json!({ "id": slot, "@referredType": "TimeSlot" })),
         "relatedParty": parties,
         "relatedPlace": { "name": appointment.address, "role": "installation address" },
         "relatedEntity": [{ "id": appointment.order, "role": "service order", "@referredType": "ServiceOrder" }],

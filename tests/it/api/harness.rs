@@ -12,7 +12,7 @@ use linegate::adapters::system::{ManualClock, SeededIds};
 use linegate::adapters::tariff_file;
 use linegate::api::{
     AccountView, Accounts, ApiParts, ApiState, Balances, CloseRequest, HttpSettings, Imports, MonthOperations,
-    OperationError, Readiness, Report, Tokens, Upload, router,
+    OperationError, Readiness, Report, Upload, router,
 };
 use linegate::domain::account::CommandAnswer;
 use linegate::domain::billing::{Charge, ChargeKind, Invoice};
@@ -38,6 +38,7 @@ use linegate::services::outbox::{Outbox, OutboxSettings, Senders};
 use linegate::services::rerating::{RerateSettings, Rerating};
 use linegate::services::suspense::{Suspense, SuspenseSettings};
 use linegate::services::tariffs::{TariffSettings, Tariffs};
+use linegate::services::tokens::Tokens;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -232,7 +233,7 @@ impl Api {
         let previews = Month::new(store.clone(), closer, book, clock, BillingSettings::default()).unwrap();
         let explain = Explain::new(store.clone(), tariff_file::shipped().unwrap().into());
         let parts = ApiParts {
-            tokens: Tokens::open("", store.as_ref(), ids.as_ref()).await.unwrap(),
+            tokens: Arc::new(Tokens::open("secret", store.as_ref(), ids.as_ref()).await.unwrap()),
             store,
             clock: world.clock.clone(),
             ids,

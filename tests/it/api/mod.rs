@@ -7,6 +7,7 @@ pub mod harness;
 mod plan_changes;
 mod suspense;
 mod tariffs;
+mod visits;
 
 use axum::http::StatusCode;
 use harness::{Api, activate, order_body};

@@ -125,6 +125,8 @@ pub(crate) fn appointment(id: &str, order: &str, created: i64) -> Appointment {
         worker: None,
         span: None,
         created: at(created),
+        external: None,
+        deleted: false,
         version: 0,
     }
 }
@@ -135,6 +137,7 @@ pub(crate) fn call(id: &str, state: CallState, next_attempt: i64) -> Call {
         appointment: "a-1".into(),
         order: "o-1".into(),
         phone: None,
+        address: String::new(),
         state,
         attempts: Vec::new(),
         next_attempt: at(next_attempt),

@@ -3,6 +3,7 @@
 //! order, line, element and charging always agree.
 
 mod thresholds;
+mod visits;
 pub mod world;
 
 use std::sync::Arc;
@@ -13,12 +14,12 @@ use linegate::domain::request::NewOrder;
 use linegate::domain::scheduling::CallOutcome;
 use linegate::domain::time::Timestamp;
 use linegate::ports::Clock;
-use linegate::ports::relational::{OutboxReads, WorkReads};
+use linegate::ports::relational::{OutboxReads, WorkFilter, WorkReads};
 use linegate::saga::Drive;
 use linegate::saga::testing::{CrashPlan, Side, every_crash};
 use linegate::services::device_states::{Report, Reported};
 use linegate::services::ordering::{FalloutVerb, Idempotency, SubmitError, VerbRefused};
-use linegate::services::scheduling::SchedulingError;
+use linegate::services::scheduling::{SchedulingError, When};
 
 use world::{ALL, Fault, START, World, order};
 
@@ -540,7 +541,7 @@ async fn an_order_is_undone_past_an_mme_that_stays_away() {
 async fn until_work(world: &World, id: &linegate::domain::ids::OrderId) -> linegate::domain::fieldwork::WorkOrder {
     for _ in 0..10 {
         world.engine.drive(&id.as_str().into()).await.unwrap();
-        let works = world.store.work_orders(None, None, Some(id), ALL).await.unwrap().items;
+        let works = world.store.work_orders(&WorkFilter::of_order(id), ALL).await.unwrap().items;
         let open =
             works.into_iter().find(|w| w.state.may_become(linegate::domain::fieldwork::WorkOrderState::Completed));
         if let Some(open) = open {
@@ -731,7 +732,7 @@ async fn a_customer_books_and_moves_a_visit_and_pays_from_the_hand_over() {
     let booked = world.scheduling.book(&id, &"day-2".into()).await.unwrap();
     let work = until_work(&world, &id).await;
     assert_eq!(Some(work.planned), booked.span);
-    let moved = world.scheduling.reschedule(&booked.id, &"day-3".into()).await.unwrap();
+    let moved = world.scheduling.reschedule(&booked.id, &When::Slot("day-3".into())).await.unwrap();
     let work = world.fieldwork.work_order(&work.id).await.unwrap().unwrap();
     assert_eq!(Some(work.planned), moved.span);
     for (day, held) in [("day-2", 0), ("day-3", 1)] {

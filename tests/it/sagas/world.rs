@@ -20,7 +20,7 @@ use linegate::domain::time::{Interval, Timestamp};
 use linegate::ports::charging::{LineCharging, LineChargingError, OpenSession};
 use linegate::ports::modem::Modems;
 use linegate::ports::network::{Cancellation, Elements, Held, NetworkError, ProvisionCommand};
-use linegate::ports::relational::{OutboxReads, Page, Relational, WorkReads, Write};
+use linegate::ports::relational::{OutboxReads, Page, Relational, WorkFilter, WorkReads, Write};
 use linegate::ports::{Clock, Ids};
 use linegate::saga::testing::{CrashPlan, CrashStore, Side};
 use linegate::saga::{Drive, Engine, SagaSettings};
@@ -29,7 +29,8 @@ use linegate::services::device_states::{DeviceStateSettings, DeviceStates};
 use linegate::services::fieldwork::Fieldwork;
 use linegate::services::ordering::{Follower, Idempotency, Ordering, OrderingSettings, SubmitError, Submitted};
 use linegate::services::saga_store::RelationalSagas;
-use linegate::services::scheduling::{Scheduling, SchedulingSettings};
+use linegate::services::scheduling::{Scheduling, SchedulingSettings, VisitPlan};
+use linegate::services::tokens::Tokens;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -405,6 +406,22 @@ impl LineCharging for Net {
     }
 }
 
+/// Somebody without skills, who goes everywhere.
+pub fn worker(id: &str) -> Worker {
+    Worker { id: id.into(), name: id.to_owned(), skills: vec![], areas: vec![], calendar: None, absences: vec![] }
+}
+
+/// Customers may be called at any hour, and a link goes out.
+pub fn any_hour() -> SchedulingSettings {
+    let midnight = jiff::civil::Time::midnight();
+    SchedulingSettings {
+        call_from: midnight,
+        call_until: midnight,
+        link_url: "https://my.example/visit/".to_owned(),
+        ..SchedulingSettings::default()
+    }
+}
+
 /// What everybody holds at the end: equal worlds ended alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct End {
@@ -427,6 +444,7 @@ pub struct World {
     pub fieldwork: Fieldwork,
     pub devices: DeviceStates,
     ids: Arc<SeededIds>,
+    settings: SchedulingSettings,
 }
 
 impl World {
@@ -435,9 +453,10 @@ impl World {
         let net = Net::new(Arc::clone(&plan));
         let clock = Arc::new(ManualClock::at(START));
         let ids = Arc::new(SeededIds::from_seed(7));
-        let world = Self::over(plan, net, store, clock, ids);
+        let settings = SchedulingSettings { call_attempts_max: 2, ..any_hour() };
+        let world = Self::over(plan, net, store, clock, ids, settings);
         let skills = vec!["internet".to_owned(), "tv".to_owned()];
-        let worker = Worker { id: "kim".into(), name: "Kim".to_owned(), skills, area: "Seoul".to_owned() };
+        let worker = Worker { skills, areas: vec!["Seoul".to_owned()], ..worker("kim") };
         world.scheduling.put_worker(worker).await.unwrap();
         for day in 1..=5 {
             let from = START.plus(Duration::from_secs(86_400 * day));
@@ -453,15 +472,18 @@ impl World {
         store: Arc<MemoryStore>,
         clock: Arc<ManualClock>,
         ids: Arc<SeededIds>,
+        scheduling: SchedulingSettings,
     ) -> Self {
         let relational: Arc<dyn Relational> = store.clone();
         let tariff = SHARED_TARIFF.clone();
+        let visits = VisitPlan::new(&scheduling, Arc::new(Tokens::new("secret")), Language::Ko).unwrap();
         let outside = Outside {
             store: relational.clone(),
             elements: net.clone(),
             modems: net.clone(),
             charging: net.clone(),
             tariff: tariff.clone(),
+            visits: visits.clone(),
             settings: ActivationSettings::default(),
         };
         let (any_clock, any_ids): (Arc<dyn Clock>, Arc<dyn Ids>) = (clock.clone(), ids.clone());
@@ -484,9 +506,10 @@ impl World {
                 engine.clone(),
                 any_clock.clone(),
                 any_ids,
-                SchedulingSettings { call_attempts_max: 2, ..SchedulingSettings::default() },
+                visits.clone(),
+                scheduling.clone(),
             ),
-            fieldwork: Fieldwork::new(relational.clone(), engine.clone(), any_clock),
+            fieldwork: Fieldwork::new(relational.clone(), engine.clone(), any_clock, visits),
             devices: DeviceStates::start(
                 relational,
                 &DeviceStateSettings::default(),
@@ -499,13 +522,22 @@ impl World {
             clock,
             engine,
             ids,
+            settings: scheduling,
         }
     }
 
     /// The same stores and outside under a new process.
     pub fn restarted(&self) -> Self {
+        self.rescheduled(|_| {})
+    }
+
+    /// The same under a new process with other settings of scheduling.
+    pub fn rescheduled(&self, change: impl FnOnce(&mut SchedulingSettings)) -> Self {
         self.plan.restart();
-        Self::over(self.plan.clone(), self.net.clone(), self.store.clone(), self.clock.clone(), self.ids.clone())
+        let mut settings = self.settings.clone();
+        change(&mut settings);
+        let (plan, net, store) = (self.plan.clone(), self.net.clone(), self.store.clone());
+        Self::over(plan, net, store, self.clock.clone(), self.ids.clone(), settings)
     }
 
     pub async fn submit(&self, order: NewOrder) -> Result<Submitted, SubmitError> {
@@ -558,7 +590,7 @@ impl World {
             self.scheduling.record_outcome(&call.id, "agent", outcome).await.unwrap();
             return true;
         }
-        let works = self.store.work_orders(None, None, Some(id), ALL).await.unwrap();
+        let works = self.store.work_orders(&WorkFilter::of_order(id), ALL).await.unwrap();
         let open = |w: &&linegate::domain::fieldwork::WorkOrder| {
             w.state.may_become(linegate::domain::fieldwork::WorkOrderState::Completed)
         };

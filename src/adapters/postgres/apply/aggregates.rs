@@ -6,14 +6,15 @@
 //! the engine waits for whoever holds the row and looks at what they left.
 
 use super::{Applied, Apply};
-use crate::adapters::columns::{call_state, json, signed};
+use crate::adapters::columns::{call_state, json, listed_state, signed};
 use crate::adapters::postgres::row::{statement, text, texts};
 use crate::domain::device::Device;
 use crate::domain::fieldwork::WorkOrder;
 use crate::domain::ids::{LineId, SlotId};
 use crate::domain::line::{Line, SessionState};
 use crate::domain::ordering::Order;
-use crate::domain::scheduling::{Appointment, Call, Slot, Worker};
+use crate::domain::scheduling::{Appointment, Call, Slot, SlotSearchRecord, Worker};
+use crate::domain::time::Timestamp;
 use crate::ports::relational::{CloseRun, IdempotencyRecord};
 use crate::saga::record::{Phase, SagaEvent, SagaRecord};
 
@@ -139,17 +140,22 @@ impl Apply<'_> {
 
     pub(super) async fn appointment(&mut self, appointment: &Appointment) -> Applied {
         let upsert = statement(
-            "INSERT INTO appointments (id, version, body, order_id, created)
-             SELECT $1, $2 + 1, $3, $4, $5 WHERE $2 = 0 OR EXISTS (SELECT 1 FROM appointments WHERE id = $1)
+            "INSERT INTO appointments (id, version, body, order_id, created, state, customer, worker)
+             SELECT $1, $2 + 1, $3, $4, $5, $6, $7, $8
+             WHERE $2 = 0 OR EXISTS (SELECT 1 FROM appointments WHERE id = $1)
              ON CONFLICT (id) DO UPDATE SET version = excluded.version, body = excluded.body,
-                 order_id = excluded.order_id, created = excluded.created
+                 order_id = excluded.order_id, created = excluded.created, state = excluded.state,
+                 customer = excluded.customer, worker = excluded.worker
              WHERE appointments.version = $2",
         )
         .bind(text(appointment.id.as_str()))
         .bind(signed(appointment.version))
         .bind(json(&Appointment { version: appointment.version + 1, ..appointment.clone() })?)
         .bind(text(appointment.order.as_str()))
-        .bind(appointment.created.millis());
+        .bind(appointment.created.millis())
+        .bind(listed_state(appointment))
+        .bind(text(appointment.customer.as_str()))
+        .bind(appointment.worker.as_ref().map(|w| text(w.as_str())));
         self.guarded(upsert, "appointment", appointment.id.as_str()).await
     }
 
@@ -231,5 +237,21 @@ impl Apply<'_> {
     pub(super) async fn release_slot(&mut self, id: &SlotId) -> Applied {
         let release = statement("UPDATE slots SET held = held - 1 WHERE id = $1 AND held > 0");
         self.run(release.bind(text(id.as_str()))).await
+    }
+
+    pub(super) async fn slot_search(&mut self, search: &SlotSearchRecord) -> Applied {
+        let upsert = statement(
+            "INSERT INTO slot_searches (id, body, created) VALUES ($1, $2, $3)
+             ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+        );
+        self.run(upsert.bind(text(search.id.as_str())).bind(json(search)?).bind(search.created.millis())).await
+    }
+
+    pub(super) async fn remove_slot_search(&mut self, id: &str) -> Applied {
+        self.run(statement("DELETE FROM slot_searches WHERE id = $1").bind(text(id))).await
+    }
+
+    pub(super) async fn forget_slot_searches(&mut self, before: Timestamp) -> Applied {
+        self.run(statement("DELETE FROM slot_searches WHERE created < $1").bind(before.millis())).await
     }
 }

@@ -5,14 +5,15 @@
 //! stored version is `$2`. No row changed means that somebody was there first.
 
 use super::{Applied, Apply};
-use crate::adapters::columns::{call_state, json, signed};
+use crate::adapters::columns::{call_state, json, listed_state, signed};
 use crate::adapters::sqlite::row::statement;
 use crate::domain::device::Device;
 use crate::domain::fieldwork::WorkOrder;
 use crate::domain::ids::{LineId, SlotId};
 use crate::domain::line::{Line, SessionState};
 use crate::domain::ordering::Order;
-use crate::domain::scheduling::{Appointment, Call, Slot, Worker};
+use crate::domain::scheduling::{Appointment, Call, Slot, SlotSearchRecord, Worker};
+use crate::domain::time::Timestamp;
 use crate::ports::relational::{CloseRun, IdempotencyRecord};
 use crate::saga::record::{Phase, SagaEvent, SagaRecord};
 
@@ -143,17 +144,22 @@ impl Apply<'_> {
         let expected = appointment.version;
         appointment.version += 1;
         let upsert = statement(
-            "INSERT INTO appointments (id, version, body, order_id, created)
-             SELECT $1, $2 + 1, $3, $4, $5 WHERE $2 = 0 OR EXISTS (SELECT 1 FROM appointments WHERE id = $1)
+            "INSERT INTO appointments (id, version, body, order_id, created, state, customer, worker)
+             SELECT $1, $2 + 1, $3, $4, $5, $6, $7, $8
+             WHERE $2 = 0 OR EXISTS (SELECT 1 FROM appointments WHERE id = $1)
              ON CONFLICT (id) DO UPDATE SET version = excluded.version, body = excluded.body,
-                 order_id = excluded.order_id, created = excluded.created
+                 order_id = excluded.order_id, created = excluded.created, state = excluded.state,
+                 customer = excluded.customer, worker = excluded.worker
              WHERE appointments.version = $2",
         )
         .bind(appointment.id.as_str())
         .bind(signed(expected))
         .bind(json(&appointment)?)
         .bind(appointment.order.as_str())
-        .bind(appointment.created.millis());
+        .bind(appointment.created.millis())
+        .bind(listed_state(&appointment))
+        .bind(appointment.customer.as_str())
+        .bind(appointment.worker.as_ref().map(|w| w.as_str()));
         self.guarded(upsert, "appointment", appointment.id.as_str()).await
     }
 
@@ -241,5 +247,21 @@ impl Apply<'_> {
     pub(super) async fn release_slot(&mut self, id: &SlotId) -> Applied {
         let release = statement("UPDATE slots SET held = held - 1 WHERE id = $1 AND held > 0");
         self.run(release.bind(id.as_str())).await
+    }
+
+    pub(super) async fn slot_search(&mut self, search: &SlotSearchRecord) -> Applied {
+        let upsert = statement(
+            "INSERT INTO slot_searches (id, body, created) VALUES ($1, $2, $3)
+             ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+        );
+        self.run(upsert.bind(search.id.as_str()).bind(json(search)?).bind(search.created.millis())).await
+    }
+
+    pub(super) async fn remove_slot_search(&mut self, id: &str) -> Applied {
+        self.run(statement("DELETE FROM slot_searches WHERE id = $1").bind(id)).await
+    }
+
+    pub(super) async fn forget_slot_searches(&mut self, before: Timestamp) -> Applied {
+        self.run(statement("DELETE FROM slot_searches WHERE created < $1").bind(before.millis())).await
     }
 }
