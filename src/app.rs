@@ -30,6 +30,7 @@ use self::threads::Threads;
 use crate::adapters::broker::{self, BrokerModems, BrokerServices, BrokerSettings};
 use crate::adapters::file_journal::FileJournal;
 use crate::adapters::pdf::PdfDocuments;
+use crate::adapters::scheduler::{HttpScheduler, SchedulerSettings};
 use crate::adapters::sms::HttpSmsGateway;
 use crate::adapters::smtp::SmtpMailer;
 use crate::adapters::system::{SeededIds, SystemClock};
@@ -42,6 +43,7 @@ use crate::ports::delivery::{Mailer, SmsGateway};
 use crate::ports::modem::{ModemIntake, Modems};
 use crate::ports::network::Elements;
 use crate::ports::relational::{Relational, Write};
+use crate::ports::scheduling::Scheduler;
 use crate::ports::{Clock, Ids};
 use crate::saga::Engine;
 use crate::services::activation::{self, Outside};
@@ -408,7 +410,10 @@ async fn build(
     let (of_suspense, settings) = (Arc::clone(&seam) as _, config.suspense.clone());
     let suspense = Arc::new(Suspense::new(Arc::clone(&store), of_suspense, Arc::clone(&clock), settings));
     let tokens = Arc::new(Tokens::open(&config.http.my_page_secret, &*store, &*ids).await?);
-    let visits = VisitPlan::new(&config.scheduling, Arc::clone(&tokens), config.ordering.sms_language)
+    let scheduler = scheduler(config, &clock)?;
+    let outside_scheduler = scheduler.clone().map(|s| s as Arc<dyn Scheduler>);
+    let language = config.ordering.sms_language;
+    let visits = VisitPlan::new(&config.scheduling, Arc::clone(&tokens), language, outside_scheduler)
         .context("settings: scheduling")?;
     let outside = Outside {
         store: Arc::clone(&store),
@@ -436,6 +441,12 @@ async fn build(
     peers.on_up(move |host| {
         waiting.signal_all(&format!("element {host}:"));
     });
+    if let Some(scheduler) = scheduler {
+        let waiting = Arc::clone(&engine);
+        scheduler.on_back(move || {
+            waiting.signal_all(activation::SCHEDULER);
+        });
+    }
 
     let ordering = Arc::new(Ordering::new(
         Arc::clone(&store),
@@ -511,6 +522,23 @@ fn broker(config: &Config) -> BrokerSettings {
         settings.replica.clone_from(&config.diameter.origin_host);
     }
     settings
+}
+
+/// The scheduler outside, where the settings name one.
+fn scheduler(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Option<Arc<HttpScheduler>>> {
+    let settings = &config.scheduling;
+    if settings.external_url.is_empty() {
+        return Ok(None);
+    }
+    let settings = SchedulerSettings {
+        url: settings.external_url.clone(),
+        token: settings.external_token.clone(),
+        timeout_ms: settings.external_timeout_ms,
+        concurrency: settings.external_concurrency,
+        failures_max: settings.external_failures_max,
+        open_ms: settings.external_open_ms,
+    };
+    Ok(Some(Arc::new(HttpScheduler::new(settings, Arc::clone(clock))?)))
 }
 
 fn sms(config: &Config) -> anyhow::Result<Option<Arc<dyn SmsGateway>>> {

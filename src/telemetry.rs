@@ -150,6 +150,9 @@ metrics! {
     saga_parked_unindexed: IntCounter = counter("linegate_saga_parked_unindexed_total", "Sagas parked past saga.parked_max: no signal finds them, only their delay.");
     fallout: IntGaugeVec = gauges("linegate_fallout_orders", "Orders that wait for a person, by cause code.", &["cause"]);
     calendar_slots: IntCounterVec = counters("linegate_calendar_slots_total", "Slots of workers' calendars, by what was done (made, changed, withdrawn).", &["outcome"]);
+    scheduler_circuit: IntGauge = gauge("linegate_scheduler_circuit_state", "The circuit to the scheduler outside: 0 closed, 1 half-open, 2 open.");
+    scheduler_requests: IntCounterVec = counters("linegate_scheduler_requests_total", "Calls to the scheduler outside, by operation (ask, look, cancel) and outcome (answered, failed, shut by the circuit, busy).", &["operation", "outcome"]);
+    scheduler_given_up: IntCounterVec = counters("linegate_scheduler_given_up_total", "Visits for which the scheduler outside was not waited for, by what was to be done there (agree: the call list has them; cancel: it may still have them).", &["what"]);
     visits_moved: IntCounterVec = counters("linegate_visits_moved_total", "Agreed visits of workers who could not come, by who has them (worker: another one; call: the call list).", &["to"]);
     // Outbox
     outbox_pending: IntGauge = gauge("linegate_outbox_pending_messages", "Messages of the outbox not yet handed over.");

@@ -1,6 +1,7 @@
 //! The ports' implementations. No rules in here: an adapter never decides a
 //! price, a grant or a status.
 
+mod breaker;
 pub mod broker;
 mod columns;
 pub mod file_journal;
@@ -11,6 +12,7 @@ pub mod pdf;
 pub mod postgres;
 pub mod redis;
 mod save_queue;
+pub mod scheduler;
 pub mod sms;
 pub mod smtp;
 pub mod sqlite;

@@ -17,7 +17,7 @@ use super::ApiState;
 use super::error::{ApiError, ApiResult};
 use super::extract::{Body, Query};
 use super::orders::Reference;
-use crate::domain::ids::{AppointmentId, CustomerId, OrderId, SlotId};
+use crate::domain::ids::{AppointmentId, CustomerId, OrderId, SlotId, WorkerId};
 use crate::domain::scheduling::{Appointment, AppointmentState};
 use crate::domain::time::{Interval, Timestamp};
 use crate::ports::relational::{AppointmentFilter, Page};
@@ -67,6 +67,22 @@ struct AppointmentBody {
     valid_for: Option<Period>,
     #[serde(default)]
     related_entity: Vec<Reference>,
+    #[serde(default)]
+    related_party: Vec<PartyBody>,
+}
+
+#[derive(Debug, Deserialize)]
+struct PartyBody {
+    id: String,
+    #[serde(default)]
+    role: String,
+}
+
+impl AppointmentBody {
+    /// The worker that a scheduler outside has agreed on.
+    fn worker(&self) -> Option<&str> {
+        self.related_party.iter().find(|party| party.role == "worker").map(|party| party.id.as_str())
+    }
 }
 
 async fn list(State(state): State<ApiState>, query: Query) -> ApiResult<Response> {
@@ -133,6 +149,12 @@ async fn change(State(state): State<ApiState>, Path(id): Path<String>, body: Bod
     let present = load(&state, &id).await?;
     let changed = match read.status.as_deref() {
         Some("cancelled") => state.scheduling.cancel(&present.id).await.map_err(refused)?,
+        None | Some("confirmed") if read.worker().is_some() => {
+            let worker = WorkerId::from(read.worker().unwrap_or_default());
+            let span = read.valid_for.as_ref().ok_or_else(|| ApiError::malformed("$.validFor", "is missing"))?;
+            let span = span.interval("$.validFor")?;
+            state.scheduling.agree_outside(&present.id, &worker, span).await.map_err(refused)?
+        }
         None | Some("confirmed") => state.scheduling.reschedule(&present.id, &when(&read)?).await.map_err(refused)?,
         Some(other) => {
             return Err(ApiError::malformed("$.status", format!("`{other}`: expected confirmed or cancelled")));

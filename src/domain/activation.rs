@@ -32,6 +32,8 @@ pub mod cause {
     pub const VISIT_EXHAUSTED: &str = "visit-exhausted";
     /// The appointment was cancelled.
     pub const VISIT_CANCELLED: &str = "visit-cancelled";
+    /// The scheduler outside will not take the visit.
+    pub const SCHEDULER_REFUSED: &str = "scheduler-refused";
     /// The worker returned the job; followed by `:` and the worker's reason code.
     pub const WORKER_RETURNED: &str = "worker-returned";
     /// The line had moved meanwhile so that the order was no longer legal.
@@ -46,7 +48,7 @@ pub mod cause {
     pub const NO_CHANGE: &str = "no-change";
 
     /// Every cause that stands alone; the others start with [`WORKER_RETURNED`].
-    pub const ALL: [&str; 15] = [
+    pub const ALL: [&str; 16] = [
         ELEMENT_REFUSED,
         ELEMENT_UNKNOWN_OUTCOME,
         ELEMENT_MISMATCH,
@@ -56,6 +58,7 @@ pub mod cause {
         VISIT_REFUSED,
         VISIT_EXHAUSTED,
         VISIT_CANCELLED,
+        SCHEDULER_REFUSED,
         WORKER_RETURNED,
         ILLEGAL_TRANSITION,
         IDENTIFIER_TAKEN,

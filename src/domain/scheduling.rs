@@ -164,6 +164,13 @@ pub struct Appointment {
     /// Its id at the scheduler outside, once that has it.
     #[serde(default)]
     pub external: Option<String>,
+    /// How often it had to be agreed anew, from 0: each round is another visit to the
+    /// scheduler outside.
+    #[serde(default)]
+    pub round: u32,
+    /// When its round began, where that is not the first.
+    #[serde(default)]
+    pub wanted_since: Option<Timestamp>,
     /// Taken out of every list by a DELETE; the order behind it still reads it.
     #[serde(default)]
     pub deleted: bool,
@@ -177,10 +184,20 @@ impl Appointment {
         matches!(self.state, AppointmentState::Wanted | AppointmentState::Agreed)
     }
 
-    /// Back to where no time is agreed; gives the slot that it held.
-    pub fn reopen(&mut self) -> Option<SlotId> {
+    /// Back to where no time is agreed, in another round; gives the slot that it held.
+    pub fn reopen(&mut self, now: Timestamp) -> Option<SlotId> {
         (self.state, self.worker, self.span) = (AppointmentState::Wanted, None, None);
+        (self.external, self.wanted_since) = (None, Some(now));
+        self.round = self.round.saturating_add(1);
         self.slot.take()
+    }
+
+    /// What the scheduler outside knows this round by.
+    pub fn round_id(&self) -> String {
+        match self.round {
+            0 => self.id.to_string(),
+            round => format!("{}-{round}", self.id),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ pub mod journal;
 pub mod modem;
 pub mod network;
 pub mod relational;
+pub mod scheduling;
 
 use crate::domain::time::Timestamp;
 

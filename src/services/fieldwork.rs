@@ -107,7 +107,7 @@ impl Fieldwork {
                 return end_visit(appointment, AppointmentState::Failed, now);
             }
             let mut wanted = appointment;
-            let mut writes: Vec<Write> = wanted.reopen().map(Write::ReleaseSlot).into_iter().collect();
+            let mut writes: Vec<Write> = wanted.reopen(now).map(Write::ReleaseSlot).into_iter().collect();
             writes.extend(self.visits.request(wanted, round, now));
             writes
         })

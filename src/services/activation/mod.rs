@@ -37,6 +37,7 @@ use crate::services::saga_store::RelationalSagas;
 use crate::services::scheduling::VisitPlan;
 
 pub use self::reauthorize::{Told, reauthorize};
+pub use self::visit::SCHEDULER;
 pub(crate) use self::visit::call_id;
 
 /// Limits of activation.

@@ -11,8 +11,10 @@ use crate::domain::fieldwork::{WorkOrder, WorkOrderState};
 use crate::domain::ids::{AppointmentId, CallId, OrderId, WorkOrderId};
 use crate::domain::scheduling::{Appointment, AppointmentState, Call, CallState};
 use crate::ports::relational::{Page, WorkFilter, Write};
+use crate::ports::scheduling::{Asked, SchedulerError, Standing};
 use crate::saga::{Acted, Step, StepContext, StepError, Wait, WaitUntil};
 use crate::services::scheduling;
+use crate::telemetry::metrics;
 
 pub(super) struct RequestVisit(pub(super) Outside);
 
@@ -38,6 +40,8 @@ impl Step<Write> for RequestVisit {
             span: None,
             created: ctx.now,
             external: None,
+            round: 0,
+            wanted_since: None,
             deleted: false,
             version: 0,
         };
@@ -48,6 +52,7 @@ impl Step<Write> for RequestVisit {
         let Some(mut appointment) = self.0.store.appointment(&appointment_id(ctx)).await.map_err(store)? else {
             return Ok(Acted::nothing());
         };
+        self.0.take_back_outside(ctx, &appointment).await?;
         let mut writes = Vec::new();
         if appointment.is_open() {
             writes.extend(appointment.slot.take().map(Write::ReleaseSlot));
@@ -79,7 +84,11 @@ impl Step<Write> for AwaitAgreement {
         if visited(ctx).is_empty() {
             return Ok(Acted::nothing());
         }
-        self.0.agreed(ctx).await.map(|_| Acted::nothing())
+        match self.0.agreement(ctx).await? {
+            Agreement::Agreed(_) => Ok(Acted::nothing()),
+            Agreement::New(writes) => Ok(Acted::writes(writes)),
+            Agreement::Asked(writes, wait) => Ok(Acted { wait: Some(wait), ..Acted::writes(writes) }),
+        }
     }
 
     async fn undo(&self, _: &StepContext<'_>) -> Result<Acted<Write>, StepError> {
@@ -95,8 +104,15 @@ impl Step<Write> for AssignWork {
         if visited(ctx).is_empty() || self.0.last_work(ctx).await?.is_some() {
             return Ok(Acted::nothing());
         }
-        let appointment = self.0.agreed(ctx).await?;
-        Ok(Acted::writes(self.0.assign(ctx, &appointment, 1)?))
+        let appointment = self.0.appointment(ctx).await?;
+        match appointment.state {
+            AppointmentState::Cancelled => {
+                Err(StepError::failed(cause::VISIT_CANCELLED, "the appointment was cancelled"))
+            }
+            // Its worker fell out between two steps: the next step waits for another time.
+            AppointmentState::Wanted => Ok(Acted::nothing()),
+            _ => Ok(Acted::writes(self.0.assign(ctx, &appointment, 1)?)),
+        }
     }
 
     async fn undo(&self, _: &StepContext<'_>) -> Result<Acted<Write>, StepError> {
@@ -138,7 +154,14 @@ impl Step<Write> for AwaitWork {
             _ => {}
         }
         // Returned to be visited again: once a time is agreed there is a new task.
-        let appointment = self.0.agreed(ctx).await?;
+        let appointment = match self.0.agreement(ctx).await? {
+            Agreement::Agreed(appointment) => appointment,
+            Agreement::New(writes) => {
+                let wait = Wait { reason: WORKER.to_owned(), until: WaitUntil::At(ctx.now) };
+                return Ok(Acted { wait: Some(wait), ..Acted::writes(writes) });
+            }
+            Agreement::Asked(writes, wait) => return Ok(Acted { wait: Some(wait), ..Acted::writes(writes) }),
+        };
         let round = self.0.rounds(ctx).await? + 1;
         let wait = Wait { reason: WORKER.to_owned(), until: WaitUntil::Signal };
         Ok(Acted { wait: Some(wait), ..Acted::writes(self.0.assign(ctx, &appointment, round)?) })
@@ -150,6 +173,19 @@ impl Step<Write> for AwaitWork {
 }
 
 const WORKER: &str = "worker: to finish the visit";
+const CALL: &str = "call: to agree on a visit";
+/// A wait for the scheduler outside begins so: when it is back, each goes on.
+pub const SCHEDULER: &str = "scheduler:";
+
+/// What the visit's time is waiting for.
+enum Agreement {
+    /// Nothing: it is agreed.
+    Agreed(Appointment),
+    /// Nothing, with this saved: it was agreed just now.
+    New(Vec<Write>),
+    /// This, once the rest is saved.
+    Asked(Vec<Write>, Wait),
+}
 
 /// Rounds of one visit looked through; a return without end becomes fallout long before.
 const ROUNDS_MAX: u32 = 1_000;
@@ -161,11 +197,11 @@ impl Outside {
         found.ok_or_else(|| StepError::stuck(cause::RECORD_MISSING, format!("appointment {id}: not stored")))
     }
 
-    /// The appointment, once a time is agreed.
-    async fn agreed(&self, ctx: &StepContext<'_>) -> Result<Appointment, StepError> {
+    /// Whether a time is agreed; who is to agree on it is asked.
+    async fn agreement(&self, ctx: &StepContext<'_>) -> Result<Agreement, StepError> {
         let appointment = self.appointment(ctx).await?;
         match appointment.state {
-            AppointmentState::Agreed | AppointmentState::Done => return Ok(appointment),
+            AppointmentState::Agreed | AppointmentState::Done => return Ok(Agreement::Agreed(appointment)),
             AppointmentState::Cancelled => {
                 return Err(StepError::failed(cause::VISIT_CANCELLED, "the appointment was cancelled"));
             }
@@ -176,7 +212,72 @@ impl Outside {
             Some(CallState::Exhausted) => {
                 Err(StepError::stuck(cause::VISIT_EXHAUSTED, "the customer was not reached within the retry plan"))
             }
-            _ => Err(StepError::signal("call: to agree on a visit")),
+            Some(_) => Err(StepError::signal(CALL)),
+            None => self.ask_outside(ctx, appointment).await,
+        }
+    }
+
+    /// Asks the scheduler outside. One that does not answer is asked again, and for a
+    /// visit that it has not taken in time our own call list is.
+    async fn ask_outside(&self, ctx: &StepContext<'_>, mut appointment: Appointment) -> Result<Agreement, StepError> {
+        let call_list = |appointment: &Appointment| {
+            let wait = Wait { reason: CALL.to_owned(), until: WaitUntil::Signal };
+            Agreement::Asked(vec![Write::Call(self.visits.call(appointment, 1, ctx.now))], wait)
+        };
+        let Some(outside) = self.visits.outside() else { return Ok(call_list(&appointment)) };
+        let agrees = Wait { reason: format!("{SCHEDULER} to agree on a visit"), until: WaitUntil::Backoff };
+        match outside.scheduler.ask(&appointment).await {
+            Ok(Asked { id, standing: Standing::Agreed { worker, span } }) => {
+                appointment.external = Some(id);
+                Ok(Agreement::New(self.visits.agreed(&mut appointment, worker, span, ctx.now)))
+            }
+            Ok(Asked { standing: Standing::Refused, .. }) => {
+                Err(StepError::failed(cause::VISIT_REFUSED, "the scheduler says that the visit is not wanted"))
+            }
+            Ok(Asked { id, .. }) if appointment.external.as_ref() == Some(&id) => Err(StepError::Wait(agrees)),
+            Ok(Asked { id, .. }) => {
+                appointment.external = Some(id);
+                Ok(Agreement::Asked(vec![Write::Appointment(appointment)], agrees))
+            }
+            Err(SchedulerError::Refused { reason }) => Err(StepError::stuck(cause::SCHEDULER_REFUSED, reason)),
+            Err(SchedulerError::Away { reason }) => {
+                let since = appointment.wanted_since.unwrap_or(appointment.created);
+                let is_over = outside.patience.is_some_and(|patience| ctx.now.since(since) >= patience);
+                if is_over && appointment.external.is_none() {
+                    metrics().scheduler_given_up.with_label_values(&["agree"]).inc();
+                    tracing::warn!(order = %ctx.saga, reason, "the call list takes a visit over from the scheduler");
+                    return Ok(call_list(&appointment));
+                }
+                tracing::debug!(order = %ctx.saga, reason, "ask the scheduler again");
+                Err(StepError::backoff(format!("{SCHEDULER} to answer")))
+            }
+        }
+    }
+
+    /// Takes a visit back that the scheduler outside has, or may have. One that does not
+    /// answer for long is left alone: the lines matter more.
+    async fn take_back_outside(&self, ctx: &StepContext<'_>, appointment: &Appointment) -> Result<(), StepError> {
+        let Some(outside) = self.visits.outside() else { return Ok(()) };
+        let may_have_it = match appointment.state {
+            AppointmentState::Done | AppointmentState::Failed => false,
+            AppointmentState::Agreed => appointment.external.is_some(),
+            AppointmentState::Wanted | AppointmentState::Cancelled => {
+                appointment.external.is_some() || self.last_call(ctx).await?.is_none()
+            }
+        };
+        if !may_have_it {
+            return Ok(());
+        }
+        match outside.scheduler.cancel(appointment).await {
+            Ok(()) => Ok(()),
+            Err(SchedulerError::Away { .. }) if ctx.attempts < outside.cancel_tries => {
+                Err(StepError::backoff(format!("{SCHEDULER} to take the visit back")))
+            }
+            Err(error) => {
+                metrics().scheduler_given_up.with_label_values(&["cancel"]).inc();
+                tracing::warn!(order = %ctx.saga, %error, "a cancelled visit stays at the scheduler");
+                Ok(())
+            }
         }
     }
 

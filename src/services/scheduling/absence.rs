@@ -116,7 +116,7 @@ impl Scheduling {
         now: Timestamp,
     ) -> Stored<Vec<Write>> {
         let (_, round) = self.last_call(&appointment.id).await?;
-        let _released_by_the_caller = appointment.reopen();
+        let _released_by_the_caller = appointment.reopen(now);
         let mut writes = self.visits.request(appointment, round + 1, now);
         if let Some(mut work) = work {
             (work.state, work.ended) = (WorkOrderState::Cancelled, Some(now));

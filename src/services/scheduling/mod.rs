@@ -22,7 +22,7 @@ mod slots;
 mod visits;
 
 pub use self::absence::MovedVisit;
-use self::events::{appointment_deleted, appointment_moved};
+use self::events::appointment_deleted;
 pub(crate) use self::events::{appointment_happening, work_happening};
 pub use self::searches::{SearchRequest, time_slot};
 pub use self::settings::SchedulingSettings;
@@ -271,6 +271,42 @@ impl Scheduling {
         }
     }
 
+    /// The scheduler outside has agreed on a time, or moved it; it keeps its own slots.
+    ///
+    /// # Errors
+    /// The visit is not its: never brought there, agreed by our own call list, or over.
+    pub async fn agree_outside(
+        &self,
+        id: &AppointmentId,
+        worker: &WorkerId,
+        span: Interval,
+    ) -> Result<Appointment, SchedulingError> {
+        let mut left = self.settings.conflict_retries;
+        loop {
+            let mut appointment = self.load(id).await?;
+            if !appointment.is_open() || appointment.external.is_none() || appointment.slot.is_some() {
+                return Err(wrong("agree outside on", &appointment));
+            }
+            if appointment.worker.as_ref() == Some(worker) && appointment.span == Some(span) {
+                return Ok(appointment);
+            }
+            let now = self.clock.now();
+            let order = appointment.order.clone();
+            let agreed = self.visits.agreed(&mut appointment, worker.clone(), span, now);
+            let mut writes = self.move_work(&order, &agreed, now).await?;
+            writes.extend(self.close_call(id, CallState::Agreed).await?);
+            writes.extend(agreed);
+            match self.store.save(writes).await {
+                Ok(()) => {
+                    self.wake(&order);
+                    return self.load(id).await;
+                }
+                Err(StoreError::Conflict { .. }) if left > 0 => left -= 1,
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
     /// Books a slot for the visit that an order waits for, as a customer does who chooses himself.
     ///
     /// # Errors
@@ -371,15 +407,9 @@ impl Scheduling {
         if worker.is_some_and(|w| w.is_away(&slot.span)) {
             return Err(unsuitable("its worker is away"));
         }
-        let is_moved = appointment.state == AppointmentState::Agreed;
-        appointment.state = AppointmentState::Agreed;
         appointment.slot = Some(slot.id.clone());
-        appointment.worker = Some(slot.worker);
-        appointment.span = Some(slot.span);
-        let told = if is_moved { appointment_moved } else { appointment_happening };
-        let mut writes = vec![Write::HoldSlot(slot.id), told(&appointment, now)];
-        writes.extend(self.visits.tell_customer(&appointment, now).map(Write::Message));
-        writes.push(Write::Appointment(appointment));
+        let mut writes = vec![Write::HoldSlot(slot.id)];
+        writes.extend(self.visits.agreed(&mut appointment, slot.worker, slot.span, now));
         Ok(writes)
     }
 

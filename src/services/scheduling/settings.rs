@@ -37,6 +37,22 @@ pub struct SchedulingSettings {
     pub link_url: String,
     /// How long the link is good for, seconds.
     pub link_s: u64,
+    /// A scheduler outside that agrees on visits; empty takes our own call list.
+    pub external_url: String,
+    /// Its bearer token; empty sends none.
+    pub external_token: String,
+    /// Time for one call to it, milliseconds.
+    pub external_timeout_ms: u64,
+    /// Calls to it at a time.
+    pub external_concurrency: usize,
+    /// Failures in a row after which it is left alone.
+    pub external_failures_max: u32,
+    /// How long it is left alone, milliseconds.
+    pub external_open_ms: u64,
+    /// A visit that it has not taken after so long goes to the call list, seconds; 0 waits for ever.
+    pub external_fallback_s: u64,
+    /// Tries to take a visit back from it before the order goes on without.
+    pub external_cancel_tries: u32,
 }
 
 impl Default for SchedulingSettings {
@@ -55,6 +71,14 @@ impl Default for SchedulingSettings {
             searches_kept_s: 86_400,
             link_url: String::new(),
             link_s: 1_209_600,
+            external_url: String::new(),
+            external_token: String::new(),
+            external_timeout_ms: 5_000,
+            external_concurrency: 16,
+            external_failures_max: 5,
+            external_open_ms: 10_000,
+            external_fallback_s: 0,
+            external_cancel_tries: 10,
         }
     }
 }

@@ -126,6 +126,8 @@ pub(crate) fn appointment(id: &str, order: &str, created: i64) -> Appointment {
         span: None,
         created: at(created),
         external: None,
+        round: 0,
+        wanted_since: None,
         deleted: false,
         version: 0,
     }

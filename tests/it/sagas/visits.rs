@@ -1,19 +1,24 @@
 //! Slots of calendars, the choice of a worker, workers who fall out, call hours.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use linegate::domain::fieldwork::WorkOrderState;
 use linegate::domain::ids::{OrderId, WorkerId};
+use linegate::domain::line::LineState;
 use linegate::domain::ordering::OrderState;
 use linegate::domain::scheduling::{CallOutcome, CallState, WorkCalendar, Worker};
 use linegate::domain::time::{Interval, Timestamp};
+use linegate::ports::Clock;
 use linegate::ports::relational::{OutboxReads, WorkFilter, WorkReads};
-use linegate::saga::testing::CrashPlan;
+use linegate::saga::Drive;
+use linegate::saga::testing::{CrashPlan, Side, every_crash};
+use linegate::services::ordering::FalloutVerb;
 use linegate::services::scheduling::{MovedVisit, SchedulingError, When};
 use serde_json::json;
 
 use super::until_work;
-use super::world::{ALL, START, World, order, worker};
+use super::world::{ALL, Fault, START, World, order, worker};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -198,4 +203,142 @@ async fn an_agreed_time_is_told_by_sms_with_a_link_once_for_each_time() {
     let events = world.store.happenings_of_order(&id).await.unwrap();
     let kinds = events.iter().map(|h| h.happening.event_type.as_str());
     assert_eq!(kinds.filter(|k| *k == "AppointmentAttributeValueChangeEvent").count(), 1);
+}
+
+const BOTH: [&str; 2] =
+    ["add net spec=internet plan=internet-500m address=Seoul", "add tele spec=tv plan=tv-basic address=Seoul"];
+
+/// A world whose visits a scheduler outside agrees on.
+async fn scheduled_outside(plan: Arc<CrashPlan>) -> World {
+    World::with(plan, |settings| "http://scheduler".clone_into(&mut settings.external_url)).await
+}
+
+fn with_both() -> super::Case {
+    ("internet and tv, scheduled outside", vec![], BOTH.to_vec(), "tele", LineState::Active)
+}
+
+#[tokio::test]
+async fn a_crash_at_any_point_changes_nothing_about_a_visit_that_is_agreed_outside() {
+    let case = &with_both();
+    let run = |plan: Arc<CrashPlan>| async move {
+        let world = scheduled_outside(plan).await;
+        let id = world.submit(order(&case.2)).await.unwrap().order.id;
+        world.plan.arm();
+        let world = world.survive(&id).await;
+        super::agree(&world, &id, case, "after a crash").await;
+        assert_eq!(world.net.scheduled(), 1, "one visit there");
+        world.end(&id).await
+    };
+    let (expected, ends) = every_crash(run).await;
+    assert_eq!(expected.order, OrderState::Completed, "{expected:?}");
+    for (point, side, end) in ends {
+        assert_eq!(end, expected, "crash {side:?} point {point}");
+    }
+}
+
+#[tokio::test]
+async fn a_fault_of_any_call_leaves_a_visit_agreed_outside_or_nothing_of_it() {
+    let case = &with_both();
+    for fault in [Fault::Away, Fault::LostAnswer, Fault::LostCommand, Fault::Refused] {
+        for n in 0.. {
+            let world = scheduled_outside(CrashPlan::never()).await;
+            let id = world.submit(order(&case.2)).await.unwrap().order.id;
+            world.net.fail(n, fault);
+            assert!(world.drive(&id).await);
+            let mut end = world.order(&id).await;
+            if end.state == OrderState::Held {
+                assert_eq!(fault, Fault::Refused, "call {n}");
+                world.ordering.intervene(&id, FalloutVerb::Retry, "op").await.unwrap();
+                assert!(world.drive(&id).await);
+                end = world.order(&id).await;
+            }
+            assert!(end.state.is_final(), "{fault:?} at call {n}: {:?}", end.state);
+            super::agree(&world, &id, case, &format!("{fault:?} at call {n}")).await;
+            let there = usize::from(end.state == OrderState::Completed);
+            assert_eq!(world.net.scheduled(), there, "{fault:?} at call {n}: {:?}", end.state);
+            if world.net.calls() <= n {
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn cancelling_at_any_point_leaves_no_visit_at_the_scheduler() {
+    let mut cancelled = 0;
+    for n in 0.. {
+        let world = scheduled_outside(CrashPlan::at(n, Side::After)).await;
+        let id = world.submit(order(&BOTH)).await.unwrap().order.id;
+        world.plan.arm();
+        let crashed = !world.drive(&id).await;
+        let world = world.restarted();
+        if world.ordering.cancel(&id, "changed my mind").await.is_ok() {
+            assert!(world.drive(&id).await);
+            assert_eq!(world.order(&id).await.state, OrderState::Cancelled, "at {n}");
+            assert_eq!(world.net.scheduled(), 0, "at {n}");
+            cancelled += 1;
+        }
+        if !crashed {
+            break;
+        }
+    }
+    assert!(cancelled > 5);
+}
+
+#[tokio::test]
+async fn while_the_scheduler_is_away_the_activation_stays_and_by_setting_the_call_list_takes_over() {
+    for (patience_s, falls_back) in [(0, false), (600, true)] {
+        let world = World::with(CrashPlan::never(), |settings| {
+            "http://scheduler".clone_into(&mut settings.external_url);
+            settings.external_fallback_s = patience_s;
+        })
+        .await;
+        world.net.away.lock().unwrap().insert("scheduler".to_owned());
+        let id = world.submit(order(&BOTH)).await.unwrap().order.id;
+        for _ in 0..50 {
+            if let Drive::Parked(at) = world.engine.drive(&id.as_str().into()).await.unwrap() {
+                world.clock.set(at.max(world.clock.now()).min(START.plus(Duration::from_secs(1_200))));
+            }
+        }
+        assert_eq!(world.order(&id).await.state, OrderState::Pending);
+        assert_eq!(world.net.held(&"net".into()), LineState::Active);
+        let calls = world.scheduling.due_calls(ALL).await.unwrap().total;
+        assert_eq!(calls, u64::from(falls_back));
+        world.net.away.lock().unwrap().clear();
+        assert_eq!(world.engine.signal_all("scheduler:"), usize::from(!falls_back));
+        assert!(world.drive(&id).await);
+        assert_eq!(world.order(&id).await.state, OrderState::Completed);
+        assert_eq!(world.net.scheduled(), usize::from(!falls_back));
+    }
+}
+
+#[tokio::test]
+async fn a_job_given_back_is_another_visit_to_the_scheduler() {
+    let world = scheduled_outside(CrashPlan::never()).await;
+    let id = world.submit(order(&BOTH)).await.unwrap().order.id;
+    let mut work = None;
+    for _ in 0..20 {
+        match world.engine.drive(&id.as_str().into()).await.unwrap() {
+            Drive::Parked(at) => world.clock.set(at.max(world.clock.now()).min(START.plus(DAY))),
+            other => panic!("{other:?}"),
+        }
+        work = world.store.work_orders(&WorkFilter::of_order(&id), ALL).await.unwrap().items.pop();
+        if work.is_some() {
+            break;
+        }
+    }
+    let work = work.unwrap();
+    assert_eq!((work.worker.as_str(), work.lines.len()), ("theirs", 2));
+    let visit = world.scheduling.appointment(&work.appointment).await.unwrap().unwrap();
+    let later = Interval { from: START.plus(DAY * 3), until: START.plus(DAY * 4) };
+    let moved = world.scheduling.agree_outside(&visit.id, &"other".into(), later).await.unwrap();
+    assert_eq!((moved.worker.unwrap().as_str(), moved.span), ("other", Some(later)));
+    let work = world.fieldwork.work_order(&work.id).await.unwrap().unwrap();
+    assert_eq!((work.worker.as_str(), work.planned), ("other", later));
+    world.fieldwork.give_back(&work.id, "customer-absent", true).await.unwrap();
+    let refused = world.scheduling.agree_outside(&visit.id, &"other".into(), later).await.unwrap_err();
+    assert!(matches!(refused, SchedulingError::WrongState { .. }));
+    assert!(world.drive(&id).await);
+    assert_eq!(world.order(&id).await.state, OrderState::Completed);
+    assert_eq!(world.net.scheduled(), 2);
 }

@@ -14,13 +14,14 @@ use linegate::domain::notification::Language;
 use linegate::domain::ordering::OrderKind;
 use linegate::domain::ordering::{Order, OrderState};
 use linegate::domain::request::{NewItem, NewOrder};
-use linegate::domain::scheduling::{CallOutcome, CallState, Worker};
+use linegate::domain::scheduling::{Appointment, CallOutcome, CallState, Worker};
 use linegate::domain::tariff::{SharedTariff, Tariff};
 use linegate::domain::time::{Interval, Timestamp};
 use linegate::ports::charging::{LineCharging, LineChargingError, OpenSession};
 use linegate::ports::modem::Modems;
 use linegate::ports::network::{Cancellation, Elements, Held, NetworkError, ProvisionCommand};
 use linegate::ports::relational::{OutboxReads, Page, Relational, WorkFilter, WorkReads, Write};
+use linegate::ports::scheduling::{Asked, Scheduler, SchedulerError, Standing};
 use linegate::ports::{Clock, Ids};
 use linegate::saga::testing::{CrashPlan, CrashStore, Side};
 use linegate::saga::{Drive, Engine, SagaSettings};
@@ -108,6 +109,8 @@ struct NetState {
     given_back: BTreeSet<SessionId>,
     charged: BTreeMap<LineId, (LineState, bool, String)>,
     keys: BTreeMap<String, Vec<OpenSession>>,
+    /// Visits at the scheduler outside, by how often it was asked.
+    scheduled: BTreeMap<String, u32>,
     calls: usize,
     commands: usize,
     trace: Vec<String>,
@@ -422,6 +425,51 @@ pub fn any_hour() -> SchedulingSettings {
     }
 }
 
+/// A scheduler that agrees with the customer at the second look.
+#[async_trait]
+impl Scheduler for Net {
+    async fn ask(&self, visit: &Appointment) -> Result<Asked, SchedulerError> {
+        let id = visit.round_id();
+        let answer = self.schedule("ask", |s| {
+            let looks = s.scheduled.entry(id.clone()).or_default();
+            *looks += 1;
+            let from = START.plus(Duration::from_secs(86_400));
+            let span = Interval { from, until: from.plus(Duration::from_secs(7_200)) };
+            let agreed = Standing::Agreed { worker: "theirs".into(), span };
+            if *looks > 1 { agreed } else { Standing::Wanted }
+        });
+        answer.map(|standing| Asked { id: format!("theirs-{id}"), standing })
+    }
+
+    async fn cancel(&self, visit: &Appointment) -> Result<(), SchedulerError> {
+        self.schedule("cancel", |s| {
+            s.scheduled.remove(&visit.round_id());
+        })
+    }
+}
+
+impl Net {
+    fn scheduler(self: &Arc<Self>, settings: &SchedulingSettings) -> Option<Arc<dyn Scheduler>> {
+        (!settings.external_url.is_empty()).then(|| Arc::clone(self) as Arc<dyn Scheduler>)
+    }
+
+    fn schedule<T>(
+        &self,
+        operation: &'static str,
+        apply: impl FnOnce(&mut NetState) -> T,
+    ) -> Result<T, SchedulerError> {
+        self.call("scheduler", operation, apply).map_err(|e| match e {
+            NetworkError::Refused { .. } => SchedulerError::Refused { reason: e.to_string() },
+            other => SchedulerError::Away { reason: other.to_string() },
+        })
+    }
+
+    /// Visits that the scheduler outside has.
+    pub fn scheduled(&self) -> usize {
+        self.state.lock().unwrap().scheduled.len()
+    }
+}
+
 /// What everybody holds at the end: equal worlds ended alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct End {
@@ -449,11 +497,17 @@ pub struct World {
 
 impl World {
     pub async fn new(plan: Arc<CrashPlan>) -> Self {
+        Self::with(plan, |_| {}).await
+    }
+
+    /// With other settings of scheduling.
+    pub async fn with(plan: Arc<CrashPlan>, change: impl FnOnce(&mut SchedulingSettings)) -> Self {
         let store = Arc::new(MemoryStore::new());
         let net = Net::new(Arc::clone(&plan));
         let clock = Arc::new(ManualClock::at(START));
         let ids = Arc::new(SeededIds::from_seed(7));
-        let settings = SchedulingSettings { call_attempts_max: 2, ..any_hour() };
+        let mut settings = SchedulingSettings { call_attempts_max: 2, ..any_hour() };
+        change(&mut settings);
         let world = Self::over(plan, net, store, clock, ids, settings);
         let skills = vec!["internet".to_owned(), "tv".to_owned()];
         let worker = Worker { skills, areas: vec!["Seoul".to_owned()], ..worker("kim") };
@@ -476,7 +530,9 @@ impl World {
     ) -> Self {
         let relational: Arc<dyn Relational> = store.clone();
         let tariff = SHARED_TARIFF.clone();
-        let visits = VisitPlan::new(&scheduling, Arc::new(Tokens::new("secret")), Language::Ko).unwrap();
+        let visits =
+            VisitPlan::new(&scheduling, Arc::new(Tokens::new("secret")), Language::Ko, net.scheduler(&scheduling))
+                .unwrap();
         let outside = Outside {
             store: relational.clone(),
             elements: net.clone(),
