@@ -654,7 +654,13 @@ async fn api_parts(config: &Config, built: &Built, readiness: Arc<Readiness>) ->
     Ok(ApiParts {
         ordering: Arc::clone(&built.ordering),
         scheduling: Arc::clone(&built.scheduling),
-        fieldwork: Arc::new(Fieldwork::new(Arc::clone(&store), engine, Arc::clone(&clock), built.visits.clone())),
+        fieldwork: Arc::new(Fieldwork::new(
+            Arc::clone(&store),
+            engine,
+            Arc::clone(&clock),
+            built.visits.clone(),
+            config.fieldwork.clone(),
+        )),
         store,
         clock,
         ids,

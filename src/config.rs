@@ -25,6 +25,7 @@ use crate::services::activation::ActivationSettings;
 use crate::services::charging::ChargingSettings;
 use crate::services::device_states::DeviceStateSettings;
 use crate::services::drain::DrainSettings;
+use crate::services::fieldwork::FieldworkSettings;
 use crate::services::imports::ImportSettings;
 use crate::services::month::BillingSettings;
 use crate::services::ordering::OrderingSettings;
@@ -174,6 +175,7 @@ pub struct Config {
     pub saga: SagaSettings,
     pub activation: ActivationSettings,
     pub scheduling: SchedulingSettings,
+    pub fieldwork: FieldworkSettings,
     pub outbox: OutboxSettings,
     pub webhook: WebhookSettings,
     pub sms: SmsSettings,

@@ -12,6 +12,7 @@ mod devices;
 pub mod error;
 mod explain;
 pub mod extract;
+mod field;
 mod hub;
 mod inventory;
 mod layer;
@@ -215,9 +216,9 @@ pub fn router(state: ApiState) -> Router {
     let limit = || middleware::from_fn_with_state(state.clone(), layer::limit);
     let authorize = || middleware::from_fn_with_state(state.clone(), layer::authorize);
     let guarded = tmf_routes().merge(operator_routes()).route_layer(limit()).route_layer(authorize());
-    // Files have a time limit of their own, and customers tokens of their own.
+    // Files have a time limit of their own; customers and workers have tokens of their own.
     let uploads = month::upload_routes().route_layer(authorize());
-    let customers = my_page::routes().route_layer(limit());
+    let customers = my_page::routes().merge(field::routes()).route_layer(limit());
     let open = Router::new()
         .route("/healthz", get(probes::healthz))
         .route("/readyz", get(probes::readyz))
@@ -265,5 +266,6 @@ fn operator_routes() -> Router<ApiState> {
         .merge(plan_changes::routes())
         .merge(tariffs::routes())
         .merge(my_page::token_routes())
+        .merge(field::token_routes())
         .merge(hub::routes("/linegate/v1", "linegate"))
 }

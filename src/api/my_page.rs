@@ -1,5 +1,6 @@
 //! My page: what a customer sees of their own orders, lines, visits, usage and
-//! bills, straight from the store.
+//! bills, straight from the store. Usage alone lags behind, by what is not drained
+//! yet, and says so.
 //!
 //! A token binds a request to one customer, or to one visit (see
 //! [`crate::services::tokens`]). Invariant: every handler takes its customer or
@@ -21,14 +22,18 @@ use super::inventory::service;
 use super::orders::Reference;
 use super::usage::{billed, is_billed, usage};
 use super::visits::{Period, chosen, refused};
+use crate::domain::billing::Invoice;
 use crate::domain::cycle::CycleId;
-use crate::domain::ids::{CustomerId, LineId};
+use crate::domain::ids::{AppointmentId, CustomerId, LineId, OrderId, SagaId};
+use crate::domain::ordering::Order;
 use crate::domain::scheduling::Appointment;
 use crate::domain::time::Timestamp;
 use crate::ports::relational::{AppointmentFilter, LineFilter, OrderFilter, Page, StoredUsage, UsageFilter};
 use crate::services::ordering::tmf;
 use crate::services::scheduling::{SlotSearch, time_slot};
+use crate::services::timeline::timeline;
 use crate::services::tokens::Bearer;
+use crate::telemetry::metrics;
 
 /// The customer that the request's token is bound to.
 struct Customer(CustomerId);
@@ -49,11 +54,16 @@ impl FromRequestParts<ApiState> for Customer {
 pub fn routes() -> Router<ApiState> {
     Router::new()
         .route("/my-page/v1/orders", get(orders))
+        .route("/my-page/v1/orders/{id}", get(order))
+        .route("/my-page/v1/orders/{id}/timeline", get(order_timeline))
         .route("/my-page/v1/lines", get(lines))
+        .route("/my-page/v1/lines/{id}", get(line))
         .route("/my-page/v1/visits", get(visits))
+        .route("/my-page/v1/visits/{id}", get(visit))
         .route("/my-page/v1/visit/{token}", get(linked_visit).post(move_linked_visit))
         .route("/my-page/v1/usage", get(usage_list))
         .route("/my-page/v1/bills", get(bills))
+        .route("/my-page/v1/bills/{id}", get(bill))
         .route("/my-page/v1/bills/{id}/pdf", get(bill_pdf))
 }
 
@@ -87,11 +97,39 @@ async fn orders(State(state): State<ApiState>, Customer(customer): Customer, que
     let query = query.only(&[])?;
     let filter = OrderFilter { customer: Some(customer), ..OrderFilter::default() };
     let found = state.store.orders(&filter, query.page()?).await?;
-    Ok(query.list(found, |mut order| {
-        // Notes are between operators.
-        order.notes.clear();
-        tmf::service_order(&order)
-    }))
+    Ok(query.list(found, shown_order))
+}
+
+fn shown_order(mut order: Order) -> Value {
+    // Notes are between operators.
+    order.notes.clear();
+    tmf::service_order(&order)
+}
+
+async fn own_order(state: &ApiState, customer: &CustomerId, id: &str) -> ApiResult<Order> {
+    let found = state.store.order(&OrderId::from(id)).await?.filter(|order| order.customer == *customer);
+    found.ok_or_else(|| ApiError::not_found("serviceOrder", id))
+}
+
+async fn order(
+    State(state): State<ApiState>,
+    Customer(customer): Customer,
+    Path(id): Path<String>,
+    query: Query,
+) -> ApiResult<Json<Value>> {
+    let query = query.only(&[])?;
+    Ok(Json(query.select(shown_order(own_order(&state, &customer, &id).await?))))
+}
+
+/// What an order has reached, and what it waits for.
+async fn order_timeline(
+    State(state): State<ApiState>,
+    Customer(customer): Customer,
+    Path(id): Path<String>,
+) -> ApiResult<Json<Value>> {
+    let order = own_order(&state, &customer, &id).await?;
+    let saga = state.store.saga(&SagaId::from(id)).await?;
+    Ok(Json(timeline(&order, saga.as_ref())))
 }
 
 async fn lines(State(state): State<ApiState>, Customer(customer): Customer, query: Query) -> ApiResult<Response> {
@@ -103,6 +141,30 @@ async fn lines(State(state): State<ApiState>, Customer(customer): Customer, quer
         items.push(query.select(service(line, &state.store.session(&line.id).await?)));
     }
     Ok(counted(items, found.total))
+}
+
+async fn line(
+    State(state): State<ApiState>,
+    Customer(customer): Customer,
+    Path(id): Path<String>,
+    query: Query,
+) -> ApiResult<Json<Value>> {
+    let query = query.only(&[])?;
+    let found = state.store.line(&LineId::from(id.as_str())).await?.filter(|line| line.customer == customer);
+    let line = found.ok_or_else(|| ApiError::not_found("service", &id))?;
+    Ok(Json(query.select(service(&line, &state.store.session(&line.id).await?))))
+}
+
+async fn visit(
+    State(state): State<ApiState>,
+    Customer(customer): Customer,
+    Path(id): Path<String>,
+    query: Query,
+) -> ApiResult<Json<Value>> {
+    let query = query.only(&[])?;
+    let found = state.scheduling.appointment(&AppointmentId::from(id.as_str())).await?;
+    let visit = found.filter(|visit| visit.customer == customer);
+    Ok(Json(query.select(tmf::appointment(&visit.ok_or_else(|| ApiError::not_found("appointment", &id))?))))
 }
 
 /// The customer's visits, newest first.
@@ -160,8 +222,8 @@ async fn visit_of(state: &ApiState, token: &str) -> ApiResult<Appointment> {
 }
 
 /// Usage of the customer's lines, or of one of them. The read model lags behind
-/// the network by what is not drained yet; the header `x-as-of-position` shows
-/// how far it is.
+/// the network by what is not drained yet: the header `x-as-of-position` shows how
+/// far it is, `x-lag-entries` how many entries of the hot log are behind it.
 async fn usage_list(State(state): State<ApiState>, Customer(customer): Customer, query: Query) -> ApiResult<Response> {
     let query = query.only(&["line", "cycle"])?;
     let cycle = query.parse::<CycleId>("cycle", "a cycle such as 2026-10")?;
@@ -185,6 +247,7 @@ async fn usage_list(State(state): State<ApiState>, Customer(customer): Customer,
     let mut response = counted(items, total);
     let position = state.store.drain_cursor().await?;
     response.headers_mut().insert("x-as-of-position", position.into());
+    response.headers_mut().insert("x-lag-entries", metrics().drain_lag.get().max(0).into());
     Ok(response)
 }
 
@@ -215,11 +278,31 @@ async fn bills(State(state): State<ApiState>, Customer(customer): Customer, quer
     let query = query.only(&["cycle"])?;
     let cycle = query.parse::<CycleId>("cycle", "a cycle such as 2026-10")?;
     let found = state.store.invoices(cycle, Some(&customer), query.page()?).await?;
-    Ok(query.list(found, |invoice| {
-        let mut bill = customer_bill(&invoice);
-        bill["billDocument"][0]["url"] = json!(format!("/my-page/v1/bills/{}/pdf", invoice.id));
-        bill
-    }))
+    Ok(query.list(found, |invoice| shown_bill(&invoice)))
+}
+
+fn shown_bill(invoice: &Invoice) -> Value {
+    let mut bill = customer_bill(invoice);
+    bill["billDocument"][0]["url"] = json!(format!("/my-page/v1/bills/{}/pdf", invoice.id));
+    bill
+}
+
+async fn own_bill(state: &ApiState, customer: &CustomerId, id: &str) -> ApiResult<Invoice> {
+    let invoice = load_invoice(state, id).await?;
+    if invoice.customer != *customer {
+        return Err(ApiError::not_found("customerBill", id));
+    }
+    Ok(invoice)
+}
+
+async fn bill(
+    State(state): State<ApiState>,
+    Customer(customer): Customer,
+    Path(id): Path<String>,
+    query: Query,
+) -> ApiResult<Json<Value>> {
+    let query = query.only(&[])?;
+    Ok(Json(query.select(shown_bill(&own_bill(&state, &customer, &id).await?))))
 }
 
 async fn bill_pdf(
@@ -227,9 +310,6 @@ async fn bill_pdf(
     Customer(customer): Customer,
     Path(id): Path<String>,
 ) -> ApiResult<Response> {
-    let invoice = load_invoice(&state, &id).await?;
-    if invoice.customer != customer {
-        return Err(ApiError::not_found("customerBill", &id));
-    }
+    let invoice = own_bill(&state, &customer, &id).await?;
     invoice_pdf(&state, invoice).await
 }

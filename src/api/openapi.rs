@@ -17,9 +17,10 @@ const BALANCES: &str = "/tmf-api/prepayBalanceManagement/v4";
 const BILLS: &str = "/tmf-api/customerBillManagement/v4";
 const OURS: &str = "/linegate/v1";
 const MY_PAGE: &str = "/my-page/v1";
+const FIELD: &str = "/field/v1";
 
 /// Every route by base, in the order of the router.
-pub const ROUTES: [(&str, &[Row]); 10] = [
+pub const ROUTES: [(&str, &[Row]); 11] = [
     (
         ORDERS,
         &[
@@ -53,7 +54,7 @@ pub const ROUTES: [(&str, &[Row]); 10] = [
     (
         WORK,
         &[
-            ("/workOrder", "get", "TMF697 WorkOrder", &["state", "relatedParty.id", "serviceOrder.id"]),
+            ("/workOrder", "get", "TMF697 WorkOrder", &["state", "relatedParty.id", "serviceOrder.id", "date"]),
             ("/workOrder/{id}", "get patch", "TMF697 WorkOrder", &[]),
         ],
     ),
@@ -94,6 +95,7 @@ pub const ROUTES: [(&str, &[Row]); 10] = [
             ("/calls", "get", "Outbound-call list", &["state", "due"]),
             ("/calls/{id}", "get", "One call", &[]),
             ("/calls/{id}/outcome", "post", "What came of an attempt", &[]),
+            ("/calls/{id}/again", "post", "Another round after the retry plan is used up", &[]),
             ("/workers", "get post", "Field workers", &[]),
             ("/workers/{id}/absences", "post delete", "When a worker cannot come", &["from", "until"]),
             ("/slots", "get post", "Bookable time", &["from", "until", "skills", "address"]),
@@ -130,18 +132,32 @@ pub const ROUTES: [(&str, &[Row]); 10] = [
             ("/tariffs/{version}", "get put delete", "One version; put it; withdraw it before it holds", &[]),
             ("/lines/import", "post", "Take lines in; newline-delimited JSON", &[]),
             ("/tokens/my-page", "post", "A token for one customer", &[]),
+            ("/tokens/worker", "post", "A token for one field worker", &[]),
         ],
     ),
     (
         MY_PAGE,
         &[
             ("/orders", "get", "The customer's orders", &[]),
+            ("/orders/{id}", "get", "One of the customer's orders", &[]),
+            ("/orders/{id}/timeline", "get", "What it has reached and waits for, in Korean and English", &[]),
             ("/lines", "get", "The customer's lines", &[]),
+            ("/lines/{id}", "get", "One of the customer's lines", &[]),
             ("/visits", "get", "The customer's visits", &[]),
+            ("/visits/{id}", "get", "One of the customer's visits", &[]),
             ("/visit/{token}", "get post", "The visit of a signed link; choose another time", &[]),
             ("/usage", "get", "The customer's usage", &["line", "cycle"]),
             ("/bills", "get", "The customer's bills", &["cycle"]),
+            ("/bills/{id}", "get", "One of the customer's bills", &[]),
             ("/bills/{id}/pdf", "get", "A bill as PDF", &[]),
+        ],
+    ),
+    (
+        FIELD,
+        &[
+            ("/workOrder", "get", "The worker's list of a day", &["date"]),
+            ("/workOrder/{id}", "get patch", "One job of the worker", &[]),
+            ("/returnReasons", "get", "Codes with which a job is given back", &[]),
         ],
     ),
     (

@@ -185,7 +185,7 @@ pub(super) fn refused(e: SchedulingError) -> ApiError {
             ApiError::not_found(what, &id)
         }
         SchedulingError::Unknown { what, .. } => ApiError::unprocessable("unknown-reference", e.to_string()).at(what),
-        SchedulingError::Closed(_) | SchedulingError::WrongState { .. } => {
+        SchedulingError::Closed(_) | SchedulingError::WrongState { .. } | SchedulingError::Elsewhere(_) => {
             ApiError::conflict("wrong-state", e.to_string())
         }
         SchedulingError::SlotTaken(_) | SchedulingError::NobodyFree(_) => {

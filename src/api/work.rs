@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use jiff::civil::Date;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -13,7 +14,7 @@ use super::ApiState;
 use super::error::{ApiError, ApiResult};
 use super::extract::{Body, Query, counted};
 use super::visits::refused;
-use crate::domain::fieldwork::{WorkOrderState, WorkResult};
+use crate::domain::fieldwork::{WorkOrder, WorkOrderState, WorkReport, WorkResult};
 use crate::domain::ids::{CallId, OrderId, SlotId, WorkOrderId, WorkerId};
 use crate::domain::scheduling::{Call, CallOutcome, CallState, WorkCalendar, Worker};
 use crate::domain::time::{Interval, Timestamp};
@@ -25,8 +26,6 @@ use crate::services::scheduling::{SlotSearch, When, time_slot};
 const BASE: &str = "/tmf-api/workOrderManagement/v4";
 /// Reason of a return where the worker gives none.
 const NO_REASON: &str = "other";
-/// Characters of a reason code.
-const REASON_MAX: usize = 64;
 
 /// Work orders, workers, slots, calls.
 pub fn routes() -> Router<ApiState> {
@@ -39,6 +38,7 @@ pub fn routes() -> Router<ApiState> {
         .route("/linegate/v1/calls", get(calls))
         .route("/linegate/v1/calls/{id}", get(call))
         .route("/linegate/v1/calls/{id}/outcome", post(outcome))
+        .route("/linegate/v1/calls/{id}/again", post(again))
 }
 
 struct Tmf(WorkOrderState);
@@ -54,13 +54,19 @@ impl std::str::FromStr for Tmf {
 }
 
 async fn list(State(state): State<ApiState>, query: Query) -> ApiResult<Response> {
-    let query = query.only(&["state", "relatedParty.id", "serviceOrder.id"])?;
+    let query = query.only(&["state", "relatedParty.id", "serviceOrder.id", "date"])?;
     let wanted = query.parse::<Tmf>("state", "acknowledged, inProgress, completed, failed or cancelled")?;
+    let worker = query.text("relatedParty.id").map(WorkerId::from);
+    let planned = match (query.parse::<Date>("date", "a day such as 2026-11-27")?, &worker) {
+        (None, _) => None,
+        (Some(day), Some(worker)) => Some(state.scheduling.day_of_worker(worker, Some(day)).await.map_err(refused)?),
+        (Some(_), None) => return Err(ApiError::malformed("date", "needs relatedParty.id: it is a worker's day")),
+    };
     let filter = WorkFilter {
-        worker: query.text("relatedParty.id").map(WorkerId::from),
+        worker,
         state: wanted.map(|s| s.0),
         order: query.text("serviceOrder.id").map(OrderId::from),
-        planned: None,
+        planned,
     };
     let found = state.fieldwork.work_orders(&filter, query.page()?).await?;
     Ok(query.list(found, |work| tmf::work_order(&work)))
@@ -82,40 +88,51 @@ struct WorkBody {
     /// Reason code of a return.
     #[serde(default)]
     return_reason: Option<String>,
+    /// The return in the worker's own words.
+    #[serde(default)]
+    return_note: Option<String>,
     /// Whether the customer shall be called for another time.
     #[serde(default)]
     reschedule: bool,
 }
 
 async fn change(State(state): State<ApiState>, Path(id): Path<String>, body: Body) -> ApiResult<Json<Value>> {
+    report(&state, &WorkOrderId::from(id), &body, None).await.map(|work| Json(tmf::work_order(&work)))
+}
+
+/// Takes a report; with `by` of that worker's own work alone.
+pub(super) async fn report(
+    state: &ApiState,
+    id: &WorkOrderId,
+    body: &Body,
+    by: Option<&WorkerId>,
+) -> ApiResult<WorkOrder> {
     let read: WorkBody = body.read()?;
-    let id = WorkOrderId::from(id);
-    let changed = match read.state.as_str() {
-        "inProgress" => state.fieldwork.start(&id).await,
-        "completed" => state.fieldwork.complete(&id, read.result.unwrap_or_default()).await,
+    let report = match read.state.as_str() {
+        "inProgress" => WorkReport::Started,
+        "completed" => WorkReport::Completed(read.result.unwrap_or_default()),
         "failed" => {
-            let reason = read.return_reason.unwrap_or_else(|| NO_REASON.to_owned());
-            let is_code = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-            if reason.is_empty() || reason.len() > REASON_MAX || !reason.bytes().all(is_code) {
-                return Err(ApiError::malformed(
-                    "$.returnReason",
-                    format!("`{reason}`: expected a code like no-access"),
-                ));
+            let note_max = state.fieldwork.settings().note_max;
+            if read.return_note.as_ref().is_some_and(|note| note.chars().count() > note_max) {
+                return Err(ApiError::malformed("$.returnNote", format!("is longer than {note_max} characters")));
             }
-            state.fieldwork.give_back(&id, &reason, read.reschedule).await
+            let reason = read.return_reason.unwrap_or_else(|| NO_REASON.to_owned());
+            WorkReport::Returned { reason, note: read.return_note, reschedule: read.reschedule }
         }
         other => {
             let reason = format!("`{other}`: expected inProgress, completed or failed");
             return Err(ApiError::malformed("$.state", reason));
         }
     };
-    let work = changed.map_err(|e| match e {
+    let work = state.fieldwork.report(id, report, by).await.map_err(|e| match e {
         FieldworkError::Unknown(id) => ApiError::not_found("workOrder", id.as_str()),
         FieldworkError::IllegalMove { .. } => ApiError::conflict("wrong-state", e.to_string()),
+        FieldworkError::BadResult(_) => ApiError::unprocessable("bad-result", e.to_string()).at("$.result"),
+        FieldworkError::UnknownReason { .. } => ApiError::malformed("$.returnReason", e.to_string()),
         FieldworkError::Store(e) => ApiError::from(e),
     })?;
     state.outbox.wake();
-    Ok(Json(tmf::work_order(&work)))
+    Ok(work)
 }
 
 async fn workers(State(state): State<ApiState>) -> ApiResult<Response> {
@@ -328,6 +345,12 @@ async fn outcome(State(state): State<ApiState>, Path(id): Path<String>, body: Bo
     let call = state.scheduling.record_outcome(&id, agent, outcome).await.map_err(refused)?;
     state.outbox.wake();
     Ok(Json(call_body(&call)))
+}
+
+/// Another round of calls after the last one was given up.
+async fn again(State(state): State<ApiState>, Path(id): Path<String>) -> ApiResult<Response> {
+    let call = state.scheduling.call_again(&CallId::from(id)).await.map_err(refused)?;
+    Ok((StatusCode::CREATED, Json(call_body(&call))).into_response())
 }
 
 fn call_body(call: &Call) -> Value {

@@ -17,6 +17,7 @@ pub mod scheduling;
 pub mod suspense;
 pub mod tariffs;
 pub mod thresholds;
+pub mod timeline;
 pub mod tokens;
 pub mod usage_events;
 pub mod usage_tmf;

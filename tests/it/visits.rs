@@ -269,8 +269,11 @@ fn a_scheduler_that_fails_hangs_and_comes_back_loses_no_visit_though_the_gateway
     wait_for("every visit to be agreed", Duration::from_secs(30), || agreed() == 6, || gateway.tail());
     assert_eq!((their.of_status("confirmed"), gateway.metric(CIRCUIT)), (6, 0));
 
-    let works = gateway.get("/tmf-api/workOrderManagement/v4/workOrder?relatedParty.id=theirs&limit=100").1;
-    assert_eq!(works.as_array().unwrap().len(), 6, "{works}");
+    let works = || {
+        let path = "/tmf-api/workOrderManagement/v4/workOrder?relatedParty.id=theirs&limit=100";
+        gateway.get(path).1.as_array().map_or(0, Vec::len)
+    };
+    wait_for("every worker to have the job", Duration::from_secs(20), || works() == 6, || gateway.tail());
     let moved = json!({
         "status": "confirmed",
         "validFor": { "startDateTime": "2030-02-01T00:00:00Z", "endDateTime": "2030-02-01T02:00:00Z" },

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::{ItemRun, ItemRuns, Outside, store};
 use crate::domain::activation::{cause, needs_visit};
-use crate::domain::fieldwork::{WorkOrder, WorkOrderState};
+use crate::domain::fieldwork::{WorkItem, WorkOrder, WorkOrderState};
 use crate::domain::ids::{AppointmentId, CallId, OrderId, WorkOrderId};
 use crate::domain::scheduling::{Appointment, AppointmentState, Call, CallState};
 use crate::ports::relational::{Page, WorkFilter, Write};
@@ -315,13 +315,16 @@ impl Outside {
             order: appointment.order.clone(),
             appointment: appointment.id.clone(),
             lines: visited(ctx).into_iter().map(|r| r.line).collect(),
+            items: visited(ctx).into_iter().map(work_item).collect(),
             customer: appointment.customer.clone(),
             address: appointment.address.clone(),
+            phone: appointment.phone.clone(),
             worker,
             planned,
             state: WorkOrderState::Acknowledged,
             result: None,
             return_reason: None,
+            return_note: None,
             started: None,
             ended: None,
             version: 0,
@@ -332,6 +335,10 @@ impl Outside {
 
 fn visited(ctx: &StepContext<'_>) -> Vec<ItemRun> {
     ItemRuns::of(ctx.data).going().filter(|r| needs_visit(r.kind, r.after.access)).cloned().collect()
+}
+
+fn work_item(run: ItemRun) -> WorkItem {
+    WorkItem { line: run.line, access: run.after.access, plan: run.after.plan }
 }
 
 fn appointment_id(ctx: &StepContext<'_>) -> AppointmentId {

@@ -115,12 +115,19 @@ pub fn work_order(work: &WorkOrder) -> Value {
     put(&mut body, "appointment", json!({ "id": work.appointment }));
     put(&mut body, "serviceOrder", json!({ "id": work.order }));
     let items = work.lines.iter().enumerate().map(|(i, line)| {
-        json!({ "id": (i + 1).to_string(), "action": "add", "state": work.state.tmf(), "service": { "id": line } })
+        let mut service = Map::new();
+        put(&mut service, "id", json!(line));
+        if let Some(item) = work.items.iter().find(|item| item.line == *line) {
+            put(&mut service, "serviceSpecification", json!({ "id": item.access }));
+            put(&mut service, "serviceCharacteristic", json!([characteristic("plan", json!(item.plan))]));
+        }
+        json!({ "id": (i + 1).to_string(), "action": "add", "state": work.state.tmf(), "service": service })
     });
     put(&mut body, "workOrderItem", items.collect());
     put(&mut body, "result", json!(work.result));
     if let Some(reason) = &work.return_reason {
-        put(&mut body, "errorMessage", json!([{ "code": reason, "reason": "returned by the worker" }]));
+        let note = work.return_note.as_deref().unwrap_or("returned by the worker");
+        put(&mut body, "errorMessage", json!([{ "code": reason, "reason": note }]));
     }
     put(&mut body, "@type", json!("WorkOrder"));
     Value::Object(body)

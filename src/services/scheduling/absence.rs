@@ -1,5 +1,6 @@
 //! A worker who cannot come: the visits go to others, or back to the call list.
 
+use super::events::work_moved;
 use super::{Scheduling, SchedulingError, SlotSearch, When, unknown, work_happening};
 use crate::domain::fieldwork::{WorkOrder, WorkOrderState};
 use crate::domain::ids::{AppointmentId, WorkerId};
@@ -149,6 +150,6 @@ impl Scheduling {
         if let (Some(worker), Some(planned)) = (appointment.worker.clone(), appointment.span) {
             (work.worker, work.planned) = (worker, planned);
         }
-        Ok(vec![work_happening(&work, now), Write::WorkOrder(work)])
+        Ok(vec![work_moved(&work, now), Write::WorkOrder(work)])
     }
 }

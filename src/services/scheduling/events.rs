@@ -40,8 +40,17 @@ fn of_appointment(event_type: &str, appointment: &Appointment, at: Timestamp) ->
 /// A work order came to be, or has another state.
 pub(crate) fn work_happening(work: &WorkOrder, at: Timestamp) -> Write {
     let created = work.version == 0;
+    of_work(if created { "WorkOrderCreateEvent" } else { "WorkOrderStateChangeEvent" }, work, at)
+}
+
+/// A work order that is not finished has another worker or time.
+pub(super) fn work_moved(work: &WorkOrder, at: Timestamp) -> Write {
+    of_work("WorkOrderAttributeValueChangeEvent", work, at)
+}
+
+fn of_work(event_type: &str, work: &WorkOrder, at: Timestamp) -> Write {
     Write::Happening(Happening {
-        event_type: if created { "WorkOrderCreateEvent" } else { "WorkOrderStateChangeEvent" }.to_owned(),
+        event_type: event_type.to_owned(),
         at,
         order: Some(work.order.clone()),
         line: work.lines.first().cloned(),

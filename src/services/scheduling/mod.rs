@@ -63,6 +63,9 @@ pub enum SchedulingError {
         /// Where it stands.
         state: AppointmentState,
     },
+    /// The scheduler outside agrees on the visit.
+    #[error("appointment {0}: the scheduler outside agrees on its time")]
+    Elsewhere(AppointmentId),
     /// The calendar of a worker cannot be used.
     #[error("calendar of worker {worker}: {source}")]
     BadCalendar {
@@ -246,6 +249,9 @@ impl Scheduling {
             if !appointment.is_open() {
                 return Err(wrong("reschedule", &appointment));
             }
+            if appointment.external.is_some() {
+                return Err(SchedulingError::Elsewhere(appointment.id));
+            }
             let is_there = match when {
                 When::Slot(slot) => appointment.slot.as_ref() == Some(slot),
                 When::Span(span) => appointment.span.as_ref() == Some(span),
@@ -366,9 +372,14 @@ impl Scheduling {
         }
     }
 
-    /// Opens the call list again for an appointment whose retry plan is used up;
+    /// Opens the call list again for the visit of a call whose retry plan is used up;
     /// the order itself goes on with the fallout verb `retry`.
-    pub async fn call_again(&self, id: &AppointmentId) -> Result<Call, SchedulingError> {
+    ///
+    /// # Errors
+    /// No such call; its visit is agreed or over.
+    pub async fn call_again(&self, call: &CallId) -> Result<Call, SchedulingError> {
+        let closed = self.store.call(call).await?.ok_or_else(|| unknown("call", call.as_str()))?;
+        let id = &closed.appointment;
         let appointment = self.load(id).await?;
         let (last, round) = self.last_call(id).await?;
         match last {

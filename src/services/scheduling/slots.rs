@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::civil::Date;
 use tokio_util::sync::CancellationToken;
 
 use super::{Scheduling, SchedulingError, SlotSearch, unknown};
@@ -18,6 +19,8 @@ use crate::telemetry::metrics;
 const SLOTS_A_DAY: u64 = 300;
 /// Changed slots in one save.
 const SLOTS_A_SAVE: usize = 500;
+/// Days ahead at most, whatever the settings say.
+const HORIZON_MAX: u32 = 366;
 const DAY: Duration = Duration::from_secs(86_400);
 
 impl Scheduling {
@@ -99,6 +102,18 @@ impl Scheduling {
         Ok(self.free_slots(search, span.from, next).await?.into_iter().find(|slot| slot.span == span))
     }
 
+    /// A day of a worker in its own zone; today where none is named.
+    ///
+    /// # Errors
+    /// The store could not be read; a zone is not known.
+    pub async fn day_of_worker(&self, id: &WorkerId, day: Option<Date>) -> Result<Interval, SchedulingError> {
+        let bad = |source| SchedulingError::BadCalendar { worker: id.clone(), source };
+        let calendar = self.worker(id).await?.and_then(|w| w.calendar);
+        let zone = calendar.map_or_else(|| self.settings.time_zone.clone(), |c| c.zone);
+        let today = date_in(&zone, self.clock.now()).map_err(bad)?;
+        day_in(&zone, day.unwrap_or(today)).map_err(bad)
+    }
+
     /// The local day of an instant, in the zone of the settings.
     fn day_of(&self, at: Timestamp) -> Interval {
         let zone = &self.settings.time_zone;
@@ -142,9 +157,9 @@ impl Scheduling {
     /// has; what was put by hand is left alone.
     async fn make_slots_of(&self, worker: &Worker) -> Result<(), SchedulingError> {
         let now = self.clock.now();
-        let days = u64::from(self.settings.horizon_days);
-        let inside = Interval { from: now, until: now.plus(DAY.saturating_mul(self.settings.horizon_days)) };
-        let present = self.store.slots(Some(&worker.id), inside, days.saturating_mul(SLOTS_A_DAY)).await?;
+        let days = self.settings.horizon_days.min(HORIZON_MAX);
+        let inside = Interval { from: now, until: now.plus(DAY.saturating_mul(days)) };
+        let present = self.store.slots(Some(&worker.id), inside, u64::from(days) * SLOTS_A_DAY).await?;
         let (made, by_hand): (Vec<Slot>, Vec<Slot>) = present.into_iter().partition(Slot::is_from_calendar);
         let wanted = worker
             .calendar_slots(inside, &by_hand)

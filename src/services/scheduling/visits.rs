@@ -125,8 +125,9 @@ impl VisitPlan {
     }
 
     /// The SMS about an agreed time, with the link to choose another; one for each time.
+    /// A scheduler outside tells its customers itself.
     fn tell_customer(&self, appointment: &Appointment, now: Timestamp) -> Option<Message> {
-        let link = self.link.as_ref()?;
+        let link = self.link.as_ref().filter(|_| appointment.external.is_none())?;
         let (phone, span) = (sms_number(appointment.phone.as_deref()?)?, appointment.span?);
         let token = link.tokens.sign(&Bearer::Visit(appointment.id.clone()), now.plus(link.life));
         let key = format!("sms/{}/{}/visit-agreed", appointment.id, span.from.millis());

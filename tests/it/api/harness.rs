@@ -33,6 +33,7 @@ use linegate::saga::testing::CrashPlan;
 use linegate::saga::{Drive, Engine};
 use linegate::services::devices::{DeviceRegistry, DeviceSettings};
 use linegate::services::explain::Explain;
+use linegate::services::fieldwork::FieldworkSettings;
 use linegate::services::month::{BillingSettings, Month};
 use linegate::services::outbox::{Outbox, OutboxSettings, Senders};
 use linegate::services::rerating::{RerateSettings, Rerating};
@@ -204,7 +205,17 @@ impl Api {
     }
 
     pub async fn with(change: impl FnOnce(&mut HttpSettings)) -> Self {
-        let world = World::new(CrashPlan::never()).await;
+        Self::over(World::new(CrashPlan::never()).await, change).await
+    }
+
+    /// With what a finished job has to say.
+    pub async fn with_fieldwork(settings: FieldworkSettings) -> Self {
+        let mut world = World::new(CrashPlan::never()).await;
+        world.fieldwork = world.fieldwork_with(settings);
+        Self::over(world, |_| {}).await
+    }
+
+    async fn over(world: World, change: impl FnOnce(&mut HttpSettings)) -> Self {
         let store: Arc<dyn Relational> = world.store.clone();
         let ids = Arc::new(SeededIds::from_seed(11));
         let hooks = Arc::new(Hooks::default());

@@ -3,7 +3,9 @@
 mod balances;
 mod devices;
 mod explain;
+mod field;
 pub mod harness;
+mod my_page;
 mod plan_changes;
 mod suspense;
 mod tariffs;
@@ -303,6 +305,8 @@ async fn an_order_in_fallout_is_listed_and_retried_or_refused() {
     let stuck = api.get("/linegate/v1/fallout").await;
     assert_eq!((&stuck.body[0]["order"], &stuck.body[0]["cause"]), (&json!(id), &json!("visit-exhausted")));
     assert_eq!(api.get(&format!("{ORDERS}/{id}")).await.body["state"], "held");
+    let again = api.send("POST", &format!("/linegate/v1/calls/{call}/again"), &[], String::new()).await;
+    assert_eq!((again.status, &again.body["state"]), (StatusCode::CREATED, &json!("due")), "{}", again.body);
     let failed = api.send("POST", &format!("/linegate/v1/fallout/{id}/fail?by=Park"), &[], String::new()).await;
     assert_eq!(failed.status, StatusCode::OK, "{}", failed.body);
     let notes = failed.body["note"].as_array().unwrap();

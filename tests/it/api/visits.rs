@@ -10,8 +10,9 @@ const VISITS: &str = "/tmf-api/appointment/v4/appointment";
 const SEARCHES: &str = "/tmf-api/appointment/v4/searchTimeSlot";
 
 /// An order that waits for its visit; its id and the appointment's.
-pub async fn wanted(api: &Api, line: &str) -> (String, String) {
+pub async fn wanted(api: &Api, customer: &str, line: &str) -> (String, String) {
     let mut body = internet(line);
+    body["relatedParty"][0]["id"] = json!(customer);
     let phone = json!({ "name": "phone", "value": "+821012345678" });
     body["serviceOrderItem"][0]["service"]["serviceCharacteristic"].as_array_mut().unwrap().push(phone);
     let made = api.post(ORDERS, &body).await;
@@ -29,7 +30,7 @@ async fn delete(api: &Api, path: &str) -> StatusCode {
 #[tokio::test]
 async fn a_search_is_kept_changed_and_deleted() {
     let api = Api::new().await;
-    let (order, _) = wanted(&api, "home-1").await;
+    let (order, _) = wanted(&api, "customer-1", "home-1").await;
     let ask = json!({ "relatedEntity": [{ "id": order }], "relatedParty": { "id": "customer-1" } });
     let made = api.post(SEARCHES, &ask).await;
     assert_eq!((made.status, &made.body["status"]), (StatusCode::CREATED, &json!("done")));
@@ -63,7 +64,7 @@ async fn a_search_is_kept_changed_and_deleted() {
 #[tokio::test]
 async fn an_appointment_is_moved_deleted_and_its_order_fails() {
     let api = Api::new().await;
-    let (order, visit) = wanted(&api, "home-1").await;
+    let (order, visit) = wanted(&api, "customer-1", "home-1").await;
     let span = |n: usize, all: &Value| all[n]["validFor"].clone();
     let free = api.get("/linegate/v1/slots?skills=internet,tv&address=Seoul").await.body;
     let made = api.post(VISITS, &json!({ "relatedEntity": [{ "id": order }], "validFor": span(0, &free) })).await;
@@ -115,8 +116,8 @@ async fn a_worker_and_absences_are_put_over_rest() {
 async fn a_customer_moves_the_visit_with_the_link_of_the_sms_and_no_other() {
     use linegate::ports::relational::OutboxReads;
     let api = Api::new().await;
-    let (order, _) = wanted(&api, "home-1").await;
-    let (_, other) = wanted(&api, "home-2").await;
+    let (order, _) = wanted(&api, "customer-1", "home-1").await;
+    let (_, other) = wanted(&api, "customer-1", "home-2").await;
     let day = |n: u32| json!({ "calendarEvent": { "id": format!("day-{n}") } });
     let mut agree = day(1);
     agree["relatedEntity"] = json!([{ "id": order }]);

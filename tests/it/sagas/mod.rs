@@ -8,6 +8,7 @@ pub mod world;
 
 use std::sync::Arc;
 
+use linegate::domain::fieldwork::WorkReport;
 use linegate::domain::line::LineState;
 use linegate::domain::ordering::OrderState;
 use linegate::domain::request::NewOrder;
@@ -560,8 +561,8 @@ async fn a_returned_job_is_undone_in_reverse() {
     let id = world.submit(order(&both)).await.unwrap().order.id;
     let work = until_work(&world, &id).await;
     assert_eq!(work.lines.len(), 2);
-    world.fieldwork.start(&work.id).await.unwrap();
-    world.fieldwork.give_back(&work.id, "no-access", false).await.unwrap();
+    world.fieldwork.report(&work.id, WorkReport::Started, None).await.unwrap();
+    world.fieldwork.report(&work.id, WorkReport::returned("no-access", false), None).await.unwrap();
     assert!(world.drive(&id).await);
     let failed = world.order(&id).await;
     assert_eq!(failed.state, OrderState::Failed);
@@ -572,7 +573,7 @@ async fn a_returned_job_is_undone_in_reverse() {
     }
     let slot = world.store.slot(&"day-1".into()).await.unwrap().unwrap();
     assert_eq!(slot.held, 0);
-    assert!(world.fieldwork.complete(&work.id, Default::default()).await.is_err());
+    assert!(world.fieldwork.report(&work.id, WorkReport::Completed(Default::default()), None).await.is_err());
 }
 
 #[tokio::test]
@@ -580,7 +581,7 @@ async fn a_returned_job_may_be_visited_again() {
     let world = World::new(CrashPlan::never()).await;
     let id = world.submit(order(&[INTERNET])).await.unwrap().order.id;
     let work = until_work(&world, &id).await;
-    world.fieldwork.give_back(&work.id, "customer-absent", true).await.unwrap();
+    world.fieldwork.report(&work.id, WorkReport::returned("customer-absent", true), None).await.unwrap();
     let second = until_work(&world, &id).await;
     assert_ne!(second.id, work.id);
     assert!(world.drive(&id).await);
@@ -602,7 +603,7 @@ async fn a_customer_who_is_not_reached_becomes_fallout_and_can_be_called_again()
     let closed = world.scheduling.record_outcome(&call.id, "agent", CallOutcome::NoAnswer).await.unwrap_err();
     assert!(matches!(closed, SchedulingError::Closed(_)));
 
-    world.scheduling.call_again(&call.appointment).await.unwrap();
+    world.scheduling.call_again(&call.id).await.unwrap();
     world.ordering.intervene(&id, FalloutVerb::Retry, "op").await.unwrap();
     assert!(world.drive(&id).await);
     assert_eq!(world.order(&id).await.state, OrderState::Completed);
@@ -740,7 +741,7 @@ async fn a_customer_books_and_moves_a_visit_and_pays_from_the_hand_over() {
     }
 
     world.clock.set(moved.span.unwrap().until);
-    world.fieldwork.complete(&work.id, Default::default()).await.unwrap();
+    world.fieldwork.report(&work.id, WorkReport::Completed(Default::default()), None).await.unwrap();
     assert!(world.drive(&id).await);
     let line = world.line("line").await;
     assert_eq!(line.periods[0].span.from, moved.span.unwrap().until);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use linegate::adapters::memory::MemoryStore;
 use linegate::adapters::system::{ManualClock, SeededIds};
+use linegate::domain::fieldwork::WorkReport;
 use linegate::domain::ids::{AccountId, DeviceId, ElementId, LineId, OrderId, SagaId, SessionId};
 use linegate::domain::line::{Access, Line, LineState, Profile};
 use linegate::domain::notification::Language;
@@ -27,7 +28,7 @@ use linegate::saga::testing::{CrashPlan, CrashStore, Side};
 use linegate::saga::{Drive, Engine, SagaSettings};
 use linegate::services::activation::{ActivationSettings, Outside, register};
 use linegate::services::device_states::{DeviceStateSettings, DeviceStates};
-use linegate::services::fieldwork::Fieldwork;
+use linegate::services::fieldwork::{Fieldwork, FieldworkSettings};
 use linegate::services::ordering::{Follower, Idempotency, Ordering, OrderingSettings, SubmitError, Submitted};
 use linegate::services::saga_store::RelationalSagas;
 use linegate::services::scheduling::{Scheduling, SchedulingSettings, VisitPlan};
@@ -414,6 +415,11 @@ pub fn worker(id: &str) -> Worker {
     Worker { id: id.into(), name: id.to_owned(), skills: vec![], areas: vec![], calendar: None, absences: vec![] }
 }
 
+/// A finished job needs no result.
+fn any_result() -> FieldworkSettings {
+    FieldworkSettings { required: BTreeMap::new(), ..FieldworkSettings::default() }
+}
+
 /// Customers may be called at any hour, and a link goes out.
 pub fn any_hour() -> SchedulingSettings {
     let midnight = jiff::civil::Time::midnight();
@@ -493,6 +499,7 @@ pub struct World {
     pub devices: DeviceStates,
     ids: Arc<SeededIds>,
     settings: SchedulingSettings,
+    visits: VisitPlan,
 }
 
 impl World {
@@ -565,7 +572,7 @@ impl World {
                 visits.clone(),
                 scheduling.clone(),
             ),
-            fieldwork: Fieldwork::new(relational.clone(), engine.clone(), any_clock, visits),
+            fieldwork: Fieldwork::new(relational.clone(), engine.clone(), any_clock, visits.clone(), any_result()),
             devices: DeviceStates::start(
                 relational,
                 &DeviceStateSettings::default(),
@@ -579,12 +586,18 @@ impl World {
             engine,
             ids,
             settings: scheduling,
+            visits,
         }
     }
 
     /// The same stores and outside under a new process.
     pub fn restarted(&self) -> Self {
         self.rescheduled(|_| {})
+    }
+
+    /// Field work with other settings.
+    pub fn fieldwork_with(&self, settings: FieldworkSettings) -> Fieldwork {
+        Fieldwork::new(self.store.clone(), self.engine.clone(), self.clock.clone(), self.visits.clone(), settings)
     }
 
     /// The same under a new process with other settings of scheduling.
@@ -651,7 +664,7 @@ impl World {
             w.state.may_become(linegate::domain::fieldwork::WorkOrderState::Completed)
         };
         if let Some(work) = works.items.iter().find(open) {
-            self.fieldwork.complete(&work.id, linegate::domain::fieldwork::WorkResult::default()).await.unwrap();
+            self.fieldwork.report(&work.id, WorkReport::Completed(Default::default()), None).await.unwrap();
             return true;
         }
         false
