@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use linegate::domain::fieldwork::WorkOrderState;
+use linegate::domain::fieldwork::{WorkOrderState, WorkReport};
 use linegate::domain::ids::{OrderId, WorkerId};
 use linegate::domain::line::LineState;
 use linegate::domain::ordering::OrderState;
@@ -133,7 +133,7 @@ async fn the_visits_of_a_worker_who_falls_out_go_to_others_or_back_to_the_call_l
         until_work(&world, id).await;
     }
     let started = until_work(&world, &begun).await;
-    world.fieldwork.start(&started.id).await.unwrap();
+    world.fieldwork.report(&started.id, WorkReport::Started, None).await.unwrap();
     // Somebody is free on the first day alone.
     world.scheduling.put_worker(skilled("lee")).await.unwrap();
     let span = visits[0].span.unwrap();
@@ -335,10 +335,45 @@ async fn a_job_given_back_is_another_visit_to_the_scheduler() {
     assert_eq!((moved.worker.unwrap().as_str(), moved.span), ("other", Some(later)));
     let work = world.fieldwork.work_order(&work.id).await.unwrap().unwrap();
     assert_eq!((work.worker.as_str(), work.planned), ("other", later));
-    world.fieldwork.give_back(&work.id, "customer-absent", true).await.unwrap();
+    let here = world.scheduling.reschedule(&visit.id, &When::Slot("day-1".into())).await.unwrap_err();
+    assert_eq!(here, SchedulingError::Elsewhere(visit.id.clone()));
+    world.fieldwork.report(&work.id, WorkReport::returned("customer-absent", true), None).await.unwrap();
     let refused = world.scheduling.agree_outside(&visit.id, &"other".into(), later).await.unwrap_err();
     assert!(matches!(refused, SchedulingError::WrongState { .. }));
     assert!(world.drive(&id).await);
     assert_eq!(world.order(&id).await.state, OrderState::Completed);
     assert_eq!(world.net.scheduled(), 2);
+}
+
+#[tokio::test]
+async fn a_worker_who_falls_out_at_any_point_leaves_no_order_behind() {
+    let (mut moved_to_calls, mut untouched) = (0, 0);
+    for n in 0.. {
+        let world = World::new(CrashPlan::at(n, Side::After)).await;
+        let id = world.submit(order(&BOTH)).await.unwrap().order.id;
+        world.plan.arm();
+        let crashed = !world.drive(&id).await;
+        let world = world.restarted();
+        world.scheduling.put_worker(skilled("lee")).await.unwrap();
+        let from = START.plus(DAY * 8);
+        let span = Interval { from, until: from.plus(DAY / 12) };
+        world.scheduling.put_slot(Some("lee-8".into()), &"lee".into(), span, 1).await.unwrap();
+        let away = Interval { from: START, until: START.plus(DAY * 7) };
+        let moved = world.scheduling.put_absence(&"kim".into(), away).await.unwrap();
+        assert!(world.drive(&id).await, "at {n}");
+        assert_eq!(world.order(&id).await.state, OrderState::Completed, "at {n}");
+        let works = world.store.work_orders(&WorkFilter::of_order(&id), ALL).await.unwrap().items;
+        let done: Vec<_> = works.iter().filter(|w| w.state == WorkOrderState::Completed).collect();
+        assert_eq!(done.len(), 1, "at {n}: {works:?}");
+        assert!(!works.iter().any(|w| w.state.may_become(WorkOrderState::Cancelled)), "at {n}: {works:?}");
+        let all = Interval { from: Timestamp(0), until: Timestamp::MAX };
+        let slots = world.store.slots(None, all, 100).await.unwrap();
+        assert_eq!(slots.iter().map(|s| s.held).sum::<u32>(), 1, "at {n}: {slots:?}");
+        moved_to_calls += usize::from(!moved.is_empty());
+        untouched += usize::from(done[0].worker.as_str() == "kim");
+        if !crashed {
+            break;
+        }
+    }
+    assert!(moved_to_calls > 0 && untouched > 0, "{moved_to_calls} moved, {untouched} not");
 }
