@@ -180,7 +180,7 @@ pub const SCHEDULER: &str = "scheduler:";
 /// What the visit's time is waiting for.
 enum Agreement {
     /// Nothing: it is agreed.
-    Agreed(Appointment),
+    Agreed(Box<Appointment>),
     /// Nothing, with this saved: it was agreed just now.
     New(Vec<Write>),
     /// This, once the rest is saved.
@@ -201,7 +201,7 @@ impl Outside {
     async fn agreement(&self, ctx: &StepContext<'_>) -> Result<Agreement, StepError> {
         let appointment = self.appointment(ctx).await?;
         match appointment.state {
-            AppointmentState::Agreed | AppointmentState::Done => return Ok(Agreement::Agreed(appointment)),
+            AppointmentState::Agreed | AppointmentState::Done => return Ok(Agreement::Agreed(Box::new(appointment))),
             AppointmentState::Cancelled => {
                 return Err(StepError::failed(cause::VISIT_CANCELLED, "the appointment was cancelled"));
             }

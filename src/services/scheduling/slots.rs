@@ -1,6 +1,7 @@
 //! Bookable time: what calendars make of the days ahead, what is put by hand, and
 //! which of it is free for a visit.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,9 +85,8 @@ impl Scheduling {
         let mut loads: BTreeMap<_, Load> = BTreeMap::new();
         for slot in &slots {
             let day = self.day_of(slot.span.from);
-            if !loads.contains_key(&day.from) {
-                let load = Load::of(&self.store.slots(None, day, self.settings.slots_max).await?);
-                loads.insert(day.from, load);
+            if let Entry::Vacant(unknown) = loads.entry(day.from) {
+                unknown.insert(Load::of(&self.store.slots(None, day, self.settings.slots_max).await?));
             }
         }
         slots.sort_by_cached_key(|slot| {

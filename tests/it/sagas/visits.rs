@@ -153,7 +153,7 @@ async fn the_visits_of_a_worker_who_falls_out_go_to_others_or_back_to_the_call_l
     let cancelled = WorkFilter { state: Some(WorkOrderState::Cancelled), ..WorkFilter::of_order(&second) };
     assert_eq!(world.store.work_orders(&cancelled, ALL).await.unwrap().total, 1);
     let due = world.scheduling.due_calls(ALL).await.unwrap().items;
-    assert_eq!(due.iter().map(|c| c.order.clone()).collect::<Vec<_>>(), [second.clone()]);
+    assert_eq!(due.iter().map(|c| &c.order).collect::<Vec<_>>(), [&second]);
     let taken = world.scheduling.reschedule(&visits[1].id, &When::Slot("day-3".into())).await.unwrap_err();
     assert!(matches!(taken, SchedulingError::SlotTaken(_)));
     let absent = world.scheduling.reschedule(&visits[1].id, &When::Slot("day-2".into())).await.unwrap_err();
