@@ -20,6 +20,7 @@ use sqlx::{Connection, PgConnection};
 
 use super::billing::{USAGE_OF_FORMAT_3, usage_of_format_3_is_kept};
 use super::sample::{at, happening, invoice, line, october, order, saga, slot, sms, usage};
+use super::work::{WORK_OF_FORMAT_3, work_of_format_3_is_kept};
 use super::{ALL, Store};
 use crate::support::{Running, free_port, pause, signal};
 
@@ -431,7 +432,7 @@ async fn the_servers_certificate_is_checked_as_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn usage_of_an_older_format_is_kept() {
+async fn what_an_older_format_holds_is_kept() {
     let server = Server::start();
     let database = server.fresh_database().await;
     server
@@ -442,9 +443,11 @@ async fn usage_of_an_older_format_is_kept() {
         include_str!("../../../src/adapters/postgres/migrations/0002_devices.sql"),
         include_str!("../../../src/adapters/postgres/migrations/0003_suspense.sql"),
         USAGE_OF_FORMAT_3,
+        WORK_OF_FORMAT_3,
     ] {
         server.run(&database, sql).await;
     }
     let store: Store = server.open(&database, "gw-1").await;
     usage_of_format_3_is_kept(&store).await;
+    work_of_format_3_is_kept(&store).await;
 }

@@ -9,6 +9,7 @@ use sqlx::{Connection, SqliteConnection};
 use super::Store;
 use super::billing::{USAGE_OF_FORMAT_3, usage_of_format_3_is_kept};
 use super::sample::order;
+use super::work::{WORK_OF_FORMAT_3, work_of_format_3_is_kept};
 
 pub(crate) fn url(folder: &Path) -> String {
     format!("sqlite:{}", folder.join("deep/linegate.db").display())
@@ -108,7 +109,7 @@ async fn a_locked_file_is_worth_another_try() {
 }
 
 #[tokio::test]
-async fn usage_of_an_older_format_is_kept() {
+async fn what_an_older_format_holds_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("deep/linegate.db");
     std::fs::create_dir(folder.path().join("deep")).unwrap();
@@ -123,6 +124,8 @@ async fn usage_of_an_older_format_is_kept() {
     }
     let rows = USAGE_OF_FORMAT_3.replace(" OVERRIDING SYSTEM VALUE", "");
     run(&path, rows.leak()).await;
+    run(&path, WORK_OF_FORMAT_3).await;
     let store: Store = std::sync::Arc::new(open(&url(folder.path())).await.unwrap());
     usage_of_format_3_is_kept(&store).await;
+    work_of_format_3_is_kept(&store).await;
 }

@@ -165,3 +165,39 @@ pub(crate) async fn work_orders_come_by_planned_start_and_filter(store: &Store) 
     let found = store.work_orders(&WorkFilter { planned, ..WorkFilter::default() }, ALL).await.unwrap();
     assert_eq!(found.items.iter().map(|w| w.id.as_str()).collect::<Vec<_>>(), ["x-3", "x-2"]);
 }
+
+/// What a store of format 3 may hold of scheduling and field work.
+pub(crate) const WORK_OF_FORMAT_3: &str = r#"
+INSERT INTO workers (id, body) VALUES
+    ('w-1', '{"id":"w-1","name":"Kim","skills":["tv"],"area":"Seoul"}'),
+    ('w-2', '{"id":"w-2","name":"Lee","skills":["tv"],"area":""}');
+INSERT INTO appointments (id, version, body, order_id, created) VALUES
+    ('a-1', 1, '{"id":"a-1","order":"o-1","customer":"c-1","phone":null,"address":"Seoul","skills":["tv"],"state":"agreed",
+      "slot":"s-1","worker":"w-1","span":{"from":10,"until":20},"created":5,"version":1}', 'o-1', 5),
+    ('a-2', 1, '{"id":"a-2","order":"o-2","customer":"c-2","phone":null,"address":"Seoul","skills":["tv"],"state":"wanted",
+      "slot":null,"worker":null,"span":null,"created":6,"version":1}', 'o-2', 6);
+INSERT INTO calls (id, version, body, state, next_attempt) VALUES
+    ('k-1', 1, '{"id":"k-1","appointment":"a-2","order":"o-2","phone":null,"state":"due","attempts":[],
+      "next_attempt":7,"version":1}', 'due', 7);
+INSERT INTO work_orders (id, version, body, worker, state, order_id, planned) VALUES
+    ('x-1', 1, '{"id":"x-1","order":"o-1","appointment":"a-1","lines":["l-1"],"customer":"c-1","address":"Seoul",
+      "worker":"w-1","planned":{"from":10,"until":20},"state":"acknowledged","result":null,"return_reason":null,
+      "started":null,"ended":null,"version":1}', 'w-1', 'acknowledged', 'o-1', 10);
+"#;
+
+pub(crate) async fn work_of_format_3_is_kept(store: &Store) {
+    let found = |filter: AppointmentFilter| async move {
+        let found = store.appointments(&filter, ALL).await.unwrap().items;
+        found.iter().map(|a| a.id.to_string()).collect::<Vec<_>>()
+    };
+    let any = AppointmentFilter::default;
+    assert_eq!(found(any()).await, ["a-2", "a-1"]);
+    assert_eq!(found(AppointmentFilter { customer: Some("c-2".into()), ..any() }).await, ["a-2"]);
+    assert_eq!(found(AppointmentFilter { worker: Some("w-1".into()), ..any() }).await, ["a-1"]);
+    assert_eq!(found(AppointmentFilter { state: Some(AppointmentState::Wanted), ..any() }).await, ["a-2"]);
+    let areas: Vec<_> = store.workers().await.unwrap().into_iter().map(|w| w.areas).collect();
+    assert_eq!(areas, [vec!["Seoul".to_owned()], vec![]]);
+    assert_eq!(store.calls(Some(CallState::Due), at(100), ALL).await.unwrap().items[0].address, "");
+    let work = store.work_order(&"x-1".into()).await.unwrap().unwrap();
+    assert_eq!((work.items, work.phone, work.return_note), (vec![], None, None));
+}
