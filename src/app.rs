@@ -155,6 +155,7 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
     config.diameter.load_dictionary()?;
     broker(config).check()?;
     tariff(config)?;
+    config.scheduling.calls().context("settings: scheduling")?;
     PdfDocuments::new(&config.documents, config.billing.calendar()?)?;
     Ok(())
 }
