@@ -21,6 +21,7 @@ mod my_page;
 mod openapi;
 pub mod operations;
 mod orders;
+mod outbox;
 mod plan_changes;
 mod probes;
 mod rerating;
@@ -258,6 +259,7 @@ fn tmf_routes() -> Router<ApiState> {
 fn operator_routes() -> Router<ApiState> {
     Router::new()
         .merge(desk::routes())
+        .merge(outbox::routes())
         .merge(devices::routes())
         .merge(month::routes())
         .merge(suspense::routes())

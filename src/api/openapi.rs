@@ -102,6 +102,8 @@ pub const ROUTES: [(&str, &[Row]); 11] = [
             ("/fallout", "get", "Orders that wait for a person", &[]),
             ("/fallout/{order}/{verb}", "post", "retry, skip or fail", &["by"]),
             ("/outbox", "get", "Messages on their way out", &["channel", "state"]),
+            ("/outbox/replay", "post", "Try the dead of a channel, reason or listener again", &["limit"]),
+            ("/outbox/{id}", "get", "A message with what it carries", &[]),
             ("/outbox/{id}/replay", "post", "Try a dead message again", &[]),
             ("/devices", "get post", "Modems that may connect; enrol one", &["certificateName"]),
             ("/devices/{id}", "get delete", "One modem; revoke it", &[]),

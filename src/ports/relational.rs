@@ -629,6 +629,8 @@ pub trait OutboxReads: Send + Sync {
     async fn fan_out_cursor(&self) -> Stored<u64>;
     /// Messages to send: pending, due, and the oldest pending of their stream and recipient.
     async fn due_messages(&self, now: Timestamp, limit: u64) -> Stored<Vec<OutboxEntry>>;
+    /// One message with its state.
+    async fn message(&self, id: &MessageId) -> Stored<Option<OutboxEntry>>;
     /// Messages by channel and state (`pending`, `sent`, `dead`), newest first.
     async fn messages(&self, channel: Option<&str>, state: Option<&str>, page: Page) -> Stored<Paged<OutboxEntry>>;
     /// Every listener.

@@ -15,7 +15,7 @@ use linegate::domain::time::Timestamp;
 use linegate::ports::Clock;
 use linegate::ports::delivery::{DeliveryError, Hook, Mail, Mailer, Sms, SmsGateway, WebhookSender};
 use linegate::ports::relational::{DeliveryState, Listener, OutboxReads, Page, Relational, Write};
-use linegate::services::outbox::{Outbox, OutboxSettings, ReplayError, Senders};
+use linegate::services::outbox::{DeadFilter, Outbox, OutboxSettings, ReplayError, Senders};
 use serde_json::{Value, json};
 
 use crate::api::harness::NoDocuments;
@@ -162,11 +162,38 @@ async fn a_message_that_cannot_leave_is_dead_lets_the_next_pass_and_can_be_repla
     desk.sms("a2", "line/a", "111").await;
     desk.drain().await;
     assert_eq!(desk.took(), ["111 a2"]);
-    desk.outbox.replay(&MessageId::from("a1"), 1_000).await.unwrap();
+    desk.outbox.replay(&MessageId::from("a1")).await.unwrap();
     desk.drain().await;
     assert_eq!(desk.took(), ["111 a1"]);
-    let again = desk.outbox.replay(&MessageId::from("a1"), 1_000).await;
+    let again = desk.outbox.replay(&MessageId::from("a1")).await;
     assert!(matches!(again, Err(ReplayError::NotDead(_))));
+}
+
+#[tokio::test]
+async fn the_dead_of_one_reason_are_replayed_together_and_the_others_stay() {
+    let desk = Desk::new();
+    for (phone, reason) in [("111", "status 503"), ("222", "no such number"), ("333", "status 503")] {
+        desk.fail(phone, Some(DeliveryError::Permanent { reason: reason.to_owned() }));
+        desk.sms(&format!("to-{phone}"), phone, phone).await;
+    }
+    desk.drain().await;
+    for phone in ["111", "222", "333"] {
+        desk.fail(phone, None);
+    }
+    let filter = |channel: &str| DeadFilter {
+        channel: Some(channel.to_owned()),
+        reason: Some("503".to_owned()),
+        ..DeadFilter::default()
+    };
+    assert!(desk.outbox.replay_all(&filter("mail"), 10).await.unwrap().is_empty());
+    let first = desk.outbox.replay_all(&filter("sms"), 1).await.unwrap();
+    assert!(matches!(&first[..], [(id, Ok(()))] if id.as_str() == "to-333"), "{first:?}");
+    assert_eq!(desk.outbox.replay_all(&filter("sms"), 10).await.unwrap().len(), 1);
+    desk.drain().await;
+    let mut took = desk.took();
+    took.sort();
+    assert_eq!(took, ["111 to-111", "333 to-333"]);
+    assert!(matches!(desk.state("to-222").await, DeliveryState::Dead { .. }));
 }
 
 #[tokio::test]

@@ -11,8 +11,8 @@ use crate::domain::cycle::CycleId;
 use crate::domain::device::Device;
 use crate::domain::fieldwork::WorkOrder;
 use crate::domain::ids::{
-    AccountId, AppointmentId, CallId, CertificateName, CustomerId, DeviceId, InvoiceId, LineId, OrderId, SagaId,
-    SlotId, WorkOrderId, WorkerId,
+    AccountId, AppointmentId, CallId, CertificateName, CustomerId, DeviceId, InvoiceId, LineId, MessageId, OrderId,
+    SagaId, SlotId, WorkOrderId, WorkerId,
 };
 use crate::domain::ledger::{LedgerSide, Posting, Unit};
 use crate::domain::line::{DeviceLine, Line, LineState, SessionState};
@@ -305,6 +305,10 @@ impl OutboxReads for MemoryStore {
         }
         due.sort_by_key(|(next_attempt, sequence, _)| (*next_attempt, *sequence));
         Ok(due.into_iter().take(count(limit)).map(|(_, _, entry)| entry.clone()).collect())
+    }
+
+    async fn message(&self, id: &MessageId) -> Stored<Option<OutboxEntry>> {
+        Ok(self.state().outbox.values().find(|e| e.message.id == *id).cloned())
     }
 
     async fn messages(&self, channel: Option<&str>, state: Option<&str>, page: Page) -> Stored<Paged<OutboxEntry>> {

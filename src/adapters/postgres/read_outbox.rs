@@ -9,7 +9,7 @@ use super::apply::FAN_OUT;
 use super::read_orders::{list_and_count, narrow};
 use super::row::{body, count, id, small, statement, text, time};
 use crate::adapters::columns::signed;
-use crate::domain::ids::OrderId;
+use crate::domain::ids::{MessageId, OrderId};
 use crate::domain::time::Timestamp;
 use crate::ports::relational::{
     DeliveryState, Listener, OutboxEntry, OutboxReads, Page, Paged, Stored, StreamedHappening,
@@ -34,6 +34,11 @@ impl OutboxReads for PostgresStore {
     async fn due_messages(&self, now: Timestamp, limit: u64) -> Stored<Vec<OutboxEntry>> {
         let query = self.claim.due_messages(now.millis(), signed(limit));
         self.all("read due messages", query, entry).await
+    }
+
+    async fn message(&self, id: &MessageId) -> Stored<Option<OutboxEntry>> {
+        let query = statement("SELECT * FROM outbox WHERE id = $1").bind(text(id.as_str()));
+        self.one("read message", query, entry).await
     }
 
     async fn messages(&self, channel: Option<&str>, state: Option<&str>, page: Page) -> Stored<Paged<OutboxEntry>> {

@@ -9,7 +9,7 @@ use super::apply::FAN_OUT;
 use super::read_orders::{list_and_count, narrow};
 use super::row::{body, count, id, statement, time};
 use crate::adapters::columns::signed;
-use crate::domain::ids::OrderId;
+use crate::domain::ids::{MessageId, OrderId};
 use crate::domain::time::Timestamp;
 use crate::ports::relational::{
     DeliveryState, Listener, OutboxEntry, OutboxReads, Page, Paged, Stored, StreamedHappening,
@@ -36,6 +36,11 @@ impl OutboxReads for SqliteStore {
             "SELECT * FROM outbox WHERE head = 1 AND next_attempt <= $1 ORDER BY next_attempt, sequence LIMIT $2",
         );
         self.all("read due messages", query.bind(now.millis()).bind(signed(limit)), entry).await
+    }
+
+    async fn message(&self, id: &MessageId) -> Stored<Option<OutboxEntry>> {
+        let query = statement("SELECT * FROM outbox WHERE id = $1").bind(id.as_str());
+        self.one("read message", query, entry).await
     }
 
     async fn messages(&self, channel: Option<&str>, state: Option<&str>, page: Page) -> Stored<Paged<OutboxEntry>> {

@@ -21,11 +21,17 @@ use tokio_util::sync::CancellationToken;
 pub(super) use self::fan_out::concerns;
 pub use self::fan_out::{BadQuery, EventQuery, api_of};
 pub use self::render::settlement_csv;
-use crate::domain::ids::MessageId;
+use crate::domain::ids::{ListenerId, MessageId};
+use crate::domain::notification::Recipient;
 use crate::ports::delivery::{Mailer, SmsGateway, WebhookSender};
 use crate::ports::documents::Documents;
-use crate::ports::relational::{DeliveryState, Page, Relational, StoreError, Write};
+use crate::ports::relational::{DeliveryState, OutboxEntry, Page, Relational, StoreError, Stored, Write};
 use crate::ports::{Clock, Ids};
+
+/// Dead messages looked through by one replay with a filter.
+const DEAD_SCAN_MAX: u64 = 65_536;
+/// Dead messages read at a time.
+const DEAD_PAGE: usize = 256;
 
 /// Section `[outbox]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -101,6 +107,29 @@ pub enum ReplayError {
     Store(#[from] StoreError),
 }
 
+/// Which of the dead; a field that is absent passes everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct DeadFilter {
+    /// `webhook`, `sms` or `mail`.
+    pub channel: Option<String>,
+    /// The reason holds this.
+    pub reason: Option<String>,
+    /// A `/hub` registration.
+    pub listener: Option<ListenerId>,
+}
+
+impl DeadFilter {
+    fn admits(&self, entry: &OutboxEntry) -> bool {
+        let DeliveryState::Dead { reason, .. } = &entry.delivery else { return false };
+        let to_listener = |wanted: &ListenerId| match &entry.message.to {
+            Recipient::Webhook { listener } => listener == wanted,
+            Recipient::Sms { .. } | Recipient::Mail { .. } => false,
+        };
+        self.reason.as_ref().is_none_or(|part| reason.contains(part)) && self.listener.as_ref().is_none_or(to_listener)
+    }
+}
+
 impl Outbox {
     /// Over a store and senders.
     pub fn new(
@@ -128,22 +157,48 @@ impl Outbox {
         dispatch::run(self, stop).await;
     }
 
-    /// Gives a dead message all its tries again. `scan_max` bounds how far back it is looked for.
-    pub async fn replay(&self, id: &MessageId, scan_max: u64) -> Result<(), ReplayError> {
-        let page = 256;
-        for offset in (0..scan_max).step_by(256) {
-            let dead = self.store.messages(None, Some("dead"), Page { offset, limit: page }).await?;
-            if dead.items.iter().any(|entry| entry.message.id == *id) {
-                let next_attempt = self.clock.now();
-                let again = DeliveryState::Pending { attempts: 0, next_attempt, last_error: None };
-                self.store.save(vec![Write::Delivery(id.clone(), again)]).await?;
-                self.wake();
-                return Ok(());
-            }
-            if dead.items.is_empty() {
+    /// Gives a dead message all its tries again.
+    pub async fn replay(&self, id: &MessageId) -> Result<(), ReplayError> {
+        let found = self.store.message(id).await?;
+        let is_dead = |entry: &OutboxEntry| matches!(entry.delivery, DeliveryState::Dead { .. });
+        if !found.as_ref().is_some_and(is_dead) {
+            return Err(ReplayError::NotDead(id.clone()));
+        }
+        let again = DeliveryState::Pending { attempts: 0, next_attempt: self.clock.now(), last_error: None };
+        self.store.save(vec![Write::Delivery(id.clone(), again)]).await?;
+        self.wake();
+        Ok(())
+    }
+
+    /// Replays the dead that pass `filter`, the youngest first, `limit` of them at most;
+    /// each with what came of it. Messages of one stream leave in their order all the same.
+    pub async fn replay_all(
+        &self,
+        filter: &DeadFilter,
+        limit: u64,
+    ) -> Stored<Vec<(MessageId, Result<(), ReplayError>)>> {
+        let mut results = Vec::new();
+        for id in self.dead(filter, limit).await? {
+            let result = self.replay(&id).await;
+            results.push((id, result));
+        }
+        Ok(results)
+    }
+
+    /// Read before any is replayed, since a replay moves the pages.
+    async fn dead(&self, filter: &DeadFilter, limit: u64) -> Stored<Vec<MessageId>> {
+        let mut found = Vec::new();
+        let channel = filter.channel.as_deref();
+        for offset in (0..DEAD_SCAN_MAX).step_by(DEAD_PAGE) {
+            let page = Page { offset, limit: DEAD_PAGE as u64 };
+            let dead = self.store.messages(channel, Some("dead"), page).await?.items;
+            let is_last = dead.len() < DEAD_PAGE;
+            found.extend(dead.into_iter().filter(|entry| filter.admits(entry)).map(|entry| entry.message.id));
+            if is_last || found.len() as u64 >= limit {
                 break;
             }
         }
-        Err(ReplayError::NotDead(id.clone()))
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(found)
     }
 }

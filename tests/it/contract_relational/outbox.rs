@@ -106,7 +106,10 @@ pub(crate) async fn messages_are_listed_by_channel_and_state_newest_first(store:
     assert_eq!(list(None, Some("pending")).await, ["sms-2", "mail-1"]);
     assert!(list(Some("webhook"), None).await.is_empty());
     let last = store.messages(None, None, Page { offset: 2, limit: 1 }).await.unwrap();
-    assert_eq!((last.items[0].delivery.clone(), last.total), (dead, 3));
+    assert_eq!((last.items[0].delivery.clone(), last.total), (dead.clone(), 3));
+    let one = store.message(&"sms-1".into()).await.unwrap().unwrap();
+    assert_eq!((one.message, one.delivery), (sms("sms-1", "l-1", "1", 1), dead));
+    assert!(store.message(&"sms-9".into()).await.unwrap().is_none());
 }
 
 pub(crate) async fn listeners_are_replaced_and_removed(store: &Store) {
