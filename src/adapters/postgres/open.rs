@@ -35,7 +35,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (3, include_str!("migrations/0003_suspense.sql")),
     (4, include_str!("migrations/0004_usage.sql")),
     (5, include_str!("migrations/0005_tariffs.sql")),
-    (9, include_str!("migrations/0009_visits.sql")),
+    (6, include_str!("migrations/0006_visits.sql")),
 ];
 
 /// Connects to the database that `url` names, and brings its format up to date.

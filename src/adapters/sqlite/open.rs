@@ -58,7 +58,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (3, include_str!("migrations/0003_suspense.sql")),
     (4, include_str!("migrations/0004_usage.sql")),
     (5, include_str!("migrations/0005_tariffs.sql")),
-    (9, include_str!("migrations/0009_visits.sql")),
+    (6, include_str!("migrations/0006_visits.sql")),
 ];
 
 fn path_of(url: &str) -> Stored<PathBuf> {

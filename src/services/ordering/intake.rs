@@ -245,16 +245,16 @@ pub(crate) async fn check_identifiers(
 ) -> Result<(), SubmitError> {
     let Profile { imsi, msisdn, device, .. } = profile;
     let named = store.lines_named(imsi.as_deref(), msisdn.as_deref(), device.as_ref()).await?;
-    for other in named.iter().filter(|other| other.id != *line && Some(&other.id) != replaces && is_live(other)) {
-        let theirs = &other.profile;
-        let (what, value) = match () {
-            () if imsi.is_some() && theirs.imsi == *imsi => ("imsi", imsi.as_deref()),
-            () if msisdn.is_some() && theirs.msisdn == *msisdn => ("msisdn", msisdn.as_deref()),
-            () => ("deviceId", device.as_ref().map(|d| d.as_str())),
-        };
-        return Err(SubmitError::Taken { what, value: value.unwrap_or_default().to_owned() });
-    }
-    Ok(())
+    let is_in_the_way = |other: &&Line| other.id != *line && Some(&other.id) != replaces && is_live(other);
+    let Some(theirs) = named.iter().find(is_in_the_way).map(|other| &other.profile) else { return Ok(()) };
+    let (what, value) = if imsi.is_some() && theirs.imsi == *imsi {
+        ("imsi", imsi.as_deref())
+    } else if msisdn.is_some() && theirs.msisdn == *msisdn {
+        ("msisdn", msisdn.as_deref())
+    } else {
+        ("deviceId", device.as_ref().map(|d| d.as_str()))
+    };
+    Err(SubmitError::Taken { what, value: value.unwrap_or_default().to_owned() })
 }
 
 /// Whether a line holds its identifiers: not ended, and not left over from an activation that failed.
