@@ -203,7 +203,7 @@ fn one_of_two_gateways_is_cut_off_and_settles_what_it_answered_meanwhile() {
     for wire in [Wire::Refuses, Wire::HoldsReplies, Wire::Holds] {
         proxy.set(wire);
         cut_off(&a);
-        pause(std::env::var("CUT_MS").map_or(1000, |ms| ms.parse().unwrap()));
+        pause(outage_s().min(30) * 100);
         goes_on("beside a gateway that is cut off", &b, &load_b);
         proxy.set(Wire::Passes);
         settled(&a);

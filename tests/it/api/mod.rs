@@ -6,6 +6,7 @@ mod explain;
 mod field;
 pub mod harness;
 mod my_page;
+mod outbox;
 mod plan_changes;
 mod suspense;
 mod tariffs;
