@@ -57,6 +57,7 @@ macro_rules! every_contract {
             devices: a_certificate_name_is_one_devices,
             devices: a_stale_device_is_refused,
             devices: devices_are_listed_by_id_with_the_total,
+            outbox: a_save_of_many_writes_is_all_or_nothing_and_in_order,
             outbox: happenings_have_rising_sequence_and_stable_ids,
             outbox: a_message_with_a_known_id_or_once_key_is_dropped,
             outbox: only_the_oldest_pending_of_a_stream_and_recipient_is_due,

@@ -2,10 +2,21 @@
 
 use linegate::domain::notification::{Body, Message, Recipient};
 use linegate::domain::time::Timestamp;
-use linegate::ports::relational::{DeliveryState, Listener, Page, Write};
+use linegate::ports::relational::{DeliveryState, Listener, Page, StoreError, Write};
 
 use super::sample::{at, happening, sms};
 use super::{ALL, Store, check_conflict};
+
+pub(crate) async fn a_save_of_many_writes_is_all_or_nothing_and_in_order(store: &Store) {
+    let many = |from: i64| (from..from + 100).map(|n| Write::Happening(happening(None, n))).collect::<Vec<_>>();
+    let mut refused = many(1_000);
+    refused.insert(50, Write::HoldSlot("none".into()));
+    assert!(matches!(store.save(refused).await, Err(StoreError::Conflict { .. })));
+    store.save(many(0)).await.unwrap();
+    let kept = store.happenings_after(0, 1_000).await.unwrap();
+    let expected: Vec<_> = (0..100).map(|n| happening(None, n)).collect();
+    assert_eq!(kept.into_iter().map(|streamed| streamed.happening).collect::<Vec<_>>(), expected);
+}
 
 pub(crate) async fn happenings_have_rising_sequence_and_stable_ids(store: &Store) {
     let writes = [Some("o-1"), None, Some("o-1")].into_iter().zip(1..);

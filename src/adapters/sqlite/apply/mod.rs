@@ -106,15 +106,21 @@ impl<'c> Apply<'c> {
     /// Runs a write, now or with the next that is read of.
     async fn run(&mut self, statement: Statement) -> Applied {
         if Script::takes(&statement) {
-            self.script.push(statement, None);
-            return Ok(());
+            return self.put_off(statement, None).await;
         }
         self.execute(statement).await.map(|_| ())
     }
 
     /// Runs a write that has a guard: the save is refused when it changes no row.
     async fn guarded(&mut self, statement: Statement, kind: &str, id: &str) -> Applied {
-        self.script.push(statement, Some(format!("{kind} {id}")));
+        self.put_off(statement, Some(format!("{kind} {id}"))).await
+    }
+
+    async fn put_off(&mut self, statement: Statement, guard: Option<String>) -> Applied {
+        if self.script.is_full() {
+            self.flush().await?;
+        }
+        self.script.push(statement, guard);
         Ok(())
     }
 

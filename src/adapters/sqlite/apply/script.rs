@@ -2,6 +2,10 @@
 
 use crate::adapters::sqlite::row::{Statement, composed};
 
+/// Statements that travel at once. A script is kept prepared whole, and a save may hold
+/// thousands of writes.
+const STATEMENTS_MAX: usize = 16;
+
 /// Statements in their order, with who is refused where one changes no row.
 #[derive(Default)]
 pub(super) struct Script {
@@ -15,7 +19,13 @@ impl Script {
         !statement.sql.contains('?')
     }
 
+    /// Whether it has to go before another statement comes.
+    pub(super) fn is_full(&self) -> bool {
+        self.statements.len() >= STATEMENTS_MAX
+    }
+
     pub(super) fn push(&mut self, statement: Statement, guard: Option<String>) {
+        debug_assert!(Self::takes(&statement), "{}", statement.sql);
         self.statements.push(statement);
         self.guards.push(guard);
     }
